@@ -1,0 +1,53 @@
+/*
+ * params.h - what each side tells the other inside the handshake: a row of { id | length | value }, all three in
+ * variable-length form. Unknown ids are passed over, so that later versions can add some; a known id that appears twice
+ * or has a wrong length is an error. Normative text: docs/protocol.md, section "Parameters".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TW_ID_SIZE 16
+
+enum tw_param {
+	TW_PARAM_STATUS = 0x01,         /* ACCEPT only: enum tw_handshake_status */
+	TW_PARAM_CIPHER = 0x02,         /* INIT: the wished level; ACCEPT: the level in force */
+	TW_PARAM_CIPHER_MIN = 0x03,     /* the least this side accepts */
+	TW_PARAM_AEAD = 0x04,           /* INIT: bit set of enum tw_aead this side can do well; ACCEPT: the one chosen */
+	TW_PARAM_DATA_WINDOW = 0x05,    /* initial DATA_WINDOW */
+	TW_PARAM_STREAM_WINDOW = 0x06,  /* initial window of every stream */
+	TW_PARAM_DATAGRAM_MAX = 0x07,   /* the longest UDP payload this side takes */
+	TW_PARAM_SERVER_ID = 0x08,      /* 16 bytes, new at every launch */
+	TW_PARAM_SERVER_UID = 0x09,     /* 16 bytes, persistent */
+	TW_PARAM_ACK_DELAY = 0x0a,      /* the longest this side holds an acknowledgement back, microseconds */
+	TW_PARAM_OBSERVED_PORT = 0x0b,  /* ACCEPT: the peer's port as this side sees it */
+	TW_PARAM_TIME = 0x0c,           /* INIT: microseconds since 1970, a hint against replays */
+};
+
+enum tw_handshake_status {
+	TW_HANDSHAKE_OK = 0,
+	TW_HANDSHAKE_NOT_AUTHORIZED = 1,
+	TW_HANDSHAKE_CIPHER_TOO_WEAK = 2,
+	TW_HANDSHAKE_BUSY = 3,
+};
+
+struct tw_params {
+	uint64_t status;
+	uint64_t cipher, cipher_min;    /* enum tw_cipher */
+	uint64_t aead;
+	uint64_t data_window, stream_window;
+	uint64_t datagram_max;
+	uint64_t ack_delay_us;
+	uint64_t observed_port;
+	uint64_t time_us;
+	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
+};
+
+/* The values that hold where the peer says nothing. */
+void tw_params_init(struct tw_params *params);
+/* Writes all of them. Returns the length, 0 when @room does not suffice. */
+size_t tw_params_write(const struct tw_params *params, uint8_t *bytes, size_t room);
+/* TW_E_FORMAT as told above, or a value out of its bounds. @ret starts from tw_params_init(). */
+int tw_params_read(const uint8_t *bytes, size_t length, struct tw_params *ret);
