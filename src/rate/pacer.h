@@ -1,0 +1,39 @@
+/*
+ * pacer.h - spreads a connection's datagrams evenly over time.
+ *
+ * Promise: over any interval t, at most rate * t + burst_bytes_max leaves. Debt is carried, credit beyond one burst is
+ * lost, so an idle connection cannot save up a flood. Knows nothing of acknowledgements; the rate is set from outside.
+ *
+ * The burst is one train: rate * 0.5 to 1 ms, between one datagram and the most a train can hold; a late timer may be
+ * caught up within one burst. Trains that lose several datagrams at once halve the train (tw_pacer_train_lost), quiet
+ * rounds let it grow again.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/time.h"
+
+#define TW_TRAIN_BYTES_MAX 65000        /* one GSO send: below 65507 with room for the last segment */
+
+struct tw_pacer {
+	uint64_t rate_bps;
+	uint32_t datagram_bytes;
+	uint32_t train_bytes;           /* length of a train now; at least one datagram */
+	uint32_t train_shift;           /* how many times losses inside a train have halved it */
+	tw_ns paid_until;               /* everything handed out so far is paid for at this time */
+};
+
+void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes);
+/* In effect at once: debt is carried over at the new rate. */
+void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now);
+void tw_pacer_set_datagram(struct tw_pacer *pacer, uint32_t datagram_bytes);
+/* How many bytes may leave at @now: a train, or less while paying. 0: nothing yet, ask again at tw_pacer_next(). */
+size_t tw_pacer_allowance(const struct tw_pacer *pacer, tw_ns now);
+tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now);
+void tw_pacer_spent(struct tw_pacer *pacer, tw_ns now, size_t bytes);
+/* Several datagrams of one train were lost together: shorter trains. */
+void tw_pacer_train_lost(struct tw_pacer *pacer);
+/* A round without such a loss. */
+void tw_pacer_round_quiet(struct tw_pacer *pacer);
