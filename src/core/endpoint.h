@@ -1,0 +1,95 @@
+/*
+ * endpoint.h - all the connections behind a set of sockets of one worker: routing by connection id, handshakes, admission.
+ *
+ * A datagram is looked up by its destination connection id, whatever address it comes from. An INIT from a stranger
+ * makes a connection only when its Noise message opens, and above a number of half-open ones only when it carries a
+ * cookie (RETRY); nothing is remembered about it before. Datagrams that fit nothing are dropped in silence, and no
+ * answer to a stranger is longer than his question. Sans-IO and single-threaded; never blocks, never asks for the time.
+ *
+ * Order of calls in a loop: tw_endpoint_receive() for what came in, tw_endpoint_timeout(), tw_endpoint_send() until it
+ * has nothing, sleep until tw_endpoint_deadline().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "core/conn.h"
+#include "crypto/identity.h"
+
+#define TW_HALF_OPEN_COOKIE 64          /* from here on an INIT needs a cookie */
+#define TW_HALF_OPEN_MAX 1024           /* above: the oldest goes */
+#define TW_HANDSHAKE_TIMEOUT (10 * TW_SECOND)
+
+enum tw_verdict {
+	TW_ACCEPT_YES = 0,
+	TW_ACCEPT_NOT_AUTHORIZED,
+	TW_ACCEPT_BUSY,
+};
+
+struct tw_endpoint_config {
+	const struct tw_identity *identity;     /* borrowed for the life of the endpoint */
+	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
+	enum tw_cipher cipher_min;
+	struct tw_random random;
+	bool accept;                            /* takes connections from outside */
+	/*
+	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES: fill in @ret_config, @ret_app,
+	 * @ret_context.
+	 */
+	enum tw_verdict (*admit)(void *context, const struct tw_public_key *peer, const struct tw_path *path,
+				 struct tw_conn_config *ret_config, const struct tw_conn_app **ret_app,
+				 void **ret_context);
+	void *context;
+};
+
+struct tw_connect {
+	struct tw_address remote, local;        /* local: family NONE for any */
+	struct tw_public_key peer_key;          /* unknown: only with cipher `none` */
+	enum tw_cipher cipher;
+	struct tw_conn_config config;
+	const struct tw_conn_app *app;
+	void *app_context;
+	tw_ns handshake_timeout;                /* 0: TW_HANDSHAKE_TIMEOUT */
+};
+
+/* A train: equal datagrams behind each other (the last may be shorter), for one send with GSO. */
+struct tw_train {
+	uint8_t *bytes;                 /* caller's buffer */
+	size_t room;                    /* at least TW_DATAGRAM_MAX; 65536 makes full trains */
+	size_t length;
+	uint32_t segment;               /* bytes of each datagram but the last */
+	struct tw_path path;
+	bool mtu_probe;                 /* one datagram that may be too long for the path: EMSGSIZE is no error */
+	struct tw_conn *conn;           /* NULL: an answer to a stranger */
+};
+
+int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct tw_endpoint **ret);
+/* Ends every connection without a word to the peers (closed() is called for each). */
+void tw_endpoint_free(struct tw_endpoint *endpoint);
+
+/* -ENOMEM, TW_E_WEAK (a cipher without key). The connection is the endpoint's; it lives until closed(). */
+int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *connect, tw_ns now, struct tw_conn **ret);
+
+/*
+ * One datagram, decrypted in place. @path: where it came from and the local address it came to.
+ */
+void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now);
+/* The network refused datagrams to @remote (ICMP port or host unreachable). */
+void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote, tw_ns now);
+/* The last train to this connection could not be sent as longer than @datagram_bytes (EMSGSIZE). */
+void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn, uint32_t datagram_bytes, tw_ns now);
+
+/* Fills in the next train; false: nothing may leave now. */
+bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now);
+/* Deals with timers that are due. */
+void tw_endpoint_timeout(struct tw_endpoint *endpoint, tw_ns now);
+tw_ns tw_endpoint_deadline(const struct tw_endpoint *endpoint);
+
+size_t tw_endpoint_count(const struct tw_endpoint *endpoint);
+/* The @index-th connection, in no order; for snapshots. */
+struct tw_conn *tw_endpoint_conn(const struct tw_endpoint *endpoint, size_t index);
