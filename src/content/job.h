@@ -1,0 +1,85 @@
+/*
+ * job.h - what a disk thread does for a session: one struct a job, filled in by the session, carried to a disk thread,
+ * executed by tw_job_run(), carried back with its results in the same struct. Jobs of one transfer run in the order they
+ * were submitted, one at a time, so that a source or a sink has one owner at a time. Whoever carries jobs (src/netio, the
+ * simulator) never looks inside but for @transfer, to keep that order.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ranges.h"
+#include "content/sink.h"
+#include "content/source.h"
+
+#define TW_JOB_PIECES_MAX 128
+#define TW_JOB_EVENTS_MAX 32
+#define TW_JOB_HELD_MAX 64
+
+enum tw_job_type {
+	TW_JOB_WALK = 1,                /* source: walk on and encode the manifest into @bytes */
+	TW_JOB_READ,                    /* source: read a block into @bytes */
+	TW_JOB_SHA256,                  /* source: of @entry */
+	TW_JOB_SOURCE_FREE,
+	TW_JOB_SINK_OPEN,               /* sink: new, from @fs and @sink_options */
+	TW_JOB_MANIFEST,                /* sink: @bytes, then prepare */
+	TW_JOB_PREPARE,                 /* sink: prepare on */
+	TW_JOB_WRITE,                   /* sink: @pieces */
+	TW_JOB_HOLE,
+	TW_JOB_DIGESTS,                 /* sink: @block.chunk_first, @block.chunk_count, @block.digests */
+	TW_JOB_CHECK_SHA256,
+	TW_JOB_ABANDON,
+	TW_JOB_SETTLE,
+	TW_JOB_CHECKPOINT,
+	TW_JOB_SINK_FREE,
+};
+
+struct tw_job {
+	enum tw_job_type type;
+	void *owner;                    /* the session object that submitted it */
+	uint64_t transfer;              /* orders jobs: the owner's address or a number of its own */
+
+	/* In and out. */
+	struct tw_source *source;
+	struct tw_manifest_encoder *encoder;
+	struct tw_sink *sink;           /* SINK_OPEN makes it */
+	const struct tw_fs *fs;
+	const struct tw_sink_options *sink_options;
+	uint64_t offset, limit, entry;
+	uint8_t *bytes;
+	size_t room, length;
+	struct tw_sink_piece pieces[TW_JOB_PIECES_MAX];
+	size_t piece_count;
+	uint64_t piece_bytes;
+	void *buffer;                   /* WRITE: the carrier's buffer that holds the pieces, released when the job is back */
+	struct tw_block block;
+	uint8_t sha256[32];
+
+	/* Results. */
+	int result;
+	bool walk_over;                 /* WALK: totals below are final and @bytes ends the stream */
+	uint64_t total_bytes, total_files, total_entries, total_chunks; /* so far */
+	uint64_t ready;                 /* MANIFEST, PREPARE: tape offsets below may be written */
+	bool prepare_more;              /* MANIFEST, PREPARE: submit PREPARE again */
+	struct tw_range held[TW_JOB_HELD_MAX];
+	size_t held_count;
+	struct tw_sink_event events[TW_JOB_EVENTS_MAX];
+	size_t event_count;
+	bool events_more;               /* more are waiting: submit SETTLE */
+	struct tw_problem problems[TW_JOB_EVENTS_MAX];
+	size_t problem_count;
+	struct tw_sink_progress progress;
+	char offender[256];             /* the path behind TW_E_UNSAFE */
+};
+
+/* Executes @job; every error ends up in @result. */
+void tw_job_run(struct tw_job *job);
+
+/* How a session reaches a disk thread. */
+struct tw_job_port {
+	/* Takes the job; it comes back through the session's job_done(). Never fails: the number of jobs is bounded. */
+	void (*submit)(void *context, struct tw_job *job);
+	void *context;
+};
