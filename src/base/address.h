@@ -1,6 +1,6 @@
 /*
- * address.h - where a datagram comes from or goes to, free of the system's socket types. An IPv4 address is kept as
- * itself (never as an IPv4-mapped IPv6 address), so that equal means equal.
+ * address.h - where a datagram comes from or goes to, free of the system's socket types. An IPv4
+ * address is kept as itself (never as an IPv4-mapped IPv6 address), so that equal means equal.
  */
 #pragma once
 
@@ -15,13 +15,13 @@ enum tw_family {
 };
 
 struct tw_address {
-	uint8_t family;                 /* enum tw_family */
-	uint8_t ip[16];                 /* network order; IPv4 in the first 4, the rest zero */
-	uint16_t port;                  /* host order */
-	uint32_t scope;                 /* IPv6 zone, else 0 */
+	uint8_t family; /* enum tw_family */
+	uint8_t ip[16]; /* network order; IPv4 in the first 4, the rest zero */
+	uint16_t port;  /* host order */
+	uint32_t scope; /* IPv6 zone, else 0 */
 };
 
-/* The two ends of a path as this side sees them. @local may have family NONE: whatever the system picks. */
+/* The two ends as this side sees them. @local may have family NONE: whatever the system picks. */
 struct tw_path {
 	struct tw_address local, remote;
 };

@@ -1,8 +1,9 @@
 /*
- * bytes.h - bounded cursors over byte arrays, big-endian integers and the variable-length integers of RFC 9000, 16.
+ * bytes.h - bounded cursors over byte arrays, big-endian integers and the variable-length integers
+ * of RFC 9000, 16.
  *
- * A cursor that runs out of room sets @failed and stays there: every later read gives 0, every later write does nothing.
- * Callers do a whole structure, then test @failed once.
+ * A cursor that runs out of room sets @failed and stays there: every later read gives 0, every
+ * later write does nothing. Callers do a whole structure, then test @failed once.
  */
 #pragma once
 
@@ -13,12 +14,12 @@
 #define TW_VARINT_MAX ((UINT64_C(1) << 62) - 1)
 
 struct tw_reader {
-	const uint8_t *at, *end;        /* borrowed */
+	const uint8_t *at, *end; /* borrowed */
 	bool failed;
 };
 
 struct tw_writer {
-	uint8_t *start, *at, *end;      /* borrowed */
+	uint8_t *start, *at, *end; /* borrowed */
 	bool failed;
 };
 

@@ -1,6 +1,7 @@
 /*
- * heap.h - a binary heap of deadlines, intrusive: the node lives in its owner, so that moving or removing a timer never
- * allocates. The earliest deadline is at the top. Only the array of pointers grows (by doubling).
+ * heap.h - a binary heap of deadlines, intrusive: the node lives in its owner, so that moving or
+ * removing a timer never allocates. The earliest deadline is at the top. Only the array of pointers
+ * grows (by doubling).
  */
 #pragma once
 
@@ -10,11 +11,11 @@
 
 struct tw_timer {
 	tw_ns at;
-	size_t place;                   /* 1-based position in the heap, 0 when not in it */
+	size_t place; /* 1-based position in the heap, 0 when not in it */
 };
 
 struct tw_heap {
-	struct tw_timer **timers;       /* owned array of borrowed timers */
+	struct tw_timer **timers; /* owned array of borrowed timers */
 	size_t count, room;
 };
 

@@ -1,6 +1,7 @@
 /*
- * random.h - where random numbers come from. The sans-IO tiers take a source as a parameter: the program hands in the
- * system's, tests and the simulator hand in a seeded one, so that every run can be repeated.
+ * random.h - where random numbers come from. The sans-IO tiers take a source as a parameter: the
+ * program hands in the system's, tests and the simulator hand in a seeded one, so that every run
+ * can be repeated.
  */
 #pragma once
 
@@ -15,7 +16,7 @@ struct tw_random {
 void tw_random_fill(const struct tw_random *random, void *ret, size_t length);
 uint64_t tw_random_u64(const struct tw_random *random);
 
-/* xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64. For tests and simulation, never for keys. */
+/* xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64. For tests, never for keys. */
 struct tw_prng {
 	uint64_t state[4];
 };

@@ -1,20 +1,25 @@
 /*
- * ring.h - a bounded queue of fixed-size items between exactly one producer thread and one consumer thread, without
- * locks. Items are copied in and out. The capacity is a power of two and never changes. Waking the other side is the
- * caller's matter (an eventfd in src/netio).
+ * ring.h - a bounded queue of fixed-size items between exactly one producer thread and one consumer
+ * thread, without locks. Items are copied in and out. The capacity is a power of two and never
+ * changes. Waking the other side is the caller's matter (an eventfd in src/netio). The two
+ * positions lie on cache lines of their own; padding does it rather than alignment, so that a ring
+ * may live in any malloc'd structure.
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdatomic.h>
 
 struct tw_ring {
-	uint8_t *items;                 /* owned */
+	uint8_t *items; /* owned */
 	size_t item_size, capacity;
-	_Alignas(64) atomic_size_t head; /* the consumer's: next to take */
-	_Alignas(64) atomic_size_t tail; /* the producer's: next to fill */
+	uint8_t apart_from_items[64];
+	atomic_size_t head; /* the consumer's: next to take */
+	uint8_t apart_from_head[64];
+	atomic_size_t tail; /* the producer's: next to fill */
+	uint8_t apart_from_tail[64];
 };
 
 /* @capacity: a power of two. -ENOMEM. */

@@ -1,5 +1,6 @@
 /*
- * secret.h - the one type for keys and other secrets of 32 bytes. Whoever holds one wipes it before letting go.
+ * secret.h - the one type for keys and other secrets of 32 bytes. Whoever holds one wipes it before
+ * letting go.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /*
- * time.h - units of time. All times inside the program are monotonic nanoseconds; the sans-IO tiers are handed the time
- * and never ask for it. Durations and instants share one type: an instant is a duration since an arbitrary start.
+ * time.h - units of time. All times inside the program are monotonic nanoseconds; the sans-IO tiers
+ * are handed the time and never ask for it. Durations and instants share one type: an instant is a
+ * duration since an arbitrary start.
  */
 #pragma once
 
