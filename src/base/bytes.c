@@ -4,7 +4,10 @@
 
 void tw_reader_init(struct tw_reader *reader, const void *bytes, size_t length)
 {
-	*reader = (struct tw_reader){ .at = bytes, .end = (const uint8_t *)bytes + length };
+	/* An empty array may be NULL, to which C allows no addition, not even of 0. */
+	*reader = (struct tw_reader){ .at = bytes, .end = bytes };
+	if (length)
+		reader->end += length;
 }
 
 size_t tw_reader_left(const struct tw_reader *reader)
@@ -20,7 +23,8 @@ const uint8_t *tw_read_bytes(struct tw_reader *reader, size_t length)
 		reader->failed = true;
 		return NULL;
 	}
-	reader->at += length;
+	if (length)
+		reader->at += length;
 	return bytes;
 }
 
@@ -83,7 +87,9 @@ void tw_read_copy(struct tw_reader *reader, void *ret, size_t length)
 
 void tw_writer_init(struct tw_writer *writer, void *bytes, size_t room)
 {
-	*writer = (struct tw_writer){ .start = bytes, .at = bytes, .end = (uint8_t *)bytes + room };
+	*writer = (struct tw_writer){ .start = bytes, .at = bytes, .end = bytes };
+	if (room)
+		writer->end += room;
 }
 
 size_t tw_writer_room(const struct tw_writer *writer)
@@ -105,7 +111,8 @@ static uint8_t *claim(struct tw_writer *writer, size_t length)
 		writer->failed = true;
 		return NULL;
 	}
-	writer->at += length;
+	if (length)
+		writer->at += length;
 	return place;
 }
 
