@@ -1,7 +1,8 @@
 /*
- * params.h - what each side tells the other inside the handshake: a row of { id | length | value }, all three in
- * variable-length form. Unknown ids are passed over, so that later versions can add some; a known id that appears twice
- * or has a wrong length is an error. Normative text: docs/protocol.md, section "Parameters".
+ * params.h - what each side tells the other inside the handshake: a row of { id | length | value },
+ * all three in variable-length form. Unknown ids are passed over, so that later versions can add
+ * some; a known id that appears twice or has a wrong length is an error. Normative text:
+ * docs/protocol.md, section "Parameters".
  */
 #pragma once
 
@@ -11,19 +12,34 @@
 
 #define TW_ID_SIZE 16
 
+/* Bounds: what lies outside is TW_E_FORMAT when read and a bug of the caller when written. */
+#define TW_PARAM_STATUS_MAX 63 /* a status that is not known is a refusal */
+#define TW_PARAM_CIPHER_MAX 3  /* enum tw_cipher */
+#define TW_PARAM_DATAGRAM_LEAST 1200
+#define TW_PARAM_DATAGRAM_MOST 65527 /* of any UDP datagram; the sender keeps its own limit too */
+#define TW_PARAM_ACK_DELAY_MAX_US 1000000
+
+/* What holds where the peer says nothing; all others are 0. */
+#define TW_PARAM_CIPHER_DEFAULT 2 /* TW_CIPHER_128 */
+#define TW_PARAM_AEAD_DEFAULT 2   /* TW_AEAD_CHACHA20_POLY1305: every machine has it */
+#define TW_PARAM_ACK_DELAY_DEFAULT_US 25000
+
+/* No result of tw_params_write() is longer. */
+#define TW_PARAMS_SIZE_MAX 136
+
 enum tw_param {
-	TW_PARAM_STATUS = 0x01,         /* ACCEPT only: enum tw_handshake_status */
-	TW_PARAM_CIPHER = 0x02,         /* INIT: the wished level; ACCEPT: the level in force */
-	TW_PARAM_CIPHER_MIN = 0x03,     /* the least this side accepts */
-	TW_PARAM_AEAD = 0x04,           /* INIT: bit set of enum tw_aead this side can do well; ACCEPT: the one chosen */
-	TW_PARAM_DATA_WINDOW = 0x05,    /* initial DATA_WINDOW */
-	TW_PARAM_STREAM_WINDOW = 0x06,  /* initial window of every stream */
-	TW_PARAM_DATAGRAM_MAX = 0x07,   /* the longest UDP payload this side takes */
-	TW_PARAM_SERVER_ID = 0x08,      /* 16 bytes, new at every launch */
-	TW_PARAM_SERVER_UID = 0x09,     /* 16 bytes, persistent */
-	TW_PARAM_ACK_DELAY = 0x0a,      /* the longest this side holds an acknowledgement back, microseconds */
-	TW_PARAM_OBSERVED_PORT = 0x0b,  /* ACCEPT: the peer's port as this side sees it */
-	TW_PARAM_TIME = 0x0c,           /* INIT: microseconds since 1970, a hint against replays */
+	TW_PARAM_STATUS = 0x01,        /* ACCEPT only: enum tw_handshake_status */
+	TW_PARAM_CIPHER = 0x02,        /* INIT: the wished level; ACCEPT: the level in force */
+	TW_PARAM_CIPHER_MIN = 0x03,    /* the least this side accepts */
+	TW_PARAM_AEAD = 0x04,          /* INIT: set of enum tw_aead it does well; ACCEPT: the one */
+	TW_PARAM_DATA_WINDOW = 0x05,   /* initial DATA_WINDOW */
+	TW_PARAM_STREAM_WINDOW = 0x06, /* initial window of every stream */
+	TW_PARAM_DATAGRAM_MAX = 0x07,  /* the longest UDP payload this side takes */
+	TW_PARAM_SERVER_ID = 0x08,     /* 16 bytes, new at every launch */
+	TW_PARAM_SERVER_UID = 0x09,    /* 16 bytes, persistent */
+	TW_PARAM_ACK_DELAY = 0x0a,     /* the longest it holds an acknowledgement back, us */
+	TW_PARAM_OBSERVED_PORT = 0x0b, /* ACCEPT: the peer's port as this side sees it */
+	TW_PARAM_TIME = 0x0c,          /* INIT: microseconds since 1970, a hint against replays */
 };
 
 enum tw_handshake_status {
@@ -35,7 +51,7 @@ enum tw_handshake_status {
 
 struct tw_params {
 	uint64_t status;
-	uint64_t cipher, cipher_min;    /* enum tw_cipher */
+	uint64_t cipher, cipher_min; /* enum tw_cipher */
 	uint64_t aead;
 	uint64_t data_window, stream_window;
 	uint64_t datagram_max;
