@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #define RECEIVE_TIME_MASK ((UINT64_C(1) << 48) - 1)
+#define DATA_HEADER_MAX (1 + 8 + 8)
 
 static_assert(TW_DATA_FRAME_OVERHEAD_MAX == 1 + 1 + 8, "type, transfer below 64, longest offset");
 
@@ -348,7 +349,9 @@ bool tw_frame_write_data_blocked(struct tw_writer *writer, uint64_t bytes_max)
 bool tw_frame_write_data_header(struct tw_writer *writer, uint64_t transfer, uint64_t offset)
 {
 	assert(transfer <= TW_VARINT_MAX && offset <= TW_VARINT_MAX);
-	if (!fits(writer, tw_frame_data_header_size(transfer, offset)))
+	/* Mostly a whole datagram is free, and the exact length does not matter. */
+	if (writer->failed || ((size_t)(writer->end - writer->at) < DATA_HEADER_MAX &&
+			       !fits(writer, tw_frame_data_header_size(transfer, offset))))
 		return false;
 	*writer->at++ = TW_FRAME_DATA;
 	tw_write_varint(writer, transfer);
