@@ -19,15 +19,23 @@
 #define TW_JOB_HELD_MAX 64
 
 enum tw_job_type {
-	TW_JOB_WALK = 1,                /* source: walk on and encode the manifest into @bytes */
-	TW_JOB_READ,                    /* source: read a block into @bytes */
-	TW_JOB_SHA256,                  /* source: of @entry */
-	TW_JOB_SOURCE_FREE,
+	/* source: walk about @limit entries on and encode the manifest into @bytes; makes @encoder where it is NULL */
+	TW_JOB_WALK = 1,
+	/* source: read a block at @offset into @bytes. On failure @entry, and its tape range in @block */
+	TW_JOB_READ,
+	/*
+	 * source: of the first file from @entry on, which becomes @entry. TW_E_AGAIN: that file does not end at or below tape
+	 * offset @limit. TW_E_END: no file there. On failure as READ.
+	 */
+	TW_JOB_SHA256,
+	/* source: the entry that holds tape @offset, and its tape range in @block */
+	TW_JOB_ENTRY,
+	TW_JOB_SOURCE_FREE,             /* and @encoder */
 	TW_JOB_SINK_OPEN,               /* sink: new, from @fs and @sink_options */
-	TW_JOB_MANIFEST,                /* sink: @bytes, then prepare */
-	TW_JOB_PREPARE,                 /* sink: prepare on */
+	TW_JOB_MANIFEST,                /* sink: @length @bytes, then prepare. TW_E_END: complete and all prepared */
+	TW_JOB_PREPARE,                 /* sink: prepare on. TW_E_END as MANIFEST */
 	TW_JOB_WRITE,                   /* sink: @pieces */
-	TW_JOB_HOLE,
+	TW_JOB_HOLE,                    /* sink: [@offset, @limit) */
 	TW_JOB_DIGESTS,                 /* sink: @block.chunk_first, @block.chunk_count, @block.digests */
 	TW_JOB_CHECK_SHA256,
 	TW_JOB_ABANDON,
@@ -61,13 +69,14 @@ struct tw_job {
 	int result;
 	bool walk_over;                 /* WALK: totals below are final and @bytes ends the stream */
 	uint64_t total_bytes, total_files, total_entries, total_chunks; /* so far */
-	uint64_t ready;                 /* MANIFEST, PREPARE: tape offsets below may be written */
+	/* MANIFEST, PREPARE: tape offsets below may be written, held ones below are all in @held; 0: no statement */
+	uint64_t ready;
 	bool prepare_more;              /* MANIFEST, PREPARE: submit PREPARE again */
 	struct tw_range held[TW_JOB_HELD_MAX];
 	size_t held_count;
 	struct tw_sink_event events[TW_JOB_EVENTS_MAX];
 	size_t event_count;
-	bool events_more;               /* more are waiting: submit SETTLE */
+	bool events_more;               /* more are waiting in the sink: submit SETTLE */
 	struct tw_problem problems[TW_JOB_EVENTS_MAX];
 	size_t problem_count;
 	struct tw_sink_progress progress;

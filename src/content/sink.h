@@ -51,6 +51,7 @@ struct tw_sink_options {
 	const char *destination;        /* folder below the root, made when missing; "" is the root */
 	enum tw_overwrite overwrite;
 	bool write_content;             /* false (TRANSFER_FLAG_WRITE off): content is checked and dropped */
+	bool sha256;                    /* the sender gives the SHA-256 of every file: none takes its name before that */
 	uint64_t journal_bytes;         /* write a record after so many bytes; 0: 16 MiB */
 };
 
@@ -63,13 +64,18 @@ void tw_sink_free(struct tw_sink *sink);
 
 /* The next piece of the manifest's wire form. Errors as tw_manifest_decode(); TW_E_END: complete. */
 int tw_sink_manifest(struct tw_sink *sink, const uint8_t *bytes, size_t length);
+/* After TW_E_UNSAFE from tw_sink_manifest() or tw_sink_prepare(): the path, cleaned for display (lent), or "". */
+const char *tw_sink_offender(const struct tw_sink *sink);
 /*
  * Prepares the entries that have arrived: checks what is there, reads the journal, finds what is held. About @entries at a
  * time; 0: more to do, TW_E_AGAIN: all that have arrived are prepared, TW_E_END: all, and the manifest is complete.
  * @ret_ready: every tape offset below it may now be written.
  */
 int tw_sink_prepare(struct tw_sink *sink, unsigned entries, uint64_t *ret_ready);
-/* Takes out a tape range that need not be sent (held or skipped), in ascending order; false: no more for now. */
+/*
+ * Takes out a tape range that need not be sent (held or skipped), in ascending order; false: no more for now. A chunk that
+ * was written whole but never checked is not held: its digest would not be sent again.
+ */
 bool tw_sink_held(struct tw_sink *sink, struct tw_range *ret);
 
 struct tw_sink_piece {
@@ -85,7 +91,7 @@ struct tw_sink_piece {
 int tw_sink_write(struct tw_sink *sink, const struct tw_sink_piece *pieces, size_t count);
 /* [start, end) is zeros. Same errors. */
 int tw_sink_hole(struct tw_sink *sink, uint64_t start, uint64_t end);
-/* Digests of @count chunks from @chunk_first on. TW_E_FORMAT: no such chunks. */
+/* Digests of @count chunks from @chunk_first on; known ones may come again. TW_E_FORMAT: no such chunks. */
 int tw_sink_digests(struct tw_sink *sink, uint64_t chunk_first, const struct tw_digest *digests, size_t count);
 /* The sender cannot deliver this entry (it changed, cannot be read). Its part file goes. */
 int tw_sink_abandon(struct tw_sink *sink, uint64_t entry);

@@ -34,7 +34,8 @@ struct tw_receiver_options {
 	struct tw_job_port port;
 	/*
 	 * Gives the buffer that is being handed to tw_endpoint_receive() right now (opaque; pieces stay valid until the job
-	 * with this buffer is back). NULL: the bytes are copied.
+	 * with this buffer is back). Each call takes one reference, which comes back in one job's @buffer; there may be
+	 * several for one buffer (two transfers, very many datagrams). NULL: the bytes are copied.
 	 */
 	void *(*current_buffer)(void *context);
 	void *buffer_context;
