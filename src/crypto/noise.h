@@ -37,14 +37,20 @@ struct tw_noise {
 	uint64_t nonce;
 };
 
-/* @ephemeral: a fresh private key, used once. @peer: the responder's key, NULL for a responder. */
+/* @ephemeral: a fresh private key, used once. @peer: the responder's key, NULL for a responder. -ENOMEM. */
 int tw_noise_init(struct tw_noise *noise, const struct tw_identity *self, const struct tw_secret *ephemeral,
 		  const struct tw_public_key *peer, const void *prologue, size_t prologue_length);
 void tw_noise_wipe(struct tw_noise *noise);
-/* Writes the next message. -ENOBUFS: no room; TW_E_AUTH: a key of small order. @ret_length: of the message. */
+/*
+ * Writes the next message. -ENOBUFS: no room; TW_E_AUTH: a key of small order. @ret_length: of the message. @payload and
+ * @message must not overlap.
+ */
 int tw_noise_write(struct tw_noise *noise, const void *payload, size_t payload_length, uint8_t *message, size_t room,
 		   size_t *ret_length);
-/* Reads the peer's next message. TW_E_AUTH: forged, or meant for another key. @payload has room for @length bytes. */
+/*
+ * Reads the peer's next message. TW_E_AUTH: forged, or meant for another key; the state is as before, so that the true
+ * message may still come. @payload has room for @length bytes.
+ */
 int tw_noise_read(struct tw_noise *noise, const uint8_t *message, size_t length, uint8_t *payload, size_t *ret_length);
 /* After both messages. @ret_send, @ret_receive: this side's directions. */
 void tw_noise_split(struct tw_noise *noise, struct tw_secret *ret_send, struct tw_secret *ret_receive);

@@ -3,17 +3,17 @@
 #include "crypto/aead.h"
 
 #define ZERO_16 "00000000000000000000000000000000"
-#define PLAIN_60                                                                                   \
-	"d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"                         \
+#define PLAIN_60                                                           \
+	"d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72" \
 	"1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
 #define MACSEC_HEADER                                                                              \
 	"d609b1f056637a0d46df998d88e5222ab2c2846512153524c0895e8108000f101112131415161718191a1b1c" \
 	"1d1e1f202122232425262728292a2b2c2d2e2f30313233340001"
 
 /*
- * McGrew and Viega, "The Galois/Counter Mode of Operation (GCM)", appendix B (the vectors of the NIST
- * submission, as RFC 5116 uses the mode); IEEE 802.1 "MACsec GCM-AES Test Vectors" (2011), 2.1.1 and
- * 2.1.2, where all is authenticated data; RFC 8439, 2.8.2.
+ * McGrew and Viega, "The Galois/Counter Mode of Operation (GCM)", appendix B (the vectors of the
+ * NIST submission, as RFC 5116 uses the mode); IEEE 802.1 "MACsec GCM-AES Test Vectors"
+ * (2011), 2.1.1 and 2.1.2, where all is authenticated data; RFC 8439, 2.8.2.
  */
 static const struct {
 	const char *name;
@@ -131,7 +131,8 @@ static void test_clear_text(void **state)
 		unhex(cases[i].nonce, nonce, sizeof nonce);
 		length = unhex(cases[i].header, bytes, sizeof bytes);
 		for (size_t cut = 0; cut <= length; cut++) {
-			struct tw_aead_message one = { bytes, cut, bytes + cut, length - cut, true };
+			struct tw_aead_message one = { bytes, cut, bytes + cut, length - cut,
+						       true };
 			struct tw_aead_message two = { bytes, cut, apart, length - cut, true };
 
 			memcpy(apart, bytes + cut, length - cut);

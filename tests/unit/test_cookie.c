@@ -47,7 +47,8 @@ static void test_binding(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		assert_false(tw_cookie_check(&f.jar, &f.random, start, &others[i], cid, cookie));
 	assert_false(tw_cookie_check(&f.jar, &f.random, start, &home, cid ^ 1, cookie));
-	assert_false(tw_cookie_check(&f.jar, &f.random, start, &home, cid ^ UINT64_C(1) << 63, cookie));
+	assert_false(
+		tw_cookie_check(&f.jar, &f.random, start, &home, cid ^ UINT64_C(1) << 63, cookie));
 	for (size_t bit = 0; bit < 8 * sizeof cookie; bit++) {
 		cookie[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		assert_false(check(&f, start, cookie));

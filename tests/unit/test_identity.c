@@ -19,7 +19,8 @@ static struct tw_public_key point(const char *hex)
 	return key;
 }
 
-/* RFC 7748, 5.2: the two single steps. The second point has its top bit set, which must not matter. */
+/* RFC 7748, 5.2: the two single steps. The second point has its top bit set, which must not matter.
+ */
 static void test_x25519(void **state)
 {
 	struct tw_secret scalar, out;
@@ -93,7 +94,8 @@ static void test_small_order(void **state)
 		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 	};
-	struct tw_secret key = secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
+	struct tw_secret key =
+		secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
@@ -124,7 +126,8 @@ static void test_generate(void **state)
 
 static void test_text(void **state)
 {
-	struct tw_secret key = secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
+	struct tw_secret key =
+		secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
 	struct tw_identity identity, parsed;
 	char text[TW_IDENTITY_TEXT];
 	size_t length;
@@ -160,7 +163,8 @@ static void test_bad_text(void **state)
 		" " KEY_LINE,
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LC\n",
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCoA\n",
-		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCp\n", /* bits beyond the key */
+		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCp\n", /* bits beyond the key
+									       */
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25L+o\n",
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LC=\n",
 		"private-key:dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo\n",
@@ -173,16 +177,18 @@ static void test_bad_text(void **state)
 	memset(&parsed, 0x5a, sizeof parsed);
 	before = parsed;
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		assert_int_equal(tw_identity_parse(wrong[i], strlen(wrong[i]), &parsed), TW_E_FORMAT);
+		assert_int_equal(tw_identity_parse(wrong[i], strlen(wrong[i]), &parsed),
+				 TW_E_FORMAT);
 		assert_memory_equal(&parsed, &before, sizeof parsed);
 	}
 	/* Every cut of a good line. */
 	for (size_t length = 0; length < strlen(KEY_LINE) - 1; length++)
 		assert_int_equal(tw_identity_parse(KEY_LINE, length, &parsed), TW_E_FORMAT);
 	/* A NUL in the key. */
-	assert_int_equal(tw_identity_parse("private-key: dwdtCnMYpX08FsFyUb\0mRd9ML4frwJkqsXf7pR25LCo",
-					   56, &parsed),
-			 TW_E_FORMAT);
+	assert_int_equal(
+		tw_identity_parse("private-key: dwdtCnMYpX08FsFyUb\0mRd9ML4frwJkqsXf7pR25LCo", 56,
+				  &parsed),
+		TW_E_FORMAT);
 }
 
 static void test_public_key(void **state)
@@ -211,10 +217,10 @@ static void test_public_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_x25519),	    cmocka_unit_test(test_x25519_iterated),
-		cmocka_unit_test(test_exchange),    cmocka_unit_test(test_small_order),
-		cmocka_unit_test(test_generate),    cmocka_unit_test(test_text),
-		cmocka_unit_test(test_bad_text),    cmocka_unit_test(test_public_key),
+		cmocka_unit_test(test_x25519),	 cmocka_unit_test(test_x25519_iterated),
+		cmocka_unit_test(test_exchange), cmocka_unit_test(test_small_order),
+		cmocka_unit_test(test_generate), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_bad_text), cmocka_unit_test(test_public_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
