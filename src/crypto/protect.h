@@ -10,8 +10,9 @@
  * acknowledged. The receiver follows: a packet of the other phase is opened with the next key (or, when its number is
  * below the first of the present phase, with the previous one), and only if that succeeds does the chain move on.
  *
- * Level `auth`: the whole packet is authenticated data (GMAC). Level `none`: 8 bytes of XXH3-64 over header and payload,
- * seeded with the packet number; that is no security, it finds accidents.
+ * Level `auth`: the whole packet is authenticated data (GMAC, with the key of level `128`). Level `none`: 8 bytes of
+ * XXH3-64 over header and payload, seeded with the packet number; that is no security, it finds accidents. Its phase
+ * never flips.
  */
 #pragma once
 
@@ -31,8 +32,8 @@ struct tw_packet_key;                   /* one generation: contexts of the crypt
 struct tw_seal_chain {
 	enum tw_cipher cipher;
 	enum tw_aead aead;
-	struct tw_secret secret;
-	struct tw_packet_key *key;      /* owned */
+	struct tw_secret secret;        /* of the generation after @key */
+	struct tw_packet_key *key;      /* owned; NULL with `none` */
 	bool phase;
 	bool phase_acked;
 	uint64_t phase_first;           /* first packet number of this phase */
@@ -43,14 +44,14 @@ struct tw_seal_chain {
 struct tw_open_chain {
 	enum tw_cipher cipher;
 	enum tw_aead aead;
-	struct tw_secret secret;
+	struct tw_secret secret;        /* of the generation after @next */
 	struct tw_packet_key *current, *next, *previous; /* owned; previous may be NULL */
 	bool phase;
-	uint64_t phase_first;           /* lowest packet number opened in this phase */
+	uint64_t phase_first;           /* lowest packet number opened in this phase; UINT64_MAX: none yet */
 	uint64_t failures;              /* forged packets seen (RFC 9001, 6.6 bounds them) */
 };
 
-/* @secret is copied; NULL with cipher `none`. -ENOMEM. */
+/* @secret is copied; NULL with cipher `none`. -ENOMEM; -EINVAL: no such cipher or algorithm. */
 int tw_seal_chain_init(struct tw_seal_chain *chain, enum tw_cipher cipher, enum tw_aead aead, const struct tw_secret *secret);
 void tw_seal_chain_deinit(struct tw_seal_chain *chain);
 int tw_open_chain_init(struct tw_open_chain *chain, enum tw_cipher cipher, enum tw_aead aead, const struct tw_secret *secret);
