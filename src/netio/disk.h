@@ -1,0 +1,37 @@
+/*
+ * disk.h - the disk threads of one worker: jobs go to them and come back through rings without locks, in each direction
+ * one producer and one consumer.
+ *
+ * Jobs of one transfer go to the same thread, which runs them one after another in the order of submission; they come back
+ * in that order. An eventfd wakes the other side, and only when it has said that it is about to sleep: while both are
+ * busy a job costs no system call. Jobs that find a thread's ring full wait on the worker's side, in order.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "content/job.h"
+
+#define TW_DISK_THREADS_MAX 8
+#define TW_DISK_RING 2048               /* jobs under way a thread; more wait with the worker */
+
+struct tw_disk;
+
+/* @run executes a job (tw_job_run()). -ENOMEM, -EAGAIN (no thread), -EMFILE. */
+int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_disk **ret);
+/* Waits for the threads to finish what they were given. Jobs not collected by then stay the callers'. */
+void tw_disk_free(struct tw_disk *disk);
+/* Lends the job to a thread. @client comes back with it, untouched. */
+void tw_disk_submit(struct tw_disk *disk, struct tw_job *job, void *client);
+/* The next job that has been executed; false: none now. */
+bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_client);
+/* Jobs submitted and not collected. */
+size_t tw_disk_count(const struct tw_disk *disk);
+
+/* Readable when the worker has to look for finished jobs although it said that it sleeps. */
+int tw_disk_fd(const struct tw_disk *disk);
+/* Before the worker sleeps. False: a job is finished already, do not sleep. */
+bool tw_disk_sleep(struct tw_disk *disk);
+/* After it slept. @woken: the descriptor was readable. */
+void tw_disk_wake(struct tw_disk *disk, bool woken);

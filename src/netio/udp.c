@@ -1,0 +1,460 @@
+#include "netio/udp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "netio/sockaddr.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define SINGLES_BATCH 64
+
+static int set(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value) ? -errno : 0;
+}
+
+/* The FORCE forms need CAP_NET_ADMIN and pass by the system's maximum. */
+static uint32_t set_buffer(int fd, int force, int plain, uint32_t bytes)
+{
+	int granted = 0;
+	socklen_t length = sizeof granted;
+
+	if (set(fd, SOL_SOCKET, force, (int)bytes))
+		set(fd, SOL_SOCKET, plain, (int)bytes);
+	if (getsockopt(fd, SOL_SOCKET, plain, &granted, &length) || granted < 0)
+		return 0;
+	return (uint32_t)granted;
+}
+
+static unsigned segments_probed;
+
+static bool segments_accepted(int fd, const struct sockaddr_in *self, unsigned segments)
+{
+	static const uint8_t bytes[128];
+	uint8_t sink[1];
+	bool sent;
+
+	assert(segments <= sizeof bytes);
+	sent = sendto(fd, bytes, segments, MSG_DONTWAIT, (const struct sockaddr *)self, sizeof *self) ==
+	       (ssize_t)segments;
+	while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) >= 0)
+		;
+	return sent;
+}
+
+static void probe_segments(void)
+{
+	struct sockaddr_in self = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof self;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	segments_probed = 1;
+	if (fd < 0)
+		return;
+	if (set(fd, SOL_UDP, UDP_SEGMENT, 1) == 0) {
+		segments_probed = 64;
+		if (bind(fd, (struct sockaddr *)&self, sizeof self) == 0 &&
+		    getsockname(fd, (struct sockaddr *)&self, &length) == 0 && segments_accepted(fd, &self, 128))
+			segments_probed = 128;
+	}
+	close(fd);
+}
+
+unsigned tw_udp_segments_probe(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, probe_segments);
+	return segments_probed;
+}
+
+static int read_names(struct tw_udp *udp)
+{
+	struct sockaddr_storage storage;
+	socklen_t length = sizeof storage;
+
+	memset(&storage, 0, sizeof storage);
+	if (getsockname(udp->fd, (struct sockaddr *)&storage, &length))
+		return -errno;
+	udp->local = tw_address_from_sockaddr(&storage);
+	return 0;
+}
+
+static int connect_to(int fd, const struct tw_address *remote)
+{
+	struct sockaddr_storage storage;
+	socklen_t length = tw_address_to_sockaddr(remote, &storage);
+
+	return connect(fd, (struct sockaddr *)&storage, length) ? -errno : 0;
+}
+
+static int configure(int fd, bool ipv6)
+{
+	int r;
+
+	if (ipv6) {
+		r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		if (!r)
+			r = set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+		if (!r)
+			r = set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+	} else {
+		r = set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+		if (!r)
+			r = set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	}
+	/* Kernels before 5.0 hand in single datagrams; nothing else changes. */
+	set(fd, SOL_UDP, UDP_GRO, 1);
+	return r;
+}
+
+int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
+{
+	bool connected = options->remote.family != TW_FAMILY_NONE;
+	const struct tw_address *named = connected ? &options->remote : &options->local;
+	struct tw_udp udp = { .connected = connected, .remote = options->remote, .segments_max = 1 };
+	struct sockaddr_storage storage;
+	socklen_t length;
+	int r;
+
+	assert(named->family != TW_FAMILY_NONE);
+	udp.fd = socket(named->family == TW_FAMILY_IPV6 ? AF_INET6 : AF_INET,
+			SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (udp.fd < 0)
+		return -errno;
+	r = configure(udp.fd, named->family == TW_FAMILY_IPV6);
+	udp.receive_granted = set_buffer(udp.fd, SO_RCVBUFFORCE, SO_RCVBUF,
+					 options->receive_bytes ? options->receive_bytes : TW_UDP_BUFFER_WANTED);
+	udp.send_granted = set_buffer(udp.fd, SO_SNDBUFFORCE, SO_SNDBUF,
+				      options->send_bytes ? options->send_bytes : TW_UDP_BUFFER_WANTED);
+	if (!options->no_segmentation)
+		udp.segments_max = tw_udp_segments_probe();
+	if (!r && options->local.family != TW_FAMILY_NONE) {
+		length = tw_address_to_sockaddr(&options->local, &storage);
+		if (bind(udp.fd, (struct sockaddr *)&storage, length))
+			r = -errno;
+	}
+	if (!r && connected)
+		r = connect_to(udp.fd, &options->remote);
+	if (!r)
+		r = read_names(&udp);
+	if (r) {
+		close(udp.fd);
+		return r;
+	}
+	*ret = udp;
+	return 0;
+}
+
+void tw_udp_close(struct tw_udp *udp)
+{
+	if (udp->fd >= 0)
+		close(udp->fd);
+	udp->fd = -1;
+}
+
+int tw_udp_reconnect(struct tw_udp *udp)
+{
+	struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	int r;
+
+	assert(udp->connected);
+	if (connect(udp->fd, &nobody, sizeof nobody) && errno != EAFNOSUPPORT)
+		return -errno;
+	r = connect_to(udp->fd, &udp->remote);
+	return r ? r : read_names(udp);
+}
+
+/* Room for a source address and a segment size beside each other. */
+union control {
+	struct cmsghdr align;
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+static void *add_control(struct msghdr *header, size_t *used, int level, int type, size_t length)
+{
+	struct cmsghdr *control = (struct cmsghdr *)((uint8_t *)header->msg_control + *used);
+
+	control->cmsg_level = level;
+	control->cmsg_type = type;
+	control->cmsg_len = CMSG_LEN(length);
+	*used += CMSG_SPACE(length);
+	return CMSG_DATA(control);
+}
+
+/* Whence and whither of an unconnected send. Returns the control bytes used. */
+static size_t address_message(struct msghdr *header, const struct tw_path *path, struct sockaddr_storage *name)
+{
+	size_t used = 0;
+
+	header->msg_namelen = tw_address_to_sockaddr(&path->remote, name);
+	header->msg_name = name;
+	if (path->local.family != path->remote.family || tw_address_is_any(&path->local))
+		return 0;
+	if (path->local.family == TW_FAMILY_IPV4) {
+		struct in_pktinfo info = { 0 };
+
+		memcpy(&info.ipi_spec_dst, path->local.ip, 4);
+		memcpy(add_control(header, &used, IPPROTO_IP, IP_PKTINFO, sizeof info), &info, sizeof info);
+	} else {
+		struct in6_pktinfo info = { .ipi6_ifindex = path->local.scope };
+
+		memcpy(&info.ipi6_addr, path->local.ip, 16);
+		memcpy(add_control(header, &used, IPPROTO_IPV6, IPV6_PKTINFO, sizeof info), &info, sizeof info);
+	}
+	return used;
+}
+
+/* One system call for @length bytes of datagrams of @segment. Bytes sent or -errno. */
+static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes, size_t length,
+			      uint32_t segment)
+{
+	struct iovec piece = { bytes, length };
+	struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
+	struct sockaddr_storage name;
+	union control control;
+	size_t used = 0;
+	ssize_t sent;
+	int r;
+
+	if (udp->fail_segmentation && length > segment)
+		return -EIO;
+	memset(&control, 0, sizeof control);
+	header.msg_control = control.bytes;
+	if (!udp->connected)
+		used = address_message(&header, path, &name);
+	if (length > segment && udp->connected && udp->segment_set != segment) {
+		r = set(udp->fd, SOL_UDP, UDP_SEGMENT, (int)segment);
+		if (r)
+			return r;
+		udp->segment_set = segment;
+	} else if (length > segment && !udp->connected) {
+		uint16_t size = (uint16_t)segment;
+
+		memcpy(add_control(&header, &used, SOL_UDP, UDP_SEGMENT, sizeof size), &size, sizeof size);
+	} else if (length <= segment && udp->segment_set && length > udp->segment_set) {
+		/* A lone datagram longer than the size in force, a probe of the path MTU, must not be cut up. */
+		r = set(udp->fd, SOL_UDP, UDP_SEGMENT, 0);
+		if (r)
+			return r;
+		udp->segment_set = 0;
+	}
+	header.msg_controllen = used;
+	if (!used)
+		header.msg_control = NULL;
+	do
+		sent = sendmsg(udp->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
+}
+
+/* Datagram by datagram, many to a call. Bytes sent (whole datagrams) or -errno when not even one went. */
+static ssize_t send_singly(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes, size_t length, uint32_t segment)
+{
+	struct mmsghdr headers[SINGLES_BATCH];
+	struct iovec pieces[SINGLES_BATCH];
+	struct sockaddr_storage name;
+	union control control;
+	struct msghdr first = { .msg_control = control.bytes };
+	size_t used = 0, done = 0;
+	unsigned count = 0;
+	int sent, r;
+
+	memset(&control, 0, sizeof control);
+	if (!udp->connected)
+		used = address_message(&first, path, &name);
+	first.msg_controllen = used;
+	if (!used)
+		first.msg_control = NULL;
+	if (udp->segment_set) {
+		r = set(udp->fd, SOL_UDP, UDP_SEGMENT, 0);
+		if (r)
+			return r;
+		udp->segment_set = 0;
+	}
+	for (size_t at = 0; at < length && count < SINGLES_BATCH; at += segment, count++) {
+		pieces[count] = (struct iovec){ bytes + at, length - at < segment ? length - at : segment };
+		headers[count] = (struct mmsghdr){ .msg_hdr = first };
+		headers[count].msg_hdr.msg_iov = &pieces[count];
+		headers[count].msg_hdr.msg_iovlen = 1;
+	}
+	do
+		sent = sendmmsg(udp->fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return -errno;
+	for (int i = 0; i < sent; i++)
+		done += pieces[i].iov_len;
+	return (ssize_t)done;
+}
+
+/*
+ * What a refused segmented send says about the socket. EIO: the card or driver cannot, for good. EINVAL: too many segments
+ * for this kernel, or datagrams longer than the interface carries, which the single send tells apart.
+ */
+static void note_segmentation_failure(struct tw_udp *udp, int error, unsigned segments, bool singles_work)
+{
+	if (error == -EINVAL && segments > 64)
+		udp->segments_max = 64;
+	else if (error == -EIO || error == -EOPNOTSUPP || singles_work)
+		udp->segments_max = 1;
+}
+
+static ssize_t send_some(struct tw_udp *udp, const struct tw_train *train, size_t from)
+{
+	size_t left = train->length - from;
+	unsigned segments;
+	ssize_t sent, singly;
+
+	if (left > train->segment && udp->segments_max == 1)
+		return send_singly(udp, &train->path, train->bytes + from, left, train->segment);
+	if (left > (size_t)train->segment * udp->segments_max)
+		left = (size_t)train->segment * udp->segments_max;
+	segments = (unsigned)((left + train->segment - 1) / train->segment);
+	sent = send_segmented(udp, &train->path, train->bytes + from, left, train->segment);
+	if (segments == 1 || (sent != -EIO && sent != -EINVAL && sent != -EMSGSIZE && sent != -EOPNOTSUPP))
+		return sent;
+	singly = send_singly(udp, &train->path, train->bytes + from, left, train->segment);
+	note_segmentation_failure(udp, (int)sent, segments, singly > 0);
+	return singly;
+}
+
+static int failure(struct tw_udp *udp, int error)
+{
+	switch (-error) {
+	case EAGAIN:
+		return TW_E_AGAIN;
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		udp->counters.refused++;
+		return TW_E_UNREACHABLE;
+	case EMSGSIZE:
+		udp->counters.too_long++;
+		return error;
+	case ENOBUFS:
+	case ENOMEM:
+	case EPERM:
+		/* A full queue below us, or a packet filter: to the path this is loss, and the core deals with loss. */
+		udp->counters.dropped++;
+		return 0;
+	default:
+		udp->counters.dropped++;
+		return error;
+	}
+}
+
+int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent)
+{
+	assert(train->segment > 0 && train->length <= TW_UDP_TRAIN_MAX && *sent <= train->length);
+	while (*sent < train->length) {
+		ssize_t now = send_some(udp, train, *sent);
+
+		if (now <= 0)
+			return failure(udp, (int)now);
+		udp->counters.sends++;
+		udp->counters.packets_sent += ((size_t)now + train->segment - 1) / train->segment;
+		udp->counters.bytes_sent += (size_t)now;
+		*sent += (size_t)now;
+	}
+	return 0;
+}
+
+union receive_control {
+	struct cmsghdr align;
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+};
+
+static void read_control(const struct tw_udp *udp, struct msghdr *header, struct tw_udp_message *message)
+{
+	message->path.local = udp->local;
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(header); at; at = CMSG_NXTHDR(header, at)) {
+		if (at->cmsg_level == SOL_UDP && at->cmsg_type == UDP_GRO) {
+			int segment;
+
+			memcpy(&segment, CMSG_DATA(at), sizeof segment);
+			if (segment > 0)
+				message->segment = (uint32_t)segment;
+		} else if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(at), sizeof info);
+			memcpy(message->path.local.ip, &info.ipi_spec_dst, 4);
+		} else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(at), sizeof info);
+			memcpy(message->path.local.ip, &info.ipi6_addr, 16);
+			message->path.local.scope = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0;
+		}
+	}
+}
+
+int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned count, unsigned *ret_count)
+{
+	struct mmsghdr headers[TW_UDP_BATCH];
+	struct iovec pieces[TW_UDP_BATCH];
+	struct sockaddr_storage names[TW_UDP_BATCH];
+	union receive_control controls[TW_UDP_BATCH];
+	int got;
+
+	assert(count > 0 && count <= TW_UDP_BATCH);
+	for (unsigned i = 0; i < count; i++) {
+		pieces[i] = (struct iovec){ messages[i].bytes, messages[i].room };
+		headers[i] = (struct mmsghdr){ .msg_hdr = {
+			.msg_name = &names[i], .msg_namelen = sizeof names[i],
+			.msg_iov = &pieces[i], .msg_iovlen = 1,
+			.msg_control = controls[i].bytes, .msg_controllen = sizeof controls[i],
+		} };
+	}
+	do
+		got = recvmmsg(udp->fd, headers, count, MSG_DONTWAIT, NULL);
+	while (got < 0 && errno == EINTR);
+	if (got < 0) {
+		int r = failure(udp, -errno);
+
+		return r ? r : TW_E_AGAIN;
+	}
+	udp->counters.receives++;
+	for (int i = 0; i < got; i++) {
+		struct tw_udp_message *message = &messages[i];
+
+		message->length = headers[i].msg_len;
+		message->segment = headers[i].msg_len ? headers[i].msg_len : 1;
+		if (headers[i].msg_hdr.msg_flags & MSG_TRUNC)
+			message->length = 0;
+		message->path.remote = udp->connected ? udp->remote : tw_address_from_sockaddr(&names[i]);
+		read_control(udp, &headers[i].msg_hdr, message);
+		udp->counters.packets_received += (message->length + message->segment - 1) / message->segment;
+		udp->counters.bytes_received += message->length;
+	}
+	*ret_count = (unsigned)got;
+	return 0;
+}
+
+const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE])
+{
+	/* The kernel counts each buffer twice, half of it for its own bookkeeping. */
+	bool receive = udp->receive_granted / 2 < TW_UDP_BUFFER_LEAST;
+	bool send = udp->send_granted / 2 < TW_UDP_BUFFER_LEAST;
+
+	ret[0] = '\0';
+	if (receive || send)
+		snprintf(ret, TW_UDP_ADVICE, "sysctl -w%s%s", receive ? " net.core.rmem_max=8388608" : "",
+			 send ? " net.core.wmem_max=8388608" : "");
+	return ret;
+}

@@ -1,0 +1,402 @@
+#include "unit.h"
+
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "netio/sockaddr.h"
+#include "netio/udp.h"
+
+struct pair {
+	struct tw_udp server, client;
+};
+
+static bool has_ipv6(void)
+{
+	struct tw_udp_options options = { .local = { .family = TW_FAMILY_IPV6, .ip = { [15] = 1 } } };
+	struct tw_udp udp;
+
+	if (tw_udp_open(&options, &udp))
+		return false;
+	tw_udp_close(&udp);
+	return true;
+}
+
+/* A listening socket on a loopback address and one connected to it. */
+static void open_pair(struct pair *pair, const char *ip, bool no_segmentation)
+{
+	struct tw_udp_options options = { .no_segmentation = no_segmentation };
+
+	assert_true(tw_address_parse_ip(ip, &options.local));
+	assert_int_equal(tw_udp_open(&options, &pair->server), 0);
+	options.remote = pair->server.local;
+	options.local = (struct tw_address){ 0 };
+	assert_int_equal(tw_udp_open(&options, &pair->client), 0);
+	assert_true(pair->client.connected);
+	assert_int_not_equal(pair->client.local.port, 0);
+	assert_int_not_equal(pair->server.local.port, 0);
+}
+
+static void close_pair(struct pair *pair)
+{
+	tw_udp_close(&pair->server);
+	tw_udp_close(&pair->client);
+}
+
+static uint8_t train_bytes[65536], received[TW_UDP_BATCH][65536];
+
+static struct tw_train make_train(uint32_t segment, size_t length, const struct tw_path *path)
+{
+	struct tw_train train = { .bytes = train_bytes, .room = sizeof train_bytes, .length = length,
+				  .segment = segment };
+
+	if (path)
+		train.path = *path;
+	for (size_t i = 0; i < length; i++)
+		train_bytes[i] = (uint8_t)(i * 7 + i / 251);
+	return train;
+}
+
+static int receive_some(struct tw_udp *udp, struct tw_udp_message *messages, unsigned *ret_count)
+{
+	struct pollfd fd = { .fd = udp->fd, .events = POLLIN };
+
+	for (unsigned i = 0; i < TW_UDP_BATCH; i++) {
+		messages[i].bytes = received[i];
+		messages[i].room = sizeof received[i];
+	}
+	assert_int_equal(poll(&fd, 1, 5000), 1);
+	return tw_udp_receive(udp, messages, TW_UDP_BATCH, ret_count);
+}
+
+/* Receives until @length bytes have come; checks their order, their cutting and whence they came. */
+static void expect_train(struct tw_udp *udp, const struct tw_train *train, struct tw_path *ret_path)
+{
+	size_t at = 0;
+
+	while (at < train->length) {
+		struct tw_udp_message messages[TW_UDP_BATCH];
+		unsigned count;
+
+		assert_int_equal(receive_some(udp, messages, &count), 0);
+		for (unsigned i = 0; i < count; i++) {
+			assert_true(messages[i].length <= train->length - at);
+			if (messages[i].length > train->segment)
+				assert_int_equal(messages[i].segment, train->segment);
+			else
+				assert_int_equal(messages[i].segment, messages[i].length);
+			assert_memory_equal(messages[i].bytes, train->bytes + at, messages[i].length);
+			at += messages[i].length;
+			*ret_path = messages[i].path;
+		}
+	}
+}
+
+/* Both directions; the answer leaves from the address that was asked. */
+static void round_trip(const char *ip, bool no_segmentation, bool fail, uint32_t segment, size_t length)
+{
+	struct tw_path path;
+	struct tw_train train = make_train(segment, length, NULL);
+	struct pair pair;
+	size_t sent = 0;
+
+	open_pair(&pair, ip, no_segmentation);
+	pair.client.fail_segmentation = pair.server.fail_segmentation = fail;
+	assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+	assert_int_equal(sent, length);
+	assert_int_equal(pair.client.counters.packets_sent, (length + segment - 1) / segment);
+	expect_train(&pair.server, &train, &path);
+	assert_true(tw_address_equal(&path.remote, &pair.client.local));
+	assert_true(tw_address_equal(&path.local, &pair.server.local));
+	assert_int_equal(pair.server.counters.packets_received, (length + segment - 1) / segment);
+
+	train = make_train(segment, length, &path);
+	sent = 0;
+	assert_int_equal(tw_udp_send(&pair.server, &train, &sent), 0);
+	assert_int_equal(sent, length);
+	expect_train(&pair.client, &train, &path);
+	assert_true(tw_address_equal(&path.remote, &pair.server.local));
+	assert_true(tw_address_equal(&path.local, &pair.client.local));
+	if (fail && length > segment) {
+		assert_int_equal(pair.client.segments_max, 1);
+		assert_int_equal(pair.server.segments_max, 1);
+	}
+	close_pair(&pair);
+}
+
+static const struct {
+	uint32_t segment;
+	size_t length;
+} shapes[] = {
+	{ 1200, 1200 },
+	{ 1200, 54 * 1200 },
+	{ 1200, 10 * 1200 + 17 },
+	{ 1472, 44 * 1472 },
+	{ 8972, 7 * 8972 + 1 },
+	{ 40, 200 * 40 },               /* more than the kernel takes in one train */
+	{ 300, 3 },
+};
+
+static void test_trains(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		round_trip("127.0.0.1", false, false, shapes[i].segment, shapes[i].length);
+		round_trip("127.0.0.1", true, false, shapes[i].segment, shapes[i].length);
+		round_trip("127.0.0.1", false, true, shapes[i].segment, shapes[i].length);
+	}
+}
+
+static void test_trains_ipv6(void **state)
+{
+	(void)state;
+	if (!has_ipv6()) {
+		print_message("no IPv6 loopback here\n");
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+		round_trip("::1", false, false, shapes[i].segment, shapes[i].length);
+		round_trip("::1", false, true, shapes[i].segment, shapes[i].length);
+	}
+}
+
+/* A connected socket goes from one size to another, and a lone long datagram is not cut. */
+static void test_sizes_change(void **state)
+{
+	static const uint32_t sizes[][2] = {
+		{ 1000, 5000 }, { 1400, 14000 }, { 3000, 3000 }, { 1400, 2800 }, { 9, 5 }, { 1400, 1400 }, { 1500, 3000 },
+	};
+	struct tw_path path;
+	struct pair pair;
+
+	(void)state;
+	open_pair(&pair, "127.0.0.1", false);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct tw_train train = make_train(sizes[i][0], sizes[i][1], NULL);
+		size_t sent = 0;
+
+		assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+		expect_train(&pair.server, &train, &path);
+	}
+	close_pair(&pair);
+}
+
+/* With segmentation a full train is one system call. */
+static void test_one_call_a_train(void **state)
+{
+	struct tw_path path;
+	struct tw_train train = make_train(1400, 40 * 1400, NULL);
+	struct pair pair;
+	size_t sent = 0;
+
+	(void)state;
+	if (tw_udp_segments_probe() == 1) {
+		print_message("this kernel has no UDP_SEGMENT\n");
+		skip();
+	}
+	open_pair(&pair, "127.0.0.1", false);
+	assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+	assert_int_equal(pair.client.counters.sends, 1);
+	expect_train(&pair.server, &train, &path);
+	assert_int_equal(pair.server.counters.receives, 1);
+	close_pair(&pair);
+}
+
+/* Moves this program into a network of its own, with a loopback of @mtu. The last test to run. */
+static bool enter_small_network(int mtu)
+{
+	struct ifreq request = { .ifr_name = "lo" };
+	bool done;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	request.ifr_mtu = mtu;
+	done = fd >= 0 && ioctl(fd, SIOCSIFMTU, &request) == 0;
+	request.ifr_flags = IFF_UP;
+	done = done && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+	close(fd);
+	return done;
+}
+
+/* Longer than the interface carries: told at once, alone and in trains, and nothing is fragmented. */
+static void test_too_long(void **state)
+{
+	struct tw_train train;
+	struct tw_path path;
+	struct pair pair;
+	size_t sent;
+
+	(void)state;
+	tw_udp_segments_probe();
+	if (!enter_small_network(1500)) {
+		print_message("needs root or user namespaces for a network of its own\n");
+		skip();
+	}
+	open_pair(&pair, "127.0.0.1", false);
+	train = make_train(1472, 5 * 1472, NULL);
+	for (unsigned way = 0; way < 2; way++) {
+		struct tw_udp *from = way ? &pair.server : &pair.client;
+		struct tw_udp *to = way ? &pair.client : &pair.server;
+
+		for (unsigned segments = 1; segments <= 4; segments += 3) {
+			uint64_t before = from->counters.too_long;
+
+			train = make_train(1473, segments * 1473, way ? &path : NULL);
+			sent = 0;
+			assert_int_equal(tw_udp_send(from, &train, &sent), -EMSGSIZE);
+			assert_int_equal(sent, 0);
+			assert_int_equal(from->counters.too_long, before + 1);
+		}
+		train = make_train(1472, 5 * 1472, way ? &path : NULL);
+		sent = 0;
+		assert_int_equal(tw_udp_send(from, &train, &sent), 0);
+		assert_int_equal(from->counters.sends, 1);
+		expect_train(to, &train, &path);
+	}
+	close_pair(&pair);
+}
+
+/* A port that nobody listens on: the refusal comes back, and the socket goes on working. */
+static void test_refused(void **state)
+{
+	struct tw_train train = make_train(100, 300, NULL);
+	struct tw_udp_message messages[TW_UDP_BATCH];
+	struct tw_address closed;
+	struct tw_path path;
+	struct pair pair;
+	unsigned count;
+	size_t sent = 0;
+	int r;
+
+	(void)state;
+	open_pair(&pair, "127.0.0.1", false);
+	closed = pair.server.local;
+	tw_udp_close(&pair.server);
+	assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+	assert_int_equal(receive_some(&pair.client, messages, &count), TW_E_UNREACHABLE);
+	/* Each refused datagram is an error of its own; they end. */
+	do
+		r = tw_udp_receive(&pair.client, messages, 1, &count);
+	while (r == TW_E_UNREACHABLE);
+	assert_int_equal(r, TW_E_AGAIN);
+	assert_true(pair.client.counters.refused >= 1);
+
+	struct tw_udp_options options = { .local = closed };
+	assert_int_equal(tw_udp_open(&options, &pair.server), 0);
+	sent = 0;
+	assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+	expect_train(&pair.server, &train, &path);
+	close_pair(&pair);
+}
+
+static void test_port_in_use(void **state)
+{
+	struct tw_udp_options options = { 0 };
+	struct tw_udp first, second;
+
+	(void)state;
+	assert_true(tw_address_parse_ip("127.0.0.1", &options.local));
+	assert_int_equal(tw_udp_open(&options, &first), 0);
+	options.local = first.local;
+	assert_int_equal(tw_udp_open(&options, &second), -EADDRINUSE);
+	tw_udp_close(&first);
+	assert_int_equal(tw_udp_open(&options, &second), 0);
+	tw_udp_close(&second);
+}
+
+/* A full socket holds back the rest of the train, and it goes on from there. */
+static void test_full_socket(void **state)
+{
+	struct tw_udp_options options = { .send_bytes = 4096, .receive_bytes = 4 << 20 };
+	struct tw_train train = make_train(1400, 40 * 1400, NULL);
+	struct tw_udp_message messages[TW_UDP_BATCH];
+	struct pair pair;
+	size_t total = 0, sent = 0;
+	unsigned count;
+	int r;
+
+	(void)state;
+	open_pair(&pair, "127.0.0.1", true);
+	options.remote = pair.server.local;
+	options.no_segmentation = true;
+	tw_udp_close(&pair.client);
+	assert_int_equal(tw_udp_open(&options, &pair.client), 0);
+	while (sent < train.length) {
+		r = tw_udp_send(&pair.client, &train, &sent);
+		assert_true(r == 0 || r == TW_E_AGAIN);
+		assert_int_equal(r == 0, sent == train.length);
+		while (total < sent) {
+			assert_int_equal(receive_some(&pair.server, messages, &count), 0);
+			for (unsigned i = 0; i < count; i++) {
+				assert_memory_equal(messages[i].bytes, train.bytes + total, messages[i].length);
+				total += messages[i].length;
+			}
+		}
+	}
+	assert_int_equal(total, train.length);
+	close_pair(&pair);
+}
+
+static void test_reconnect(void **state)
+{
+	struct tw_train train = make_train(500, 1000, NULL);
+	struct tw_path path;
+	struct pair pair;
+	size_t sent = 0;
+
+	(void)state;
+	open_pair(&pair, "127.0.0.1", false);
+	assert_int_equal(tw_udp_reconnect(&pair.client), 0);
+	assert_int_equal(tw_udp_send(&pair.client, &train, &sent), 0);
+	expect_train(&pair.server, &train, &path);
+	assert_true(tw_address_equal(&path.remote, &pair.client.local));
+	close_pair(&pair);
+}
+
+static void test_granted_and_advice(void **state)
+{
+	struct tw_udp_options options = { .receive_bytes = 8 << 20, .send_bytes = 65536 };
+	char advice[TW_UDP_ADVICE];
+	struct tw_udp udp;
+
+	(void)state;
+	assert_true(tw_address_parse_ip("127.0.0.1", &options.local));
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	assert_true(udp.receive_granted >= 65536);
+	assert_int_equal(udp.send_granted, 2 * 65536);
+	tw_udp_advice(&udp, advice);
+	assert_non_null(strstr(advice, "sysctl -w"));
+	assert_non_null(strstr(advice, "net.core.wmem_max="));
+	udp.receive_granted = 2 * TW_UDP_BUFFER_LEAST;
+	udp.send_granted = 2 * TW_UDP_BUFFER_LEAST;
+	assert_string_equal(tw_udp_advice(&udp, advice), "");
+	udp.receive_granted--;
+	tw_udp_advice(&udp, advice);
+	assert_non_null(strstr(advice, "net.core.rmem_max="));
+	assert_null(strstr(advice, "wmem"));
+	tw_udp_close(&udp);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_trains),
+		cmocka_unit_test(test_trains_ipv6),
+		cmocka_unit_test(test_sizes_change),
+		cmocka_unit_test(test_one_call_a_train),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_port_in_use),
+		cmocka_unit_test(test_full_socket),
+		cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_granted_and_advice),
+		cmocka_unit_test(test_too_long),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
