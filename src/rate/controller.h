@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/bbr.h"
 #include "rate/path.h"
 #include "rate/sample.h"
 
@@ -26,11 +27,6 @@ struct tw_rate_limits {
 	uint64_t rate_bps;              /* `fixed`: the rate to hold. Others: where to start, 0 for the default */
 	uint64_t min_bps;               /* 0: no minimum */
 	uint64_t max_bps;               /* UINT64_MAX: no maximum */
-};
-
-struct tw_bbr {                         /* state of bbr.c; see there */
-	uint8_t mode;
-	uint64_t state[40];
 };
 
 struct tw_rate_controller {
@@ -48,6 +44,9 @@ struct tw_rate_controller {
 struct tw_rate_ops {
 	const char *name;
 	void (*init)(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
+	/* controller->limits are new; @before is what they were. */
+	void (*limits)(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		       const struct tw_rate_limits *before, tw_ns now);
 	/* After tw_path_model_update() with the same sample. */
 	void (*sample)(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		       const struct tw_rate_sample *sample);

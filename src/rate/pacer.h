@@ -1,12 +1,14 @@
 /*
  * pacer.h - spreads a connection's datagrams evenly over time.
  *
- * Promise: over any interval t, at most rate * t + burst_bytes_max leaves. Debt is carried, credit beyond one burst is
- * lost, so an idle connection cannot save up a flood. Knows nothing of acknowledgements; the rate is set from outside.
+ * Promise: over any interval t, at most rate * t + burst leaves, when the caller spends no more than it was allowed.
+ * Debt is carried, credit beyond one burst is lost, so an idle connection cannot save up a flood. Knows nothing of
+ * acknowledgements; the rate is set from outside.
  *
- * The burst is one train: rate * 0.5 to 1 ms, between one datagram and the most a train can hold; a late timer may be
- * caught up within one burst. Trains that lose several datagrams at once halve the train (tw_pacer_train_lost), quiet
- * rounds let it grow again.
+ * A train is rate * 0.5 to 1 ms in whole datagrams, between one datagram and the most a train can hold. The burst is
+ * what a late timer may catch up: rate * 1 ms, at least a train and a datagram; above what one train holds it is several
+ * trains one after another. Trains that lose several datagrams at once halve train and burst (tw_pacer_train_lost),
+ * quiet rounds let them grow again.
  */
 #pragma once
 

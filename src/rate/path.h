@@ -3,7 +3,8 @@
  * window, one-way queueing delay, delivery rate, loss. Pure arithmetic over samples.
  *
  * One-way queueing delay is the forward delay of a sample less the lowest of the last minute (in six ten-second
- * buckets, so that a drifting clock or a new route is forgotten): the return path does not count.
+ * buckets, so that a drifting clock or a new route is forgotten): the return path does not count. It is never taken for
+ * more than the round trip exceeds its own minimum, so that clocks that drift apart do not look like a queue.
  */
 #pragma once
 
@@ -17,6 +18,9 @@
 #define TW_RTT_GRANULARITY TW_MSEC
 #define TW_PATH_BUCKETS 6
 #define TW_PATH_BUCKET_SPAN (10 * TW_SECOND)
+#define TW_PATH_ROUNDS 10
+#define TW_PATH_RECENT 4
+#define TW_DELAY_UNKNOWN INT64_MAX
 
 struct tw_path_model {
 	/* RFC 9002, 5 */
@@ -24,19 +28,23 @@ struct tw_path_model {
 	tw_ns rtt_latest, rtt_smoothed, rtt_variance;
 	tw_ns rtt_min;                  /* over the last TW_PATH_BUCKETS buckets; TW_NEVER before the first sample */
 	tw_ns rtt_buckets[TW_PATH_BUCKETS];
-	int64_t delay_base;             /* lowest forward delay over the buckets */
+	int64_t delay_base;             /* lowest forward delay over the buckets; TW_DELAY_UNKNOWN before the first */
 	int64_t delay_buckets[TW_PATH_BUCKETS];
 	tw_ns bucket_started;
 	unsigned bucket;
 	tw_ns queue_delay;              /* newest one-way queueing delay, the lowest of the last few samples */
 	tw_ns queue_delay_smoothed;
+	tw_ns queue_recent[TW_PATH_RECENT];
+	unsigned queue_next;
 	/* delivery */
 	uint64_t bandwidth_bps;         /* maximum of delivery-rate samples over the last ten rounds */
-	uint64_t bandwidth_rounds[10];
+	uint64_t bandwidth_rounds[TW_PATH_ROUNDS];
 	uint64_t round;                 /* round trips counted */
-	/* loss: share of bytes, smoothed over about 30 rounds or 1 s, and of the last whole round */
+	/* loss: share of bytes, smoothed over 30 rounds or 1 s, whichever is shorter, and of the last whole round */
 	double loss_smoothed, loss_round;
 	uint64_t round_acked, round_lost;
+	tw_ns round_started;
+	double loss_acked, loss_lost;   /* decayed sums behind loss_smoothed, bytes */
 };
 
 void tw_path_model_init(struct tw_path_model *path, tw_ns now);

@@ -1,0 +1,659 @@
+/*
+ * bbr.c - follows a model of the path; see bbr.h for the state and docs/rate-control.md for the reasons.
+ *
+ * The pacing rate is the estimated capacity times the gain of the mode. Capacity is what was delivered, divided by the
+ * share that survives the loss which is there whatever we send (loss_base); loss beyond that share is ours.
+ */
+#include "rate/bbr.h"
+
+#include <assert.h>
+
+#include "rate/controller.h"
+#include "rate/units.h"
+
+#define STARTUP_GAIN 2.77               /* 4 ln 2: doubles each round trip when samples lag by one */
+#define ACCELERATE_GAIN 2.0             /* first round after a probe found more */
+#define UP_GAIN 1.25
+#define DOWN_GAIN 0.8
+#define TEST_GAIN 0.9
+#define QUEUE_GAIN 0.25                 /* the most a standing queue takes off the cruise */
+#define GROWTH 1.25                     /* startup goes on while a round brings that much more */
+#define FLAT_ROUNDS 3
+#define FOUND 1.1                       /* an up-probe that brings that much found more */
+#define START_DATAGRAMS 48              /* in the first round trip */
+#define START_RTT_MIN TW_MSEC
+#define LOSS_BASE_MAX 0.8
+#define LOSS_WEIGHT_MAX 1000.0          /* packets that the old loss_base counts for at most */
+#define LOSS_BURST 3.0                  /* losses come in bursts: the variance of a share is that much higher */
+#define QUEUE_FRESH (5 * TW_SECOND)
+
+#define TO(mode) (1u << TW_BBR_##mode)
+
+static const struct {
+	const char *name;
+	unsigned next;                  /* allowed successors */
+} modes[] = {
+	[TW_BBR_STARTUP] = { "startup", TO(STARTUP) | TO(DRAIN) },
+	[TW_BBR_DRAIN] = { "drain", TO(STARTUP) | TO(CRUISE) },
+	[TW_BBR_UP] = { "up", TO(STARTUP) | TO(DRAIN) | TO(DOWN) | TO(TEST) },
+	[TW_BBR_DOWN] = { "down", TO(STARTUP) | TO(DRAIN) | TO(CRUISE) | TO(TEST) },
+	[TW_BBR_CRUISE] = { "cruise", TO(STARTUP) | TO(DRAIN) | TO(UP) | TO(TEST) },
+	[TW_BBR_TEST] = { "test", TO(STARTUP) | TO(DRAIN) | TO(CRUISE) },
+};
+static_assert(sizeof(modes) / sizeof(modes[0]) == TW_BBR_MODE_COUNT, "a row for each mode");
+
+/* --- what the path says ----------------------------------------------------------------------------------------- */
+
+static tw_ns base_rtt(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	if (path->rtt_min == TW_NEVER)
+		return path->rtt_smoothed;
+	return path->rtt_min + bbr->queue_offset;
+}
+
+static tw_ns queue_now(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	return tw_ns_since(path->queue_delay, bbr->queue_offset);
+}
+
+/* A queue above this is more than noise. */
+static tw_ns queue_high(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	return tw_ns_max(base_rtt(bbr, path) / 16, 2 * TW_MSEC);
+}
+
+/* HyStart++ (RFC 9406): an eighth of a round trip, 4 to 16 ms. */
+static tw_ns queue_overshoot(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	return tw_ns_min(tw_ns_max(base_rtt(bbr, path) / 8, 4 * TW_MSEC), 16 * TW_MSEC);
+}
+
+/* How long an up- or down-probe takes: a round trip, or two acknowledgements where the round trip is shorter. */
+static tw_ns probe_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC);
+}
+
+static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
+{
+	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss_base));
+}
+
+/* --- segments --------------------------------------------------------------------------------------------------- */
+
+static struct tw_bbr_segment *segment_head(struct tw_bbr *bbr)
+{
+	return &bbr->segments[bbr->head];
+}
+
+static struct tw_bbr_segment *segment_open(struct tw_bbr *bbr)
+{
+	return &bbr->segments[(bbr->head + bbr->count - 1) % TW_BBR_SEGMENTS];
+}
+
+static void open_segment(struct tw_bbr *bbr, uint64_t start, tw_ns now)
+{
+	bbr->count++;
+	*segment_open(bbr) = (struct tw_bbr_segment){
+		.start = start,
+		.end = UINT64_MAX,
+		.sent_from = now,
+		.resolved_from = TW_NEVER,
+		.mode = bbr->mode,
+	};
+}
+
+/* Ends the open segment at what has been sent so far and opens the next. With the ring full it just grows on. */
+static void cut_segment(struct tw_bbr *bbr, tw_ns now)
+{
+	struct tw_bbr_segment *open = segment_open(bbr);
+	uint64_t sent = bbr->resolved + bbr->in_flight;
+
+	if (sent <= open->start || bbr->count == TW_BBR_SEGMENTS) {
+		open->mode = bbr->mode;
+		return;
+	}
+	open->end = sent;
+	open->sent_until = now;
+	open_segment(bbr, sent, now);
+}
+
+/* Forgets all that is on its way: it says nothing about what comes now. */
+static void restart_segments(struct tw_bbr *bbr, tw_ns now)
+{
+	bbr->head = bbr->count = 0;
+	open_segment(bbr, bbr->resolved + bbr->in_flight, now);
+}
+
+/* --- modes ------------------------------------------------------------------------------------------------------ */
+
+static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
+{
+	assert(modes[bbr->mode].next & (1u << mode));
+	bbr->mode = (uint8_t)mode;
+	bbr->mode_since = now;
+	cut_segment(bbr, now);
+}
+
+static void set_capacity(struct tw_bbr *bbr, uint64_t capacity_bps)
+{
+	bbr->capacity_bps = bbr->cycle_bps[0] = capacity_bps;
+	bbr->cycle_bps[1] = 0;
+}
+
+static void note_capacity(struct tw_bbr *bbr, uint64_t capacity_bps)
+{
+	if (capacity_bps > bbr->cycle_bps[0])
+		bbr->cycle_bps[0] = capacity_bps;
+	bbr->capacity_bps = bbr->cycle_bps[0] > bbr->cycle_bps[1] ? bbr->cycle_bps[0] : bbr->cycle_bps[1];
+}
+
+/* Startup from what is known. */
+static void accelerate(struct tw_bbr *bbr, tw_ns now)
+{
+	bbr->accelerating = true;
+	bbr->flat_rounds = 0;
+	bbr->flat_bps = bbr->capacity_bps;
+	enter(bbr, TW_BBR_STARTUP, now);
+}
+
+static void enter_cruise(struct tw_bbr *bbr, const struct tw_path_model *path, tw_ns now)
+{
+	tw_ns span = probe_span(bbr, path);
+	unsigned longer = bbr->up_failures < 3 ? bbr->up_failures : 3;
+
+	/* Knuth's MMIX generator; flows that share a path must not probe in step. */
+	bbr->dice = bbr->dice * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	bbr->cruise_ns = 2 * span + 2 * longer * span + span * (bbr->dice >> 56) / 256;
+	bbr->cruise_ns = tw_ns_max(bbr->cruise_ns, 20 * TW_MSEC);
+	enter(bbr, TW_BBR_CRUISE, now);
+}
+
+static void enter_up(struct tw_bbr *bbr, tw_ns now)
+{
+	if (bbr->cycle_bps[0] > 0) {
+		bbr->cycle_bps[1] = bbr->cycle_bps[0];
+		bbr->cycle_bps[0] = 0;
+	}
+	bbr->before_bps = bbr->capacity_bps;
+	enter(bbr, TW_BBR_UP, now);
+}
+
+/* --- judging what was sent -------------------------------------------------------------------------------------- */
+
+struct verdict {
+	const struct tw_bbr_segment *segment;
+	uint64_t delivered_bps;         /* 0: not measured */
+	double loss;
+	tw_ns now;
+};
+
+static void learn_loss(struct tw_bbr *bbr, const struct verdict *verdict)
+{
+	double packets = (double)verdict->segment->packets, weight = bbr->loss_weight;
+
+	if (weight > LOSS_WEIGHT_MAX)
+		weight = LOSS_WEIGHT_MAX;
+	bbr->loss_base = (bbr->loss_base * weight + verdict->loss * packets) / (weight + packets);
+	bbr->loss_weight = weight + packets;
+	if (bbr->loss_base > LOSS_BASE_MAX)
+		bbr->loss_base = LOSS_BASE_MAX;
+}
+
+/* Is that loss more than what is always there, beyond doubt? */
+static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdict)
+{
+	double share = bbr->loss_base > 0.01 ? bbr->loss_base : 0.01, noise, over;
+
+	if (bbr->loss_weight < 1 || verdict->segment->packets == 0)
+		return false;
+	noise = share * (1 - share) * LOSS_BURST;
+	noise *= 1 / (double)verdict->segment->packets + 1 / bbr->loss_weight;
+	over = verdict->loss - (bbr->loss_base * 1.3 + 0.01);
+	return over > 0 && over * over > 4 * 4 * noise;
+}
+
+static void leave_startup(struct tw_bbr *bbr, tw_ns now)
+{
+	bbr->cycle_bps[0] = bbr->capacity_bps;
+	bbr->cycle_bps[1] = 0;
+	enter(bbr, TW_BBR_DRAIN, now);
+}
+
+static void judge_startup(struct tw_bbr *bbr, const struct verdict *verdict)
+{
+	if (bbr->mode != TW_BBR_STARTUP) {
+		if (bbr->mode != TW_BBR_DRAIN && !loss_is_excess(bbr, verdict))
+			note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
+		return;
+	}
+	if (loss_is_excess(bbr, verdict)) {
+		leave_startup(bbr, verdict->now);
+		return;
+	}
+	learn_loss(bbr, verdict);
+	if (verdict->segment->app_limited)
+		return;
+	if ((double)bbr->capacity_bps >= (double)bbr->flat_bps * GROWTH) {
+		bbr->flat_bps = bbr->capacity_bps;
+		bbr->flat_rounds = 0;
+	} else if (++bbr->flat_rounds >= FLAT_ROUNDS) {
+		leave_startup(bbr, verdict->now);
+	}
+}
+
+static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+{
+	uint64_t found = compensate(bbr, verdict->delivered_bps);
+
+	if (loss_is_excess(bbr, verdict)) {
+		uint64_t most = tw_rate_scale(bbr->before_bps, 1.05);
+
+		if (bbr->up_failures < UINT8_MAX)
+			bbr->up_failures++;
+		note_capacity(bbr, found < most ? found : most);
+		return;
+	}
+	bbr->up_failures = 0;
+	if (found >= bbr->capacity_bps || !verdict->segment->app_limited)
+		note_capacity(bbr, found);
+	if ((double)found >= FOUND * (double)bbr->before_bps && queue_now(bbr, path) < queue_high(bbr, path) &&
+	    (bbr->mode == TW_BBR_DOWN || bbr->mode == TW_BBR_CRUISE || bbr->mode == TW_BBR_UP))
+		accelerate(bbr, verdict->now);
+}
+
+static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
+{
+	if (!verdict->segment->app_limited || compensate(bbr, verdict->delivered_bps) > bbr->capacity_bps)
+		note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
+	if (!loss_is_excess(bbr, verdict) || verdict->delivered_bps == 0)
+		return;
+	if (bbr->mode != TW_BBR_CRUISE && bbr->mode != TW_BBR_UP && bbr->mode != TW_BBR_DOWN)
+		return;
+	bbr->before_bps = verdict->delivered_bps;
+	bbr->loss_trigger = verdict->loss;
+	bbr->test_held = false;
+	enter(bbr, TW_BBR_TEST, verdict->now);
+}
+
+/* We sent less than was delivered before. Loss that fell was ours: that delivery is the capacity. Else it is noise. */
+static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+{
+	if (bbr->mode != TW_BBR_TEST)
+		return;
+	bbr->loss_weight = 0;
+	learn_loss(bbr, verdict);
+	set_capacity(bbr, compensate(bbr, bbr->before_bps));
+	enter_cruise(bbr, path, verdict->now);
+}
+
+/*
+ * A queue of ours shrinks when we send half. One that does not is a longer route, or belongs to others who fill what we
+ * leave: then it is no reason to hold back.
+ */
+static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+{
+	tw_ns from = verdict->segment->queue_from, sent = tw_ns_since(verdict->segment->sent_until,
+								     verdict->segment->sent_from);
+
+	if (queue_now(bbr, path) < queue_high(bbr, path))
+		learn_loss(bbr, verdict);
+	if (bbr->mode != TW_BBR_DRAIN || queue_now(bbr, path) < 2 * queue_high(bbr, path) ||
+	    sent < base_rtt(bbr, path) / 2)
+		return;
+	if (path->queue_delay + sent / 10 < from)
+		return;
+	bbr->queue_offset = path->queue_delay;
+	accelerate(bbr, verdict->now);
+}
+
+static void judge(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_bbr_segment *segment,
+		  const struct tw_rate_sample *sample)
+{
+	tw_ns took = tw_ns_max(tw_ns_since(sample->now, segment->resolved_from),
+			       tw_ns_since(segment->sent_until, segment->sent_from));
+	struct verdict verdict = {
+		.segment = segment,
+		.now = sample->now,
+	};
+
+	if (segment->acked + segment->lost == 0 || took == 0)
+		return;
+	verdict.delivered_bps = tw_rate_of(segment->acked, took);
+	verdict.loss = (double)segment->lost / (double)(segment->acked + segment->lost);
+	switch ((enum tw_bbr_mode)segment->mode) {
+	case TW_BBR_STARTUP:
+		judge_startup(bbr, &verdict);
+		break;
+	case TW_BBR_UP:
+		judge_up(bbr, path, &verdict);
+		break;
+	case TW_BBR_DOWN:
+		learn_loss(bbr, &verdict);
+		break;
+	case TW_BBR_CRUISE:
+		judge_cruise(bbr, &verdict);
+		break;
+	case TW_BBR_TEST:
+		judge_test(bbr, path, &verdict);
+		break;
+	case TW_BBR_DRAIN:
+		judge_drain(bbr, path, &verdict);
+		break;
+	case TW_BBR_MODE_COUNT:
+		break;
+	}
+}
+
+/* Books the sample on the oldest segment, judges those that are over, and cuts one a round trip. */
+static void account(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+{
+	struct tw_bbr_segment *head = segment_head(bbr), over;
+
+	if (head->resolved_from != TW_NEVER) {
+		head->acked += sample->acked_bytes;
+		head->lost += sample->lost_bytes;
+		head->packets += sample->acked_packets + sample->lost_packets;
+		head->app_limited |= sample->app_limited;
+	}
+	while (bbr->resolved >= head->end) {
+		over = *head;
+		bbr->head = (uint8_t)((bbr->head + 1) % TW_BBR_SEGMENTS);
+		bbr->count--;
+		head = segment_head(bbr);
+		head->resolved_from = sample->now;
+		head->queue_from = path->queue_delay;
+		judge(bbr, path, &over, sample);
+		head = segment_head(bbr);
+	}
+	if (bbr->resolved < head->start)
+		return;
+	if (head->resolved_from == TW_NEVER) {
+		head->resolved_from = sample->now;
+		head->queue_from = path->queue_delay;
+	}
+	if (bbr->count == 1)
+		cut_segment(bbr, sample->now);
+}
+
+/* --- moving through the modes ----------------------------------------------------------------------------------- */
+
+static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+{
+	tw_ns rtt = base_rtt(bbr, path), now = sample->now;
+
+	bbr->queue_offset = tw_ns_min(bbr->queue_offset, path->queue_delay);
+	if (queue_now(bbr, path) < queue_high(bbr, path)) {
+		bbr->queue_low_at = now;
+		bbr->queue_high_since = TW_NEVER;
+	} else if (bbr->queue_high_since == TW_NEVER) {
+		bbr->queue_high_since = now;
+	}
+	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
+		return;
+	/* The path became slower: a queue, and delivery far below the estimate. */
+	if (queue_now(bbr, path) > 2 * queue_high(bbr, path) && sample->delivery_rate_bps > 0 && !sample->app_limited &&
+	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.7 * (double)bbr->capacity_bps) {
+		set_capacity(bbr, compensate(bbr, sample->delivery_rate_bps));
+		enter(bbr, TW_BBR_DRAIN, now);
+		return;
+	}
+	if (bbr->mode != TW_BBR_CRUISE)
+		return;
+	/* A tall queue that stands through a whole cycle, or any that hid the path's minimum for seconds. */
+	if (bbr->queue_high_since != TW_NEVER &&
+	    ((queue_now(bbr, path) > rtt / 4 + queue_high(bbr, path) &&
+	      tw_ns_since(now, bbr->queue_high_since) > 8 * rtt + 20 * TW_MSEC) ||
+	     tw_ns_since(now, bbr->queue_low_at) > QUEUE_FRESH + 20 * rtt)) {
+		bbr->queue_high_since = now;
+		bbr->queue_low_at = now;
+		enter(bbr, TW_BBR_DRAIN, now);
+	}
+}
+
+static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+{
+	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
+
+	if (rate > bbr->capacity_bps)
+		set_capacity(bbr, rate);
+	if (bbr->capacity_bps > 0 && queue_now(bbr, path) > queue_overshoot(bbr, path))
+		leave_startup(bbr, sample->now);
+}
+
+static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+{
+	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
+	tw_ns queue = queue_now(bbr, path);
+
+	/* While a queue stands, what comes out of it is the capacity, be it more or less than believed. */
+	if (queue > queue_high(bbr, path) && rate > 0 && !sample->app_limited)
+		set_capacity(bbr, rate);
+	if (queue < queue_high(bbr, path) / 2 ||
+	    sample->in_flight_bytes <= tw_rate_bytes(bbr->capacity_bps, base_rtt(bbr, path)))
+		enter_cruise(bbr, path, sample->now);
+}
+
+static void step(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+{
+	tw_ns stayed = tw_ns_since(sample->now, bbr->mode_since), span = probe_span(bbr, path);
+
+	switch ((enum tw_bbr_mode)bbr->mode) {
+	case TW_BBR_STARTUP:
+		step_startup(bbr, path, sample);
+		break;
+	case TW_BBR_DRAIN:
+		step_drain(bbr, path, sample);
+		break;
+	case TW_BBR_UP:
+		if (stayed >= span)
+			enter(bbr, TW_BBR_DOWN, sample->now);
+		break;
+	case TW_BBR_DOWN:
+		if (stayed >= span)
+			enter_cruise(bbr, path, sample->now);
+		break;
+	case TW_BBR_CRUISE:
+		if (stayed >= bbr->cruise_ns)
+			enter_up(bbr, sample->now);
+		break;
+	case TW_BBR_TEST:
+		if (!bbr->test_held && stayed >= span) {
+			bbr->test_held = true;
+			cut_segment(bbr, sample->now);
+			segment_open(bbr)->mode = TW_BBR_CRUISE;
+		}
+		/* The outcome got lost, for instance with a full ring of segments. */
+		if (stayed >= 4 * span + 4 * path->rtt_smoothed)
+			enter_cruise(bbr, path, sample->now);
+		break;
+	case TW_BBR_MODE_COUNT:
+		break;
+	}
+}
+
+/* --- rates ------------------------------------------------------------------------------------------------------ */
+
+/* A standing queue takes up to QUEUE_GAIN off, in proportion: all flows see the same queue and give way alike. */
+static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	tw_ns high = queue_high(bbr, path), queue = queue_now(bbr, path);
+	double over;
+
+	if (queue <= high)
+		return 1;
+	over = (double)(queue - high) / (2 * (double)high);
+	return 1 - QUEUE_GAIN * (over < 1 ? over : 1);
+}
+
+static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	uint64_t rate;
+
+	switch ((enum tw_bbr_mode)bbr->mode) {
+	case TW_BBR_STARTUP:
+		if (bbr->accelerating && bbr->flat_bps == bbr->capacity_bps)
+			return tw_rate_scale(bbr->capacity_bps, ACCELERATE_GAIN);
+		rate = tw_rate_scale(bbr->capacity_bps, STARTUP_GAIN);
+		if (bbr->accelerating && bbr->capacity_bps > 0)
+			return rate;
+		return rate > bbr->start_bps ? rate : bbr->start_bps;
+	case TW_BBR_DRAIN:
+		return tw_rate_scale(bbr->capacity_bps, queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
+	case TW_BBR_UP:
+		return tw_rate_scale(bbr->capacity_bps, UP_GAIN);
+	case TW_BBR_DOWN:
+		return tw_rate_scale(bbr->capacity_bps, DOWN_GAIN);
+	case TW_BBR_TEST:
+		if (bbr->test_held)
+			return compensate(bbr, bbr->before_bps);
+		return tw_rate_scale(bbr->before_bps, TEST_GAIN);
+	case TW_BBR_CRUISE:
+	case TW_BBR_MODE_COUNT:
+		break;
+	}
+	return tw_rate_scale(bbr->capacity_bps, cruise_gain(bbr, path));
+}
+
+/*
+ * Twice what fits on the path, what comes in between two acknowledgements (every eighth of a round trip, at least 1 ms),
+ * some trains, and what jitter holds back beyond the queue.
+ */
+static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *path, uint64_t pacing_bps)
+{
+	tw_ns rtt = base_rtt(bbr, path), slack;
+	uint64_t rate = bbr->capacity_bps;
+
+	slack = tw_ns_since(path->rtt_smoothed + 2 * path->rtt_variance, rtt + queue_now(bbr, path));
+	slack = tw_ns_min(slack, TW_SECOND) + 2 * tw_ns_max(rtt / 8, TW_MSEC) + 3 * TW_MSEC;
+	if (bbr->mode == TW_BBR_STARTUP)
+		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2), rtt + rtt / 4 + slack);
+	return tw_rate_bytes(rate, 2 * rtt + slack);
+}
+
+static void set_rates(struct tw_rate_controller *controller, const struct tw_path_model *path)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+	uint64_t datagram = controller->datagram_bytes, least_bytes;
+	uint64_t least = tw_rate_of(2 * datagram, tw_ns_max(path->rtt_smoothed, START_RTT_MIN));
+
+	controller->pacing_bps = pacing(bbr, path);
+	if (controller->pacing_bps < least)
+		controller->pacing_bps = least;
+	controller->window_bytes = window(bbr, path, controller->pacing_bps);
+	least_bytes = (bbr->mode == TW_BBR_STARTUP ? 64 : 8) * datagram;
+	if (controller->window_bytes < least_bytes)
+		controller->window_bytes = least_bytes;
+}
+
+static void set_start(struct tw_rate_controller *controller, const struct tw_path_model *path)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+	tw_ns rtt = tw_ns_max(path->rtt_smoothed, START_RTT_MIN);
+
+	bbr->rtt_seen = path->rtt_known;
+	bbr->start_bps = controller->limits.rate_bps;
+	if (bbr->start_bps == 0)
+		bbr->start_bps = tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
+}
+
+/* --- the table's functions -------------------------------------------------------------------------------------- */
+
+static void bbr_init(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+
+	*bbr = (struct tw_bbr){
+		.mode = TW_BBR_STARTUP,
+		.mode_since = now,
+		.queue_low_at = now,
+		.queue_high_since = TW_NEVER,
+		.acked_at = now,
+		.dice = now,
+	};
+	if (path->bandwidth_bps > 0) {
+		/* A change of method on a known path: what was delivered, and half of it again to see what fits. */
+		bbr->accelerating = true;
+		set_capacity(bbr, path->bandwidth_bps / 2);
+	}
+	set_start(controller, path);
+	restart_segments(bbr, now);
+	set_rates(controller, path);
+}
+
+/* Anew from a fraction of what was: a quarter at the startup gain is 0.7 of the old rate for the first round trip. */
+static void resume(struct tw_bbr *bbr, tw_ns now)
+{
+	bool long_gone = tw_ns_since(now, bbr->acked_at) > 10 * TW_SECOND;
+
+	set_capacity(bbr, bbr->capacity_bps / (long_gone ? 8 : 4));
+	restart_segments(bbr, now);
+	accelerate(bbr, now);
+	bbr->flat_bps = bbr->capacity_bps / 2;
+}
+
+static void bbr_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		       const struct tw_rate_sample *sample)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+
+	if (!bbr->rtt_seen && path->rtt_known)
+		set_start(controller, path);
+	bbr->resolved += sample->acked_bytes + sample->lost_bytes;
+	bbr->in_flight = sample->in_flight_bytes;
+	if (sample->acked_bytes > 0) {
+		if (bbr->timeouts > 0 &&
+		    (bbr->timeouts > 1 || tw_ns_since(sample->now, bbr->acked_at) > 3 * tw_path_model_pto(path)))
+			resume(bbr, sample->now);
+		bbr->timeouts = 0;
+		bbr->acked_at = sample->now;
+		bbr->dice += sample->delivered_total;
+	}
+	account(bbr, path, sample);
+	watch_queue(bbr, path, sample);
+	step(bbr, path, sample);
+	set_rates(controller, path);
+}
+
+/* Rates stay: the full window stops us while nothing comes back, and the first acknowledgement resumes. */
+static void bbr_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+{
+	(void)path;
+	(void)now;
+	if (controller->bbr.timeouts < UINT8_MAX)
+		controller->bbr.timeouts++;
+}
+
+static void bbr_path_changed(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+
+	bbr->queue_offset = 0;
+	bbr->queue_high_since = TW_NEVER;
+	bbr->queue_low_at = now;
+	bbr->loss_weight = 0;
+	resume(bbr, now);
+	set_rates(controller, path);
+}
+
+static void bbr_limits(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		       const struct tw_rate_limits *before, tw_ns now)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+
+	set_start(controller, path);
+	/* The old maximum may be all that we ever tried. */
+	if (controller->limits.max_bps > before->max_bps && bbr->mode != TW_BBR_STARTUP &&
+	    (double)bbr->capacity_bps >= 0.8 * (double)before->max_bps)
+		accelerate(bbr, now);
+	set_rates(controller, path);
+}
+
+const struct tw_rate_ops tw_rate_bbr_ops = {
+	.name = "bbr",
+	.init = bbr_init,
+	.limits = bbr_limits,
+	.sample = bbr_sample,
+	.timeout = bbr_timeout,
+	.path_changed = bbr_path_changed,
+};

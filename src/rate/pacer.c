@@ -1,0 +1,121 @@
+#include "rate/pacer.h"
+
+#include <assert.h>
+
+#include "rate/units.h"
+
+#define BURST_SPAN TW_MSEC              /* what a late timer may catch up */
+#define TRAIN_SHIFT_MAX 6
+
+/*
+ * A token bucket told by one instant: at @paid_until it is full. Before, what is missing is the debt.
+ */
+static uint64_t burst_bytes(const struct tw_pacer *pacer)
+{
+	uint64_t span = tw_rate_bytes(pacer->rate_bps, BURST_SPAN) >> pacer->train_shift;
+	uint64_t least = (uint64_t)pacer->train_bytes + pacer->datagram_bytes;
+
+	return span > least ? span : least;
+}
+
+/* The least worth waking up for: half a train in whole datagrams, so that a train lasts half a span to a span. */
+static uint64_t threshold_bytes(const struct tw_pacer *pacer)
+{
+	uint64_t half = pacer->train_bytes / 2 / pacer->datagram_bytes * pacer->datagram_bytes;
+
+	return half > pacer->datagram_bytes ? half : pacer->datagram_bytes;
+}
+
+static void size_train(struct tw_pacer *pacer)
+{
+	uint64_t bytes = tw_rate_bytes(pacer->rate_bps, BURST_SPAN);
+
+	if (bytes > TW_TRAIN_BYTES_MAX)
+		bytes = TW_TRAIN_BYTES_MAX;
+	bytes >>= pacer->train_shift;
+	bytes = bytes / pacer->datagram_bytes * pacer->datagram_bytes;
+	if (bytes < pacer->datagram_bytes)
+		bytes = pacer->datagram_bytes;
+	pacer->train_bytes = (uint32_t)bytes;
+}
+
+void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes)
+{
+	assert(datagram_bytes > 0);
+	*pacer = (struct tw_pacer){ .rate_bps = rate_bps > 0 ? rate_bps : 1, .datagram_bytes = datagram_bytes };
+	size_train(pacer);
+}
+
+void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
+{
+	tw_ns left = tw_ns_since(pacer->paid_until, now);
+
+	if (rate_bps == 0)
+		rate_bps = 1;
+	if (rate_bps == pacer->rate_bps)
+		return;
+	if (left > 0) {
+		uint64_t debt = tw_rate_bytes(pacer->rate_bps, left) + 1;
+
+		pacer->paid_until = tw_ns_add(now, tw_rate_time(rate_bps, debt));
+	}
+	pacer->rate_bps = rate_bps;
+	size_train(pacer);
+}
+
+void tw_pacer_set_datagram(struct tw_pacer *pacer, uint32_t datagram_bytes)
+{
+	assert(datagram_bytes > 0);
+	pacer->datagram_bytes = datagram_bytes;
+	size_train(pacer);
+}
+
+size_t tw_pacer_allowance(const struct tw_pacer *pacer, tw_ns now)
+{
+	tw_ns left = tw_ns_since(pacer->paid_until, now);
+	uint64_t burst = burst_bytes(pacer), debt = 0, free_bytes;
+
+	if (left > 0)
+		debt = tw_rate_bytes(pacer->rate_bps, left) + 1;
+	if (debt >= burst)
+		return 0;
+	free_bytes = burst - debt;
+	if (free_bytes < threshold_bytes(pacer))
+		return 0;
+	if (free_bytes > pacer->train_bytes)
+		free_bytes = pacer->train_bytes;
+	return (size_t)(free_bytes / pacer->datagram_bytes * pacer->datagram_bytes);
+}
+
+tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now)
+{
+	/* One byte less than what may stay owed covers the rounding in tw_pacer_allowance(). */
+	uint64_t owed = burst_bytes(pacer) - threshold_bytes(pacer);
+	tw_ns credit = owed > 1 ? (tw_ns)((unsigned __int128)(owed - 1) * (8 * TW_SECOND) / pacer->rate_bps) : 0;
+	tw_ns at = tw_ns_since(pacer->paid_until, credit);
+
+	return tw_ns_max(at, now);
+}
+
+void tw_pacer_spent(struct tw_pacer *pacer, tw_ns now, size_t bytes)
+{
+	tw_ns from = tw_ns_max(pacer->paid_until, now);
+
+	pacer->paid_until = tw_ns_add(from, tw_rate_time(pacer->rate_bps, bytes));
+}
+
+void tw_pacer_train_lost(struct tw_pacer *pacer)
+{
+	if (pacer->train_shift < TRAIN_SHIFT_MAX && pacer->train_bytes > pacer->datagram_bytes) {
+		pacer->train_shift++;
+		size_train(pacer);
+	}
+}
+
+void tw_pacer_round_quiet(struct tw_pacer *pacer)
+{
+	if (pacer->train_shift > 0) {
+		pacer->train_shift--;
+		size_train(pacer);
+	}
+}
