@@ -1,8 +1,9 @@
 /*
- * digest.h - digests of content. A chunk's digest is XXH3-128 of its bytes (canonical, big-endian form). A file's digest
- * is that of its only chunk, or XXH3-128 over the digests of its chunks in order; of an empty file, XXH3-128 of nothing.
- * A transfer's digest is XXH3-128 over {path, NUL, file digest} of its files in order. Chunks can be checked in any order
- * and a resumed file needs no reading again. SHA-256 of a whole file, in order, on request.
+ * digest.h - digests of content. A chunk's digest is XXH3-128 of its bytes (canonical, big-endian
+ * form). A file's digest is that of its only chunk, or XXH3-128 over the digests of its chunks in
+ * order; of an empty file, XXH3-128 of nothing. A transfer's digest is XXH3-128 over {path, NUL,
+ * file digest} of its files in order. Chunks can be checked in any order and a resumed file needs
+ * no reading again. SHA-256 of a whole file, in order, on request.
  */
 #pragma once
 

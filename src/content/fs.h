@@ -1,10 +1,12 @@
 /*
- * fs.h - the seam between content and storage: one vtable that POSIX and the simulator's disk both implement.
+ * fs.h - the seam between content and storage: one vtable that POSIX and the simulator's disk both
+ * implement.
  *
- * A `tw_fs` is a view of one folder (its root). Every path is relative to it, with '/' between components; a receiving
- * view never leaves its root, whatever names and links it meets (openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS on
- * Linux): such a path gives TW_E_UNSAFE. A sending view follows links, because its user named the sources. Calls may
- * block; they run on disk threads, never on a data worker. Errors are negative errno unless said otherwise.
+ * A `tw_fs` is a view of one folder (its root). Every path is relative to it, with '/' between
+ * components; a receiving view never leaves its root, whatever names and links it meets (openat2
+ * with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS on Linux): such a path gives TW_E_UNSAFE. A sending
+ * view follows links, because its user named the sources. Calls may block; they run on disk
+ * threads, never on a data worker. Errors are negative errno unless said otherwise.
  */
 #pragma once
 
@@ -58,7 +60,8 @@ struct tw_fs_ops {
 	/* Sets permission bits and modification time on the open file. */
 	int (*set_meta)(struct tw_file *file, uint32_t mode, int64_t mtime_ns);
 	/* The first stretch of data at or behind @offset; TW_E_END when only a hole follows. */
-	int (*next_data)(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end);
+	int (*next_data)(struct tw_file *file, uint64_t offset, uint64_t *ret_start,
+			 uint64_t *ret_end);
 
 	/* @follow: look through a symbolic link at the end (a sending view only). */
 	int (*stat)(void *fs, const char *path, bool follow, struct tw_file_stat *ret);
@@ -71,12 +74,21 @@ struct tw_fs_ops {
 	int (*sync_directory)(void *fs, const char *path);
 	/* Flushes everything on the storage below the root. */
 	int (*sync_all)(void *fs);
-	/* Calls @each for every name but "." and ".." in the order of their bytes; stops at its first nonzero result. */
-	int (*list)(void *fs, const char *path, int (*each)(void *context, const char *name), void *context);
-	/* What a crash of the machine (not of the program) changes: 16 bytes, the same until the next boot. */
+	/*
+	 * Calls @each for every name but "." and ".." in the order of their bytes; stops at its
+	 * first nonzero result.
+	 */
+	int (*list)(void *fs, const char *path, int (*each)(void *context, const char *name),
+		    void *context);
+	/*
+	 * What a crash of the machine (not of the program) changes: 16 bytes, the same until the
+	 * next boot.
+	 */
 	void (*boot_id)(void *fs, uint8_t ret[16]);
 };
 
-/* The system's storage. @beneath: the receiving kind, as told above; else the sending kind. -errno. */
+/*
+ * The system's storage. @beneath: the receiving kind, as told above; else the sending kind. -errno.
+ */
 int tw_fs_posix_open(const char *root, bool beneath, struct tw_fs *ret);
 void tw_fs_posix_close(struct tw_fs *fs);

@@ -1,8 +1,9 @@
 /*
- * job.h - what a disk thread does for a session: one struct a job, filled in by the session, carried to a disk thread,
- * executed by tw_job_run(), carried back with its results in the same struct. Jobs of one transfer run in the order they
- * were submitted, one at a time, so that a source or a sink has one owner at a time. Whoever carries jobs (src/netio, the
- * simulator) never looks inside but for @transfer, to keep that order.
+ * job.h - what a disk thread does for a session: one struct a job, filled in by the session,
+ * carried to a disk thread, executed by tw_job_run(), carried back with its results in the same
+ * struct. Jobs of one transfer run in the order they were submitted, one at a time, so that a
+ * source or a sink has one owner at a time. Whoever carries jobs (src/netio, the simulator) never
+ * looks inside but for @transfer, to keep that order.
  */
 #pragma once
 
@@ -19,24 +20,32 @@
 #define TW_JOB_HELD_MAX 64
 
 enum tw_job_type {
-	/* source: walk about @limit entries on and encode the manifest into @bytes; makes @encoder where it is NULL */
+	/*
+	 * source: walk about @limit entries on and encode the manifest into @bytes; makes @encoder
+	 * where it is NULL
+	 */
 	TW_JOB_WALK = 1,
-	/* source: read a block at @offset into @bytes. On failure @entry, and its tape range in @block */
+	/*
+	 * source: read a block at @offset into @bytes. On failure @entry, and its tape range in
+	 * @block
+	 */
 	TW_JOB_READ,
 	/*
-	 * source: of the first file from @entry on, which becomes @entry. TW_E_AGAIN: that file does not end at or below tape
-	 * offset @limit. TW_E_END: no file there. On failure as READ.
+	 * source: of the first file from @entry on, which becomes @entry. TW_E_AGAIN: that file
+	 * does not end at or below tape offset @limit. TW_E_END: no file there. On failure as READ.
 	 */
 	TW_JOB_SHA256,
 	/* source: the entry that holds tape @offset, and its tape range in @block */
 	TW_JOB_ENTRY,
 	TW_JOB_SOURCE_FREE,             /* and @encoder */
 	TW_JOB_SINK_OPEN,               /* sink: new, from @fs and @sink_options */
-	TW_JOB_MANIFEST,                /* sink: @length @bytes, then prepare. TW_E_END: complete and all prepared */
+	/* sink: @length @bytes, then prepare. TW_E_END: complete and all prepared */
+	TW_JOB_MANIFEST,
 	TW_JOB_PREPARE,                 /* sink: prepare on. TW_E_END as MANIFEST */
 	TW_JOB_WRITE,                   /* sink: @pieces */
 	TW_JOB_HOLE,                    /* sink: [@offset, @limit) */
-	TW_JOB_DIGESTS,                 /* sink: @block.chunk_first, @block.chunk_count, @block.digests */
+	/* sink: @block.chunk_first, @block.chunk_count, @block.digests */
+	TW_JOB_DIGESTS,
 	TW_JOB_CHECK_SHA256,
 	TW_JOB_ABANDON,
 	TW_JOB_SETTLE,
@@ -47,7 +56,8 @@ enum tw_job_type {
 struct tw_job {
 	enum tw_job_type type;
 	void *owner;                    /* the session object that submitted it */
-	uint64_t transfer;              /* orders jobs: the owner's address or a number of its own */
+	/* orders jobs: the owner's address or a number of its own */
+	uint64_t transfer;
 
 	/* In and out. */
 	struct tw_source *source;
@@ -61,15 +71,20 @@ struct tw_job {
 	struct tw_sink_piece pieces[TW_JOB_PIECES_MAX];
 	size_t piece_count;
 	uint64_t piece_bytes;
-	void *buffer;                   /* WRITE: the carrier's buffer that holds the pieces, released when the job is back */
+	/* WRITE: the carrier's buffer that holds the pieces, released when the job is back */
+	void *buffer;
 	struct tw_block block;
 	uint8_t sha256[32];
 
 	/* Results. */
 	int result;
-	bool walk_over;                 /* WALK: totals below are final and @bytes ends the stream */
+	/* WALK: totals below are final and @bytes ends the stream */
+	bool walk_over;
 	uint64_t total_bytes, total_files, total_entries, total_chunks; /* so far */
-	/* MANIFEST, PREPARE: tape offsets below may be written, held ones below are all in @held; 0: no statement */
+	/*
+	 * MANIFEST, PREPARE: tape offsets below may be written, held ones below are all in @held;
+	 * 0: no statement
+	 */
 	uint64_t ready;
 	bool prepare_more;              /* MANIFEST, PREPARE: submit PREPARE again */
 	struct tw_range held[TW_JOB_HELD_MAX];
@@ -88,7 +103,10 @@ void tw_job_run(struct tw_job *job);
 
 /* How a session reaches a disk thread. */
 struct tw_job_port {
-	/* Takes the job; it comes back through the session's job_done(). Never fails: the number of jobs is bounded. */
+	/*
+	 * Takes the job; it comes back through the session's job_done(). Never fails: the number of
+	 * jobs is bounded.
+	 */
 	void (*submit)(void *context, struct tw_job *job);
 	void *context;
 };

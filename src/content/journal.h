@@ -1,6 +1,7 @@
 /*
- * journal.h - the append-only record of what a transfer has stored: see sink.h for what it promises. Record format:
- * u32 length | u8 type | body | u64 XXH3 of all before (docs/protocol.md does not cover it: it is local).
+ * journal.h - the append-only record of what a transfer has stored: see sink.h for what it
+ * promises. Record format: u32 length | u8 type | body | u64 XXH3 of all before (docs/protocol.md
+ * does not cover it: it is local).
  */
 #pragma once
 
@@ -14,7 +15,8 @@
 struct tw_journal;
 
 enum tw_journal_type {
-	TW_JOURNAL_BOOT = 1,            /* boot id: records behind it were written in this run of the machine */
+	/* boot id: records behind it were written in this run of the machine */
+	TW_JOURNAL_BOOT = 1,
 	TW_JOURNAL_ENTRY,               /* entry index, size, mtime, path digest, part name */
 	TW_JOURNAL_RANGE,               /* entry, [start, end) of the file written */
 	TW_JOURNAL_CHUNK,               /* entry, chunk of the file, digest: verified */
@@ -26,7 +28,8 @@ enum tw_journal_type {
 struct tw_journal_record {
 	enum tw_journal_type type;
 	uint8_t boot_id[16];
-	uint64_t path_hash;             /* with size and mtime: which file; entries are matched by it, not by index */
+	/* with size and mtime: which file; entries are matched by it, not by index */
+	uint64_t path_hash;
 	uint64_t size;
 	int64_t mtime_ns;
 	uint64_t start, end;            /* RANGE; CHUNK: chunk number in start */
@@ -34,14 +37,18 @@ struct tw_journal_record {
 };
 
 /*
- * Opens or makes the journal at @path and hands every valid record to @each (what counts after another boot is already
- * applied: unflushed records of an earlier boot are left out). A torn or damaged tail is cut off. -errno.
+ * Opens or makes the journal at @path and hands every valid record to @each (what counts after
+ * another boot is already applied: unflushed records of an earlier boot are left out). A torn or
+ * damaged tail is cut off. -errno.
  */
 int tw_journal_open(const struct tw_fs *fs, const char *path,
-		    int (*each)(void *context, const struct tw_journal_record *record), void *context,
-		    struct tw_journal **ret);
+		    int (*each)(void *context, const struct tw_journal_record *record),
+		    void *context, struct tw_journal **ret);
 void tw_journal_close(struct tw_journal *journal);
-/* Buffered; tw_journal_write() appends the buffer to the file, tw_journal_sync() flushes it to storage. */
+/*
+ * Buffered; tw_journal_write() appends the buffer to the file, tw_journal_sync() flushes it to
+ * storage.
+ */
 int tw_journal_add(struct tw_journal *journal, const struct tw_journal_record *record);
 int tw_journal_write(struct tw_journal *journal);
 int tw_journal_sync(struct tw_journal *journal);

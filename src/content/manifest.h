@@ -1,17 +1,20 @@
 /*
  * manifest.h - the ordered list of what a transfer carries, and its address space.
  *
- * Each entry is a file or a folder with its path at the destination, size, mode and modification time. The contents of
- * the files laid end to end are the **tape**; an entry knows where its content starts. Each file is cut into **chunks**
- * of 1 MiB from its own start (the last may be shorter; an empty file has none), numbered through the whole manifest:
- * the unit of digests. Folders come before what is inside them.
+ * Each entry is a file or a folder with its path at the destination, size, mode and modification
+ * time. The contents of the files laid end to end are the **tape**; an entry knows where its
+ * content starts. Each file is cut into **chunks** of 1 MiB from its own start (the last may be
+ * shorter; an empty file has none), numbered through the whole manifest: the unit of digests.
+ * Folders come before what is inside them.
  *
- * A manifest grows at its end only, so that transport can begin before the walk is over. Memory: 48 bytes an entry and
- * its name without the leading part it shares with its folder. One owner at a time; no locks.
+ * A manifest grows at its end only, so that transport can begin before the walk is over. Memory: 48
+ * bytes an entry and its name without the leading part it shares with its folder. One owner at a
+ * time; no locks.
  *
- * Wire form (docs/protocol.md, "Manifest"): records with the path's common prefix with the entry before left out, the
- * whole a zstd stream. A decoder takes bytes in pieces of any size and checks every path: relative, no empty, "." or
- * ".." component, no NUL, at most 4096 bytes, components at most 255, no name used twice in a row; total tape below 2^62.
+ * Wire form (docs/protocol.md, "Manifest"): records with the path's common prefix with the entry
+ * before left out, the whole a zstd stream. A decoder takes bytes in pieces of any size and checks
+ * every path: relative, no empty, "." or ".." component, no NUL, at most 4096 bytes, components at
+ * most 255, no name used twice in a row; total tape below 2^62.
  */
 #pragma once
 
@@ -44,8 +47,12 @@ struct tw_manifest;
 
 struct tw_manifest *tw_manifest_new(void);
 void tw_manifest_free(struct tw_manifest *manifest);
-/* Appends. tape_start, chunk_first and path are filled in. TW_E_FULL, TW_E_UNSAFE (the path), -ENOMEM. */
-int tw_manifest_append(struct tw_manifest *manifest, const char *path, const struct tw_entry *entry);
+/*
+ * Appends. tape_start, chunk_first and path are filled in. TW_E_FULL, TW_E_UNSAFE (the path),
+ * -ENOMEM.
+ */
+int tw_manifest_append(struct tw_manifest *manifest, const char *path,
+		       const struct tw_entry *entry);
 uint64_t tw_manifest_count(const struct tw_manifest *manifest);
 uint64_t tw_manifest_tape_size(const struct tw_manifest *manifest);
 uint64_t tw_manifest_chunk_count(const struct tw_manifest *manifest);
@@ -71,16 +78,20 @@ struct tw_manifest_encoder;
 struct tw_manifest_encoder *tw_manifest_encoder_new(const struct tw_manifest *manifest);
 void tw_manifest_encoder_free(struct tw_manifest_encoder *encoder);
 /*
- * Writes up to @room bytes. @complete: no entry will be appended any more. TW_E_AGAIN: all entries so far are encoded and
- * flushed; TW_E_END: the stream is finished (as of this or an earlier call).
+ * Writes up to @room bytes. @complete: no entry will be appended any more. TW_E_AGAIN: all entries
+ * so far are encoded and flushed; TW_E_END: the stream is finished (as of this or an earlier call).
  */
-int tw_manifest_encode(struct tw_manifest_encoder *encoder, bool complete, uint8_t *bytes, size_t room, size_t *ret_length);
+int tw_manifest_encode(struct tw_manifest_encoder *encoder, bool complete, uint8_t *bytes,
+		       size_t room, size_t *ret_length);
 
 /* Wire form, reading: appends to @manifest (borrowed). */
 struct tw_manifest_decoder;
 struct tw_manifest_decoder *tw_manifest_decoder_new(struct tw_manifest *manifest);
 void tw_manifest_decoder_free(struct tw_manifest_decoder *decoder);
-/* TW_E_FORMAT, TW_E_UNSAFE, TW_E_FULL: the transfer must be refused. TW_E_END: the last entry has been read. */
+/*
+ * TW_E_FORMAT, TW_E_UNSAFE, TW_E_FULL: the transfer must be refused. TW_E_END: the last entry has
+ * been read.
+ */
 int tw_manifest_decode(struct tw_manifest_decoder *decoder, const uint8_t *bytes, size_t length);
 /* After TW_E_UNSAFE: the offending path, cleaned for display (lent). */
 const char *tw_manifest_decoder_offender(const struct tw_manifest_decoder *decoder);

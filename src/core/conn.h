@@ -1,16 +1,21 @@
 /*
- * conn.h - one connection: two machines that know each other's keys, packets between them, what is known of the path.
+ * conn.h - one connection: two machines that know each other's keys, packets between them, what is
+ * known of the path.
  *
- * Sans-IO: datagrams and the time go in, trains of datagrams and a deadline come out. A connection carries
- *   - DATA: pieces of tapes, unordered and unbuffered. The application is asked for the next piece when one may be sent,
- *     and is told of each piece when it is acknowledged or lost (a lost piece is the application's to offer again);
- *   - streams: ordered reliable bytes, one direction each, for control messages, manifests and digests. Both sides
- *     number their own. Each is buffered up to TW_STREAM_BUFFER bytes at either end.
- * Acknowledgement, loss detection (RFC 9002, RFC 8985), pacing, rate control, path MTU (RFC 8899), key update, address
- * changes and keep-alive happen inside.
+ * Sans-IO: datagrams and the time go in, trains of datagrams and a deadline come out. A connection
+ * carries
+ *   - DATA: pieces of tapes, unordered and unbuffered. The application is asked for the next piece
+ *     when one may be sent, and is told of each piece when it is acknowledged or lost (a lost piece
+ *     is the application's to offer again);
+ *   - streams: ordered reliable bytes, one direction each, for control messages, manifests and
+ *     digests. Both sides number their own. Each is buffered up to TW_STREAM_BUFFER bytes at either
+ *     end.
+ * Acknowledgement, loss detection (RFC 9002, RFC 8985), pacing, rate control, path MTU (RFC 8899),
+ * key update, address changes and keep-alive happen inside.
  *
- * Connections are made and owned by an endpoint (endpoint.h). The application's functions are called from inside
- * tw_endpoint_receive(), tw_endpoint_send() and tw_endpoint_timeout(); they may call any tw_conn_ function.
+ * Connections are made and owned by an endpoint (endpoint.h). The application's functions are
+ * called from inside tw_endpoint_receive(), tw_endpoint_send() and tw_endpoint_timeout(); they may
+ * call any tw_conn_ function.
  */
 #pragma once
 
@@ -34,7 +39,8 @@ struct tw_endpoint;
 
 /* A piece of a tape under way. */
 struct tw_data_ref {
-	uint64_t transfer;              /* number of the transfer within this connection, below 2^30 */
+	/* number of the transfer within this connection, below 2^30 */
+	uint64_t transfer;
 	uint64_t offset;
 	uint64_t length;
 };
@@ -43,7 +49,8 @@ struct tw_data_ref {
 enum tw_conn_end {
 	TW_CONN_CLOSED_LOCAL = 0,       /* tw_conn_close() */
 	TW_CONN_CLOSED_PEER,            /* the peer said CLOSE: code and reason */
-	TW_CONN_TIMEOUT,                /* silence for longer than the idle time, or no answer to the handshake */
+	/* silence for longer than the idle time, or no answer to the handshake */
+	TW_CONN_TIMEOUT,
 	TW_CONN_UNREACHABLE,            /* the network said so during the handshake */
 	TW_CONN_NOT_AUTHORIZED,
 	TW_CONN_CIPHER_TOO_WEAK,
@@ -56,25 +63,36 @@ enum tw_conn_end {
 struct tw_conn_app {
 	/* The handshake is done: for the accepting side, the peer has shown its keys. */
 	void (*established)(void *app, struct tw_conn *conn);
-	/* The last call for this connection, which is gone right behind it. Every piece in flight counts as lost, untold. */
-	void (*closed)(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code, const char *reason);
 	/*
-	 * The next piece to send: fills @ret with transfer, offset and how many bytes are there in a row; nothing is taken
-	 * yet. False: nothing to send now (tw_conn_wake() when that changes).
+	 * The last call for this connection, which is gone right behind it. Every piece in flight
+	 * counts as lost, untold.
+	 */
+	void (*closed)(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code,
+		       const char *reason);
+	/*
+	 * The next piece to send: fills @ret with transfer, offset and how many bytes are there in
+	 * a row; nothing is taken yet. False: nothing to send now (tw_conn_wake() when that
+	 * changes).
 	 */
 	bool (*data_next)(void *app, struct tw_conn *conn, struct tw_data_ref *ret);
-	/* Takes the piece (at most as long as data_next() offered): copies its bytes to @bytes. It counts as sent. */
-	void (*data_take)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece, uint8_t *bytes);
+	/*
+	 * Takes the piece (at most as long as data_next() offered): copies its bytes to @bytes. It
+	 * counts as sent.
+	 */
+	void (*data_take)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+			  uint8_t *bytes);
 	void (*data_acked)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece);
 	/* May be called for a piece that is acknowledged later after all. */
 	void (*data_lost)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece);
 	/*
-	 * A piece has arrived; @bytes is lent for the call (or longer, by agreement with whoever handed the datagram in).
-	 * The application must count it with tw_conn_data_consumed() when its memory is free again, duplicates too.
-	 * May repeat, in any order. False: it must not be acknowledged (there is no room for it now): the datagram is
-	 * treated as if it had not come.
+	 * A piece has arrived; @bytes is lent for the call (or longer, by agreement with whoever
+	 * handed the datagram in). The application must count it with tw_conn_data_consumed() when
+	 * its memory is free again, duplicates too. May repeat, in any order. False: it must not be
+	 * acknowledged (there is no room for it now): the datagram is treated as if it had not
+	 * come.
 	 */
-	bool (*data_received)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece, const uint8_t *bytes);
+	bool (*data_received)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+			      const uint8_t *bytes);
 	/* New bytes can be read from @stream, or its end has been reached. */
 	void (*stream_readable)(void *app, struct tw_conn *conn, uint64_t stream);
 	/* A full send buffer has room again. */
@@ -85,21 +103,31 @@ struct tw_conn_config {
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
 	tw_ns idle_timeout;             /* closed after so long without a datagram; 0: 30 s */
-	tw_ns keep_alive;               /* a PING after so long without sending; 0: a third of idle_timeout */
-	uint64_t data_window_max;       /* most bytes of DATA that may be on their way to us; 0: 256 MiB */
+	/* a PING after so long without sending; 0: a third of idle_timeout */
+	tw_ns keep_alive;
+	/* most bytes of DATA that may be on their way to us; 0: 256 MiB */
+	uint64_t data_window_max;
 	uint32_t datagram_max;          /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
 	tw_ns rtt_hint;                 /* 0: unknown */
 };
 
 /* Streams. */
 
-/* Queues bytes, as many as fit; returns how many. 0 when the buffer is full (stream_writable() follows). */
-size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t stream, const void *bytes, size_t length);
+/*
+ * Queues bytes, as many as fit; returns how many. 0 when the buffer is full (stream_writable()
+ * follows).
+ */
+size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t stream, const void *bytes,
+			    size_t length);
 size_t tw_conn_stream_room(struct tw_conn *conn, uint64_t stream);
 /* No more will be written to @stream. Its memory is freed when all has been acknowledged. */
 void tw_conn_stream_finish(struct tw_conn *conn, uint64_t stream);
-/* Takes up to @room bytes in order; 0: none now. @ret_ended (may be NULL): all has been read and the peer has finished. */
-size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t stream, void *bytes, size_t room, bool *ret_ended);
+/*
+ * Takes up to @room bytes in order; 0: none now. @ret_ended (may be NULL): all has been read and
+ * the peer has finished.
+ */
+size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t stream, void *bytes, size_t room,
+			   bool *ret_ended);
 /* Everything written to @stream so far has been acknowledged. */
 bool tw_conn_stream_flushed(struct tw_conn *conn, uint64_t stream);
 
@@ -113,8 +141,12 @@ void tw_conn_data_consumed(struct tw_conn *conn, uint64_t bytes);
 /* Control. */
 
 /* Live change of method and limits, in effect with the next datagram. */
-void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method, const struct tw_rate_limits *limits, tw_ns now);
-/* Says CLOSE (again with every datagram that still comes, for a while) and ends; closed() is called from the endpoint. */
+void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method,
+		      const struct tw_rate_limits *limits, tw_ns now);
+/*
+ * Says CLOSE (again with every datagram that still comes, for a while) and ends; closed() is called
+ * from the endpoint.
+ */
 void tw_conn_close(struct tw_conn *conn, uint64_t code, const char *reason);
 void *tw_conn_app_context(const struct tw_conn *conn);
 /* For the accepting side: sets what the endpoint's accept() could not know yet. */
@@ -137,7 +169,8 @@ struct tw_conn_info {
 	enum tw_aead aead;
 	uint8_t peer_server_id[TW_ID_SIZE], peer_server_uid[TW_ID_SIZE];
 	tw_ns established_at, last_sent_at, last_received_at; /* 0: never */
-	tw_ns silent_since;             /* oldest unanswered datagram that asks for an answer; TW_NEVER: none */
+	/* oldest unanswered datagram that asks for an answer; TW_NEVER: none */
+	tw_ns silent_since;
 	tw_ns rtt_smoothed, rtt_min, queue_delay; /* 0: unknown */
 	uint64_t pacing_bps, bandwidth_bps;
 	double loss;                    /* share of packets, smoothed */

@@ -1,13 +1,15 @@
 /*
- * endpoint.h - all the connections behind a set of sockets of one worker: routing by connection id, handshakes, admission.
+ * endpoint.h - all the connections behind a set of sockets of one worker: routing by connection id,
+ * handshakes, admission.
  *
- * A datagram is looked up by its destination connection id, whatever address it comes from. An INIT from a stranger
- * makes a connection only when its Noise message opens, and above a number of half-open ones only when it carries a
- * cookie (RETRY); nothing is remembered about it before. Datagrams that fit nothing are dropped in silence, and no
- * answer to a stranger is longer than his question. Sans-IO and single-threaded; never blocks, never asks for the time.
+ * A datagram is looked up by its destination connection id, whatever address it comes from. An INIT
+ * from a stranger makes a connection only when its Noise message opens, and above a number of
+ * half-open ones only when it carries a cookie (RETRY); nothing is remembered about it before.
+ * Datagrams that fit nothing are dropped in silence, and no answer to a stranger is longer than his
+ * question. Sans-IO and single-threaded; never blocks, never asks for the time.
  *
- * Order of calls in a loop: tw_endpoint_receive() for what came in, tw_endpoint_timeout(), tw_endpoint_send() until it
- * has nothing, sleep until tw_endpoint_deadline().
+ * Order of calls in a loop: tw_endpoint_receive() for what came in, tw_endpoint_timeout(),
+ * tw_endpoint_send() until it has nothing, sleep until tw_endpoint_deadline().
  */
 #pragma once
 
@@ -38,12 +40,12 @@ struct tw_endpoint_config {
 	struct tw_random random;
 	bool accept;                            /* takes connections from outside */
 	/*
-	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES: fill in @ret_config, @ret_app,
-	 * @ret_context.
+	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES:
+	 * fill in @ret_config, @ret_app, @ret_context.
 	 */
-	enum tw_verdict (*admit)(void *context, const struct tw_public_key *peer, const struct tw_path *path,
-				 struct tw_conn_config *ret_config, const struct tw_conn_app **ret_app,
-				 void **ret_context);
+	enum tw_verdict (*admit)(void *context, const struct tw_public_key *peer,
+				 const struct tw_path *path, struct tw_conn_config *ret_config,
+				 const struct tw_conn_app **ret_app, void **ret_context);
 	void *context;
 };
 
@@ -64,7 +66,8 @@ struct tw_train {
 	size_t length;
 	uint32_t segment;               /* bytes of each datagram but the last */
 	struct tw_path path;
-	bool mtu_probe;                 /* one datagram that may be too long for the path: EMSGSIZE is no error */
+	/* one datagram that may be too long for the path: EMSGSIZE is no error */
+	bool mtu_probe;
 	struct tw_conn *conn;           /* NULL: an answer to a stranger */
 };
 
@@ -72,17 +75,24 @@ int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct t
 /* Ends every connection without a word to the peers (closed() is called for each). */
 void tw_endpoint_free(struct tw_endpoint *endpoint);
 
-/* -ENOMEM, TW_E_WEAK (a cipher without key). The connection is the endpoint's; it lives until closed(). */
-int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *connect, tw_ns now, struct tw_conn **ret);
+/*
+ * -ENOMEM, TW_E_WEAK (a cipher without key). The connection is the endpoint's; it lives until
+ * closed().
+ */
+int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *connect, tw_ns now,
+			struct tw_conn **ret);
 
 /*
  * One datagram, decrypted in place. @path: where it came from and the local address it came to.
  */
-void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now);
+void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes,
+			 size_t length, tw_ns now);
 /* The network refused datagrams to @remote (ICMP port or host unreachable). */
-void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote, tw_ns now);
+void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote,
+			     tw_ns now);
 /* The last train to this connection could not be sent as longer than @datagram_bytes (EMSGSIZE). */
-void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn, uint32_t datagram_bytes, tw_ns now);
+void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn,
+			  uint32_t datagram_bytes, tw_ns now);
 
 /* Fills in the next train; false: nothing may leave now. */
 bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now);

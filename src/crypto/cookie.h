@@ -1,6 +1,7 @@
 /*
- * cookie.h - proof of address without memory: a keyed hash over who asks and when, handed out in a RETRY and returned in
- * the next INIT. The key changes every two minutes; the previous one is honoured too, so a cookie lives two to four.
+ * cookie.h - proof of address without memory: a keyed hash over who asks and when, handed out in a
+ * RETRY and returned in the next INIT. The key changes every two minutes; the previous one is
+ * honoured too, so a cookie lives two to four.
  */
 #pragma once
 
@@ -22,8 +23,8 @@ struct tw_cookie_jar {
 void tw_cookie_jar_init(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now);
 void tw_cookie_jar_wipe(struct tw_cookie_jar *jar);
 /* 16 bytes for this address and connection id. */
-void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now, const struct tw_address *from,
-		    uint64_t scid, uint8_t ret[16]);
+void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
+		    const struct tw_address *from, uint64_t scid, uint8_t ret[16]);
 /* In constant time. */
-bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now, const struct tw_address *from,
-		     uint64_t scid, const uint8_t cookie[16]);
+bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
+		     const struct tw_address *from, uint64_t scid, const uint8_t cookie[16]);

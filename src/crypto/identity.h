@@ -1,6 +1,6 @@
 /*
- * identity.h - a long-lived Curve25519 key pair (RFC 7748): who a machine is. This module makes and checks keys and gives
- * them a text form; files belong to the caller.
+ * identity.h - a long-lived Curve25519 key pair (RFC 7748): who a machine is. This module makes and
+ * checks keys and gives them a text form; files belong to the caller.
  */
 #pragma once
 
@@ -23,11 +23,12 @@ int tw_identity_from_private(const struct tw_secret *private_key, struct tw_iden
 void tw_identity_wipe(struct tw_identity *identity);
 
 /* X25519. TW_E_AUTH: the result is all zero (a point of small order); the handshake must stop. */
-int tw_x25519(const struct tw_secret *ours, const struct tw_public_key *theirs, struct tw_secret *ret);
+int tw_x25519(const struct tw_secret *ours, const struct tw_public_key *theirs,
+	      struct tw_secret *ret);
 
 /*
- * The text of an identity file: a comment line and "private-key: BASE64URL". @ret holds TW_IDENTITY_TEXT.
- * Parsing: TW_E_FORMAT. Neither leaves copies behind.
+ * The text of an identity file: a comment line and "private-key: BASE64URL". @ret holds
+ * TW_IDENTITY_TEXT. Parsing: TW_E_FORMAT. Neither leaves copies behind.
  */
 #define TW_IDENTITY_TEXT 256
 size_t tw_identity_format(const struct tw_identity *identity, char ret[TW_IDENTITY_TEXT]);

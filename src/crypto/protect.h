@@ -1,18 +1,21 @@
 /*
- * protect.h - packet protection: one chain of keys a direction, a new key each time the phase flips.
+ * protect.h - packet protection: one chain of keys a direction, a new key each time the phase
+ * flips.
  *
- * A chain starts from a 32-byte secret of the handshake. Each generation's key and nonce base come from its secret by
- * HKDF-Expand (RFC 5869) with labels "tw key", "tw iv"; the next secret with "tw next" (as RFC 9001, 6). The nonce is the
- * nonce base XOR the 64-bit packet number, which is never used twice (asserted). Contexts keep their key schedule: a
- * packet costs no set-up and no allocation.
+ * A chain starts from a 32-byte secret of the handshake. Each generation's key and nonce base come
+ * from its secret by HKDF-Expand (RFC 5869) with labels "tw key", "tw iv"; the next secret with "tw
+ * next" (as RFC 9001, 6). The nonce is the nonce base XOR the 64-bit packet number, which is never
+ * used twice (asserted). Contexts keep their key schedule: a packet costs no set-up and no
+ * allocation.
  *
- * The sender flips the phase by itself after TW_KEY_PACKETS_MAX packets, once a packet of the current phase has been
- * acknowledged. The receiver follows: a packet of the other phase is opened with the next key (or, when its number is
- * below the first of the present phase, with the previous one), and only if that succeeds does the chain move on.
+ * The sender flips the phase by itself after TW_KEY_PACKETS_MAX packets, once a packet of the
+ * current phase has been acknowledged. The receiver follows: a packet of the other phase is opened
+ * with the next key (or, when its number is below the first of the present phase, with the previous
+ * one), and only if that succeeds does the chain move on.
  *
- * Level `auth`: the whole packet is authenticated data (GMAC, with the key of level `128`). Level `none`: 8 bytes of
- * XXH3-64 over header and payload, seeded with the packet number; that is no security, it finds accidents. Its phase
- * never flips.
+ * Level `auth`: the whole packet is authenticated data (GMAC, with the key of level `128`). Level
+ * `none`: 8 bytes of XXH3-64 over header and payload, seeded with the packet number; that is no
+ * security, it finds accidents. Its phase never flips.
  */
 #pragma once
 
@@ -47,35 +50,39 @@ struct tw_open_chain {
 	struct tw_secret secret;        /* of the generation after @next */
 	struct tw_packet_key *current, *next, *previous; /* owned; previous may be NULL */
 	bool phase;
-	uint64_t phase_first;           /* lowest packet number opened in this phase; UINT64_MAX: none yet */
+	/* lowest packet number opened in this phase; UINT64_MAX: none yet */
+	uint64_t phase_first;
 	uint64_t failures;              /* forged packets seen (RFC 9001, 6.6 bounds them) */
 };
 
 /* @secret is copied; NULL with cipher `none`. -ENOMEM; -EINVAL: no such cipher or algorithm. */
-int tw_seal_chain_init(struct tw_seal_chain *chain, enum tw_cipher cipher, enum tw_aead aead, const struct tw_secret *secret);
+int tw_seal_chain_init(struct tw_seal_chain *chain, enum tw_cipher cipher, enum tw_aead aead,
+		       const struct tw_secret *secret);
 void tw_seal_chain_deinit(struct tw_seal_chain *chain);
-int tw_open_chain_init(struct tw_open_chain *chain, enum tw_cipher cipher, enum tw_aead aead, const struct tw_secret *secret);
+int tw_open_chain_init(struct tw_open_chain *chain, enum tw_cipher cipher, enum tw_aead aead,
+		       const struct tw_secret *secret);
 void tw_open_chain_deinit(struct tw_open_chain *chain);
 
 /* Bytes that sealing adds behind the payload: 16, or 8 for `none`. */
 size_t tw_cipher_tag_size(enum tw_cipher cipher);
 
 /*
- * To be called before a packet's header is written: flips the phase when it is due. Returns the phase to put into the
- * header. -ENOMEM leaves the old key in use (it is safe for far longer).
+ * To be called before a packet's header is written: flips the phase when it is due. Returns the
+ * phase to put into the header. -ENOMEM leaves the old key in use (it is safe for far longer).
  */
 bool tw_seal_chain_phase(struct tw_seal_chain *chain, uint64_t packet_number);
 /* Tells that a packet was acknowledged: a flip may follow a packet of the present phase only. */
 void tw_seal_chain_acked(struct tw_seal_chain *chain, uint64_t packet_number);
 /*
- * Seals @length bytes at @payload in place and writes the tag behind them. @header: authenticated. @packet_number is
- * larger than any before (asserted).
+ * Seals @length bytes at @payload in place and writes the tag behind them. @header: authenticated.
+ * @packet_number is larger than any before (asserted).
  */
-void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header, size_t header_length,
-	     uint8_t *payload, size_t length);
+void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
+	     size_t header_length, uint8_t *payload, size_t length);
 /*
- * Opens in place: @length counts the tag; the payload is then @length minus the tag's size. TW_E_AUTH: forged, damaged or
- * too old a key; drop the packet. The payload's bytes are then undefined.
+ * Opens in place: @length counts the tag; the payload is then @length minus the tag's size.
+ * TW_E_AUTH: forged, damaged or too old a key; drop the packet. The payload's bytes are then
+ * undefined.
  */
-int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, const uint8_t *header, size_t header_length,
-	    uint8_t *payload, size_t length);
+int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, const uint8_t *header,
+	    size_t header_length, uint8_t *payload, size_t length);

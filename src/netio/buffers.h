@@ -1,10 +1,11 @@
 /*
- * buffers.h - the pool of receive buffers of one worker. Each holds what one receive call may bring, a train merged by the
- * kernel (UDP GRO) of up to 64 KiB. The pool's memory is reserved once and touched only as far as it is used: the buffer
- * given back last goes out first, so that a pool in light use stays small and hot in the cache.
+ * buffers.h - the pool of receive buffers of one worker. Each holds what one receive call may
+ * bring, a train merged by the kernel (UDP GRO) of up to 64 KiB. The pool's memory is reserved once
+ * and touched only as far as it is used: the buffer given back last goes out first, so that a pool
+ * in light use stays small and hot in the cache.
  *
- * A buffer is counted: the worker holds one reference while it receives into it, and one more for each write job whose
- * pieces lie in it. At zero it is free again. One thread; no locks.
+ * A buffer is counted: the worker holds one reference while it receives into it, and one more for
+ * each write job whose pieces lie in it. At zero it is free again. One thread; no locks.
  */
 #pragma once
 

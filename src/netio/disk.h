@@ -1,10 +1,11 @@
 /*
- * disk.h - the disk threads of one worker: jobs go to them and come back through rings without locks, in each direction
- * one producer and one consumer.
+ * disk.h - the disk threads of one worker: jobs go to them and come back through rings without
+ * locks, in each direction one producer and one consumer.
  *
- * Jobs of one transfer go to the same thread, which runs them one after another in the order of submission; they come back
- * in that order. An eventfd wakes the other side, and only when it has said that it is about to sleep: while both are
- * busy a job costs no system call. Jobs that find a thread's ring full wait on the worker's side, in order.
+ * Jobs of one transfer go to the same thread, which runs them one after another in the order of
+ * submission; they come back in that order. An eventfd wakes the other side, and only when it has
+ * said that it is about to sleep: while both are busy a job costs no system call. Jobs that find a
+ * thread's ring full wait on the worker's side, in order.
  */
 #pragma once
 
@@ -20,7 +21,10 @@ struct tw_disk;
 
 /* @run executes a job (tw_job_run()). -ENOMEM, -EAGAIN (no thread), -EMFILE. */
 int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_disk **ret);
-/* Waits for the threads to finish what they were given. Jobs not collected by then stay the callers'. */
+/*
+ * Waits for the threads to finish what they were given. Jobs not collected by then stay the
+ * callers'.
+ */
 void tw_disk_free(struct tw_disk *disk);
 /* Lends the job to a thread. @client comes back with it, untouched. */
 void tw_disk_submit(struct tw_disk *disk, struct tw_job *job, void *client);

@@ -20,14 +20,16 @@ bool tw_address_is_any(const struct tw_address *address);
 bool tw_address_parse_ip(const char *text, struct tw_address *ret);
 
 /*
- * Looks up @host (a name or a literal); blocks as long as the resolver takes. Writes up to @room addresses with @port in
- * the order of preference. 0, or a code (EAI_*) for tw_resolve_error().
+ * Looks up @host (a name or a literal); blocks as long as the resolver takes. Writes up to @room
+ * addresses with @port in the order of preference. 0, or a code (EAI_*) for tw_resolve_error().
  */
-int tw_resolve(const char *host, uint16_t port, struct tw_address *ret, unsigned room, unsigned *ret_count);
+int tw_resolve(const char *host, uint16_t port, struct tw_address *ret, unsigned room,
+	       unsigned *ret_count);
 const char *tw_resolve_error(int error);
 
 /*
- * The addresses of this machine that others are likely to reach it by: first that of the interface with the default
- * route, IPv4 before IPv6, then the rest; loopback only when there is nothing else. Returns how many.
+ * The addresses of this machine that others are likely to reach it by: first that of the interface
+ * with the default route, IPv4 before IPv6, then the rest; loopback only when there is nothing
+ * else. Returns how many.
  */
 unsigned tw_local_addresses(struct tw_address *ret, unsigned room);

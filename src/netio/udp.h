@@ -1,14 +1,16 @@
 /*
  * udp.h - one UDP socket: trains of datagrams out in one system call, merged trains in.
  *
- * Two kinds. A *listening* socket is bound and unconnected; it learns for each datagram which local address it came to, and
- * answers from there. A *connected* one belongs to one remote address: refusals by the network (ICMP) come back as errors,
- * the kernel keeps its route, and the size of a train's segments is a socket option instead of an extra header a call.
+ * Two kinds. A *listening* socket is bound and unconnected; it learns for each datagram which local
+ * address it came to, and answers from there. A *connected* one belongs to one remote address:
+ * refusals by the network (ICMP) come back as errors, the kernel keeps its route, and the size of a
+ * train's segments is a socket option instead of an extra header a call.
  *
- * Datagrams are never fragmented and the kernel's idea of the path MTU is not used (IP_PMTUDISC_PROBE): the core finds it
- * out. Trains leave with UDP_SEGMENT where the kernel can; where a network card cannot, that shows at the first send
- * only, so every send has a way to go out datagram by datagram, and a socket remembers what did not work. A socket
- * belongs to one address family; both families are two sockets.
+ * Datagrams are never fragmented and the kernel's idea of the path MTU is not used
+ * (IP_PMTUDISC_PROBE): the core finds it out. Trains leave with UDP_SEGMENT where the kernel can;
+ * where a network card cannot, that shows at the first send only, so every send has a way to go out
+ * datagram by datagram, and a socket remembers what did not work. A socket belongs to one address
+ * family; both families are two sockets.
  */
 #pragma once
 
@@ -21,11 +23,13 @@
 
 #define TW_UDP_BATCH 8                  /* merged trains a receive call may bring */
 #define TW_UDP_TRAIN_MAX ((size_t)65507)
-#define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20)        /* socket buffers asked for, each direction */
-#define TW_UDP_BUFFER_LEAST ((uint32_t)4 << 20)         /* granted less than this: worth a word to the operator */
+#define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20) /* socket buffers asked for, each direction */
+#define TW_UDP_BUFFER_LEAST \
+	((uint32_t)4 << 20) /* granted less than this: worth a word to the operator */
 
 struct tw_udp_options {
-	struct tw_address local;        /* listening: where to bind; connected: family NONE for any */
+	/* listening: where to bind; connected: family NONE for any */
+	struct tw_address local;
 	struct tw_address remote;       /* connected: to whom; else family NONE */
 	uint32_t receive_bytes, send_bytes; /* socket buffers; 0: TW_UDP_BUFFER_WANTED */
 	bool no_segmentation;           /* never use UDP_SEGMENT: what an old kernel does */
@@ -44,25 +48,33 @@ struct tw_udp {
 	uint32_t receive_granted, send_granted; /* socket buffers as the kernel counts them */
 	unsigned segments_max;          /* datagrams a train may have; 1: no segmentation */
 	uint32_t segment_set;           /* UDP_SEGMENT in force on a connected socket */
-	bool fail_segmentation;         /* test hook: as if the card could not: every segmented send gives EIO */
+	/* test hook: as if the card could not: every segmented send gives EIO */
+	bool fail_segmentation;
 	struct tw_udp_counters counters;
 };
 
-/* -errno: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port below 1024), -EAFNOSUPPORT, -ENETUNREACH, ... */
+/*
+ * -errno: -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (a port below 1024), -EAFNOSUPPORT, -ENETUNREACH,
+ * ...
+ */
 int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret);
 void tw_udp_close(struct tw_udp *udp);
 /* A connected socket whose own address has gone: lets the system choose a new one. -errno. */
 int tw_udp_reconnect(struct tw_udp *udp);
 
 /*
- * Sends what is left of @train behind *@sent bytes, and moves *@sent on. 0: all gone (or dropped by the system as a
- * congested link would). TW_E_AGAIN: the socket is full, come back when it is writable. TW_E_UNREACHABLE: the network
- * refused an earlier datagram or knows no way; nothing was sent, the caller may try again. -EMSGSIZE: the datagrams are
- * longer than the interface carries; the rest of the train is not sent. Other -errno: as -EMSGSIZE, reason unknown.
+ * Sends what is left of @train behind *@sent bytes, and moves *@sent on. 0: all gone (or dropped by
+ * the system as a congested link would). TW_E_AGAIN: the socket is full, come back when it is
+ * writable. TW_E_UNREACHABLE: the network refused an earlier datagram or knows no way; nothing was
+ * sent, the caller may try again. -EMSGSIZE: the datagrams are longer than the interface carries;
+ * the rest of the train is not sent. Other -errno: as -EMSGSIZE, reason unknown.
  */
 int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent);
 
-/* What one receive brings: a datagram, or several of @segment bytes behind each other, the last maybe shorter. */
+/*
+ * What one receive brings: a datagram, or several of @segment bytes behind each other, the last
+ * maybe shorter.
+ */
 struct tw_udp_message {
 	uint8_t *bytes;                 /* caller's */
 	size_t room;                    /* 65536 */
@@ -71,14 +83,21 @@ struct tw_udp_message {
 	struct tw_path path;
 };
 /*
- * Fills in up to @count (at most TW_UDP_BATCH) messages. TW_E_AGAIN: nothing there. TW_E_UNREACHABLE: the network
- * refused an earlier datagram of this connected socket; call again. -errno otherwise.
+ * Fills in up to @count (at most TW_UDP_BATCH) messages. TW_E_AGAIN: nothing there.
+ * TW_E_UNREACHABLE: the network refused an earlier datagram of this connected socket; call again.
+ * -errno otherwise.
  */
-int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned count, unsigned *ret_count);
+int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned count,
+		   unsigned *ret_count);
 
-/* How many segments this kernel takes in one send: 128, 64, or 1 without UDP_SEGMENT. Asked once, on loopback. */
+/*
+ * How many segments this kernel takes in one send: 128, 64, or 1 without UDP_SEGMENT. Asked once,
+ * on loopback.
+ */
 unsigned tw_udp_segments_probe(void);
 
-/* "sysctl -w net.core.rmem_max=..." when the buffers granted are too small, else "". Returns @ret. */
+/*
+ * "sysctl -w net.core.rmem_max=..." when the buffers granted are too small, else "". Returns @ret.
+ */
 #define TW_UDP_ADVICE 128
 const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE]);

@@ -1,10 +1,12 @@
 /*
- * bbr.h - state of the `bbr` controller: a model of the path, kept by watching how each stretch of what was sent fared.
+ * bbr.h - state of the `bbr` controller: a model of the path, kept by watching how each stretch of
+ * what was sent fared.
  *
- * What has been sent is cut into segments, each about one round trip long and sent at one gain. A byte's place is its
- * number among all bytes sent; a segment is over when every byte of it was acknowledged or declared lost, and only then
- * it is judged: how fast it was delivered, what share was lost, what queue it met. So every judgement is about what one
- * rate did, never about a mixture. See docs/rate-control.md.
+ * What has been sent is cut into segments, each about one round trip long and sent at one gain. A
+ * byte's place is its number among all bytes sent; a segment is over when every byte of it was
+ * acknowledged or declared lost, and only then it is judged: how fast it was delivered, what share
+ * was lost, what queue it met. So every judgement is about what one rate did, never about a
+ * mixture. See docs/rate-control.md.
  */
 #pragma once
 
@@ -19,14 +21,16 @@ enum tw_bbr_mode {
 	TW_BBR_STARTUP,                 /* double each round trip */
 	TW_BBR_DRAIN,                   /* empty the queue that was built or found */
 	TW_BBR_UP,                      /* a round trip above the estimate: is there more? */
-	TW_BBR_DOWN,                    /* a round trip below: drain, and see the loss that is not ours */
+	/* a round trip below: drain, and see the loss that is not ours */
+	TW_BBR_DOWN,
 	TW_BBR_CRUISE,                  /* at the estimate */
 	TW_BBR_TEST,                    /* loss rose: does it fall when we send less? */
 	TW_BBR_MODE_COUNT,
 };
 
 struct tw_bbr_segment {
-	uint64_t start, end;            /* [start, end) of the bytes sent; end UINT64_MAX while it is being sent */
+	/* [start, end) of the bytes sent; end UINT64_MAX while it is being sent */
+	uint64_t start, end;
 	tw_ns sent_from, sent_until;
 	tw_ns resolved_from;            /* when the bytes before @start had been accounted for */
 	uint64_t acked, lost;           /* bytes */
@@ -52,7 +56,8 @@ struct tw_bbr {
 	struct tw_bbr_segment segments[TW_BBR_SEGMENTS];
 	uint8_t head, count;            /* ring of segments; the last one is open */
 	/* the model */
-	uint64_t capacity_bps;          /* rate the path takes: the higher of the two cycles below */
+	/* rate the path takes: the higher of the two cycles below */
+	uint64_t capacity_bps;
 	uint64_t cycle_bps[2];          /* highest of this cycle and of the one before */
 	uint64_t flat_bps;              /* startup: the rate to outgrow */
 	uint64_t before_bps;            /* estimate when the up-probe or the test began */
@@ -60,9 +65,11 @@ struct tw_bbr {
 	double loss_base;               /* share lost whatever rate we send at */
 	double loss_weight;             /* packets behind loss_base */
 	double loss_trigger;            /* what made us test */
-	tw_ns queue_offset;             /* delay above the path's minimum that is not a queue of ours */
+	/* delay above the path's minimum that is not a queue of ours */
+	tw_ns queue_offset;
 	tw_ns queue_low_at;             /* when the queue was last seen empty */
-	tw_ns queue_high_since;         /* since when the queue has stood without a break; TW_NEVER: it does not */
+	/* since when the queue has stood without a break; TW_NEVER: it does not */
+	tw_ns queue_high_since;
 	tw_ns acked_at;                 /* last acknowledgement */
 	uint64_t dice;                  /* spreads the cruises of flows that share a path */
 };

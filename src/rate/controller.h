@@ -1,11 +1,12 @@
 /*
- * controller.h - a rate controller: samples in, a pacing rate and a window out. One file and one const vtable each:
- * `fixed` holds the rate asked for; `bbr` follows a model of the path (delivery rate, minimum round trip) and tolerates
- * loss that comes without queueing.
+ * controller.h - a rate controller: samples in, a pacing rate and a window out. One file and one
+ * const vtable each: `fixed` holds the rate asked for; `bbr` follows a model of the path (delivery
+ * rate, minimum round trip) and tolerates loss that comes without queueing.
  *
- * Rate first, window second: the pacing rate rules, the window only stops a sender whose acknowledgements fail to come.
- * The limits sit outside the algorithms and always hold: whatever a controller wants, tw_rate_controller_pacing() stays
- * within [min, max], and the window never pushes the rate below min.
+ * Rate first, window second: the pacing rate rules, the window only stops a sender whose
+ * acknowledgements fail to come. The limits sit outside the algorithms and always hold: whatever a
+ * controller wants, tw_rate_controller_pacing() stays within [min, max], and the window never
+ * pushes the rate below min.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ enum tw_rate_method {
 };
 
 struct tw_rate_limits {
-	uint64_t rate_bps;              /* `fixed`: the rate to hold. Others: where to start, 0 for the default */
+	/* `fixed`: the rate to hold. Others: where to start, 0 for the default */
+	uint64_t rate_bps;
 	uint64_t min_bps;               /* 0: no minimum */
 	uint64_t max_bps;               /* UINT64_MAX: no maximum */
 };
@@ -43,7 +45,8 @@ struct tw_rate_controller {
 
 struct tw_rate_ops {
 	const char *name;
-	void (*init)(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
+	void (*init)(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		     tw_ns now);
 	/* controller->limits are new; @before is what they were. */
 	void (*limits)(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		       const struct tw_rate_limits *before, tw_ns now);
@@ -51,9 +54,11 @@ struct tw_rate_ops {
 	void (*sample)(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		       const struct tw_rate_sample *sample);
 	/* A probe timeout: nothing was acknowledged for so long. Must leave a way back up. */
-	void (*timeout)(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
+	void (*timeout)(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			tw_ns now);
 	/* The path's address changed. */
-	void (*path_changed)(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
+	void (*path_changed)(struct tw_rate_controller *controller,
+			     const struct tw_path_model *path, tw_ns now);
 };
 
 /* "fixed", "bbr"; false for an unknown name. */
@@ -61,16 +66,26 @@ bool tw_rate_method_parse(const char *name, enum tw_rate_method *ret);
 const char *tw_rate_method_name(enum tw_rate_method method);
 
 void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate_method method,
-			     const struct tw_rate_limits *limits, const struct tw_path_model *path, tw_ns now);
+			     const struct tw_rate_limits *limits, const struct tw_path_model *path,
+			     tw_ns now);
 /* Live change; in effect with the next datagram. A new method starts from what @path knows. */
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,
-			    const struct tw_rate_limits *limits, const struct tw_path_model *path, tw_ns now);
-void tw_rate_controller_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			    const struct tw_rate_limits *limits, const struct tw_path_model *path,
+			    tw_ns now);
+void tw_rate_controller_sample(struct tw_rate_controller *controller,
+			       const struct tw_path_model *path,
 			       const struct tw_rate_sample *sample);
-void tw_rate_controller_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
-void tw_rate_controller_path_changed(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now);
-void tw_rate_controller_datagram_size(struct tw_rate_controller *controller, uint32_t datagram_bytes);
+void tw_rate_controller_timeout(struct tw_rate_controller *controller,
+				const struct tw_path_model *path, tw_ns now);
+void tw_rate_controller_path_changed(struct tw_rate_controller *controller,
+				     const struct tw_path_model *path, tw_ns now);
+void tw_rate_controller_datagram_size(struct tw_rate_controller *controller,
+				      uint32_t datagram_bytes);
 /* The rate to pace at, within the limits, in bits of UDP payload per second; never 0. */
 uint64_t tw_rate_controller_pacing(const struct tw_rate_controller *controller);
-/* The most bytes that may be in flight; at least four datagrams and min_bps over a round trip and a quarter. */
-uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller, const struct tw_path_model *path);
+/*
+ * The most bytes that may be in flight; at least four datagrams and min_bps over a round trip and a
+ * quarter.
+ */
+uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
+				   const struct tw_path_model *path);

@@ -1,14 +1,14 @@
 /*
  * pacer.h - spreads a connection's datagrams evenly over time.
  *
- * Promise: over any interval t, at most rate * t + burst leaves, when the caller spends no more than it was allowed.
- * Debt is carried, credit beyond one burst is lost, so an idle connection cannot save up a flood. Knows nothing of
- * acknowledgements; the rate is set from outside.
+ * Promise: over any interval t, at most rate * t + burst leaves, when the caller spends no more
+ * than it was allowed. Debt is carried, credit beyond one burst is lost, so an idle connection
+ * cannot save up a flood. Knows nothing of acknowledgements; the rate is set from outside.
  *
- * A train is rate * 0.5 to 1 ms in whole datagrams, between one datagram and the most a train can hold. The burst is
- * what a late timer may catch up: rate * 1 ms, at least a train and a datagram; above what one train holds it is several
- * trains one after another. Trains that lose several datagrams at once halve train and burst (tw_pacer_train_lost),
- * quiet rounds let them grow again.
+ * A train is rate * 0.5 to 1 ms in whole datagrams, between one datagram and the most a train can
+ * hold. The burst is what a late timer may catch up: rate * 1 ms, at least a train and a datagram;
+ * above what one train holds it is several trains one after another. Trains that lose several
+ * datagrams at once halve train and burst (tw_pacer_train_lost), quiet rounds let them grow again.
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 
 #include "base/time.h"
 
-#define TW_TRAIN_BYTES_MAX 65000        /* one GSO send: below 65507 with room for the last segment */
+#define TW_TRAIN_BYTES_MAX 65000 /* one GSO send: below 65507 with room for the last segment */
 
 struct tw_pacer {
 	uint64_t rate_bps;
@@ -31,7 +31,10 @@ void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_
 /* In effect at once: debt is carried over at the new rate. */
 void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now);
 void tw_pacer_set_datagram(struct tw_pacer *pacer, uint32_t datagram_bytes);
-/* How many bytes may leave at @now: a train, or less while paying. 0: nothing yet, ask again at tw_pacer_next(). */
+/*
+ * How many bytes may leave at @now: a train, or less while paying. 0: nothing yet, ask again at
+ * tw_pacer_next().
+ */
 size_t tw_pacer_allowance(const struct tw_pacer *pacer, tw_ns now);
 tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now);
 void tw_pacer_spent(struct tw_pacer *pacer, tw_ns now, size_t bytes);

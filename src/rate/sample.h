@@ -1,7 +1,7 @@
 /*
- * sample.h - what the connection tells the path model and the controller each time acknowledgements or losses were
- * processed. One sample a processed ACK (or loss timer), never one a packet. Delivery rates are measured as in
- * draft-cheng-iccrg-delivery-rate-estimation.
+ * sample.h - what the connection tells the path model and the controller each time acknowledgements
+ * or losses were processed. One sample a processed ACK (or loss timer), never one a packet.
+ * Delivery rates are measured as in draft-cheng-iccrg-delivery-rate-estimation.
  */
 #pragma once
 
@@ -21,12 +21,19 @@ struct tw_rate_sample {
 	uint64_t in_flight_before;      /* when the newest acknowledged packet was sent */
 	uint64_t delivered_total;       /* bytes acknowledged since the start */
 	uint64_t lost_total;
-	uint64_t delivery_rate_bps;     /* over the life of the newest acknowledged packet; 0: no sample */
+	/* over the life of the newest acknowledged packet; 0: no sample */
+	uint64_t delivery_rate_bps;
 	tw_ns delivery_interval;        /* what that rate was measured over */
-	bool app_limited;               /* the sender had too little to send: the rate is a lower bound */
-	bool round_start;               /* a packet sent after the last round's end was acknowledged */
-	tw_ns rtt;                      /* of the newest acknowledged packet less the peer's delay; 0: none */
-	int64_t forward_delay;          /* peer's clock at arrival minus our clock at sending, ns; the offset is unknown
-	                                   but steady, so only differences mean something; INT64_MIN: none */
+	/* the sender had too little to send: the rate is a lower bound */
+	bool app_limited;
+	/* a packet sent after the last round's end was acknowledged */
+	bool round_start;
+	/* of the newest acknowledged packet less the peer's delay; 0: none */
+	tw_ns rtt;
+	/*
+	 * peer's clock at arrival minus our clock at sending, ns; the offset is unknown but steady,
+	 * so only differences mean something; INT64_MIN: none
+	 */
+	int64_t forward_delay;
 	tw_ns burst_span;               /* time over which this ACK's packets had been sent */
 };

@@ -1,6 +1,7 @@
 /*
- * units.h - rates are bits of UDP payload per second, amounts are bytes, times are nanoseconds: the three conversions
- * between them, in 128 bits so that no product overflows, saturating at UINT64_MAX.
+ * units.h - rates are bits of UDP payload per second, amounts are bytes, times are nanoseconds: the
+ * three conversions between them, in 128 bits so that no product overflows, saturating at
+ * UINT64_MAX.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ static inline uint64_t tw_rate_bytes(uint64_t rate_bps, tw_ns time)
 /* Time that @bytes take at @rate_bps (not 0), rounded up. */
 static inline tw_ns tw_rate_time(uint64_t rate_bps, uint64_t bytes)
 {
-	return tw_rate_saturate(((unsigned __int128)bytes * (8 * TW_SECOND) + rate_bps - 1) / rate_bps);
+	return tw_rate_saturate(((unsigned __int128)bytes * (8 * TW_SECOND) + rate_bps - 1) /
+				rate_bps);
 }
 
 /* The rate that moves @bytes in @time (not 0), rounded down. */

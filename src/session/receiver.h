@@ -1,11 +1,13 @@
 /*
- * receiver.h - the receiving side: all transfers that arrive over one connection. A transfer outlives its connection: the
- * set of live transfers belongs to a `tw_receiver_hub`, keyed by (peer key, transfer key), so that a sender that comes
- * back over a new connection finds its transfer, its open sink and what it holds.
+ * receiver.h - the receiving side: all transfers that arrive over one connection. A transfer
+ * outlives its connection: the set of live transfers belongs to a `tw_receiver_hub`, keyed by (peer
+ * key, transfer key), so that a sender that comes back over a new connection finds its transfer,
+ * its open sink and what it holds.
  *
- * Bytes go from the datagram to the sink without another copy: the pieces of one receive buffer are gathered in one job,
- * and the buffer is released when that job is back. Memory in use counts against the connection's data window, so that
- * a slow disk slows the sender and never loses a packet. Sans-IO.
+ * Bytes go from the datagram to the sink without another copy: the pieces of one receive buffer are
+ * gathered in one job, and the buffer is released when that job is back. Memory in use counts
+ * against the connection's data window, so that a slow disk slows the sender and never loses a
+ * packet. Sans-IO.
  */
 #pragma once
 
@@ -26,35 +28,42 @@ struct tw_receiver_events {
 	void (*started)(void *context, uint64_t id, const char *destination, bool resumed);
 	void (*file_done)(void *context, uint64_t id, const char *path);
 	void (*file_failed)(void *context, uint64_t id, const char *path, int error);
-	void (*finished)(void *context, uint64_t id, enum tw_transfer_error error, const char *message);
+	void (*finished)(void *context, uint64_t id, enum tw_transfer_error error,
+			 const char *message);
 };
 
 struct tw_receiver_options {
 	const struct tw_fs *fs;                 /* borrowed */
 	struct tw_job_port port;
 	/*
-	 * Gives the buffer that is being handed to tw_endpoint_receive() right now (opaque; pieces stay valid until the job
-	 * with this buffer is back). Each call takes one reference, which comes back in one job's @buffer; there may be
-	 * several for one buffer (two transfers, very many datagrams). NULL: the bytes are copied.
+	 * Gives the buffer that is being handed to tw_endpoint_receive() right now (opaque; pieces
+	 * stay valid until the job with this buffer is back). Each call takes one reference, which
+	 * comes back in one job's @buffer; there may be several for one buffer (two transfers, very
+	 * many datagrams). NULL: the bytes are copied.
 	 */
 	void *(*current_buffer)(void *context);
 	void *buffer_context;
 	uint64_t memory_max;                    /* bytes waiting for the disk; 0: 48 MiB */
-	tw_ns linger;                           /* a transfer without connection is put away after so long; 0: 60 s */
+	/* a transfer without connection is put away after so long; 0: 60 s */
+	tw_ns linger;
 	struct tw_receiver_events events;
 	void *events_context;
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 };
 
-int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now, struct tw_receiver_hub **ret);
+int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now,
+			struct tw_receiver_hub **ret);
 void tw_receiver_hub_free(struct tw_receiver_hub *hub);
 /* No job under way. To stop in order: close the connections, stop(), run until idle, free(). */
 bool tw_receiver_hub_idle(const struct tw_receiver_hub *hub);
 void tw_receiver_hub_stop(struct tw_receiver_hub *hub);
 
-/* For tw_endpoint_config.admit(): makes the per-connection object. *@ret_context belongs to the hub. -ENOMEM. */
-int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer, const struct tw_conn_app **ret_app,
-		      void **ret_context);
+/*
+ * For tw_endpoint_config.admit(): makes the per-connection object. *@ret_context belongs to the
+ * hub. -ENOMEM.
+ */
+int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
+		      const struct tw_conn_app **ret_app, void **ret_context);
 /* All datagrams of the current buffer have been handed in: its pieces leave as jobs. */
 void tw_receiver_flush(struct tw_receiver_hub *hub, tw_ns now);
 void tw_receiver_job_done(struct tw_receiver_hub *hub, struct tw_job *job, tw_ns now);
@@ -78,4 +87,5 @@ struct tw_receiver_status {
 	tw_ns started_at, finished_at;
 };
 size_t tw_receiver_count(const struct tw_receiver_hub *hub);
-bool tw_receiver_status(const struct tw_receiver_hub *hub, size_t index, struct tw_receiver_status *ret);
+bool tw_receiver_status(const struct tw_receiver_hub *hub, size_t index,
+			struct tw_receiver_status *ret);

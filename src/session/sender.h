@@ -1,15 +1,18 @@
 /*
  * sender.h - the sending side of one transfer, over whatever connection there is at the moment.
  *
- * Owns the truth of what is owed: tape ranges that the receiver has not yet been given, those lost on the way first. It
- * walks the source into a manifest, streams that, and sends data as soon as the receiver says up to where it is ready
- * (it answers with what it already holds: resume is the ordinary case). When the connection dies, everything not
- * reported as stored is asked about again over the next one; nothing is remembered on this side's disk.
+ * Owns the truth of what is owed: tape ranges that the receiver has not yet been given, those lost
+ * on the way first. It walks the source into a manifest, streams that, and sends data as soon as
+ * the receiver says up to where it is ready (it answers with what it already holds: resume is the
+ * ordinary case). When the connection dies, everything not reported as stored is asked about again
+ * over the next one; nothing is remembered on this side's disk.
  *
- * Blocks of content come from a disk thread through jobs: up to TW_SENDER_BLOCKS blocks of 1 MiB are kept, read ahead of
- * the transport; a lost piece whose block is gone is read again. Sans-IO; allocations only per block and per message.
+ * Blocks of content come from a disk thread through jobs: up to TW_SENDER_BLOCKS blocks of 1 MiB
+ * are kept, read ahead of the transport; a lost piece whose block is gone is read again. Sans-IO;
+ * allocations only per block and per message.
  *
- * Streams (docs/protocol.md, "Session messages"): 0 control; 1 + 2k the manifest and 2 + 2k the digests of transfer k.
+ * Streams (docs/protocol.md, "Session messages"): 0 control; 1 + 2k the manifest and 2 + 2k the
+ * digests of transfer k.
  */
 #pragma once
 
@@ -32,9 +35,11 @@ enum tw_transfer_flags {
 /* Why a transfer did not become complete; also the code on the wire. */
 enum tw_transfer_error {
 	TW_TRANSFER_OK = 0,
-	TW_TRANSFER_ENTRIES,            /* done, but some entries were left out (see the problems) */
+	/* done, but some entries were left out (see the problems) */
+	TW_TRANSFER_ENTRIES,
 	TW_TRANSFER_SOURCE,             /* a named source is missing or unreadable */
-	TW_TRANSFER_STORAGE,            /* the receiver's storage failed: full, read-only, damaged */
+	/* the receiver's storage failed: full, read-only, damaged */
+	TW_TRANSFER_STORAGE,
 	TW_TRANSFER_UNSAFE,             /* a path would leave the destination folder */
 	TW_TRANSFER_DENIED,             /* the receiver's policy */
 	TW_TRANSFER_CANCELLED,
@@ -56,7 +61,8 @@ struct tw_sender_status {
 	bool walk_over;
 	uint64_t total_bytes, total_files, total_entries;
 	uint64_t bytes_sent;            /* tape bytes put on the wire, repeats included */
-	uint64_t bytes_acked;           /* tape bytes at the receiver, held ones and holes included */
+	/* tape bytes at the receiver, held ones and holes included */
+	uint64_t bytes_acked;
 	uint64_t bytes_held;            /* of these: never had to be sent */
 	uint64_t bytes_retransmitted;
 	uint64_t bytes_durable;
@@ -70,8 +76,8 @@ struct tw_sender_status {
 
 struct tw_sender;
 
-int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_port *port, tw_ns now,
-		  struct tw_sender **ret);
+int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_port *port,
+		  tw_ns now, struct tw_sender **ret);
 /* Only when no job of it is under way (tw_sender_idle()). */
 void tw_sender_free(struct tw_sender *sender);
 bool tw_sender_idle(const struct tw_sender *sender);
