@@ -1,0 +1,18 @@
+# A front for people: what does the work is Meson (meson.build) and the scripts in tools/.
+# Ways to steer: SEED= HISTORIES= for sim, FUZZ_SECONDS= for fuzz, DESTDIR= for install.
+export SEED HISTORIES FUZZ_SECONDS DESTDIR
+
+.PHONY: build test lint fuzz sim bench install demo soak clean deps help
+
+build:   ; @tools/deps build && tools/build build
+test:    ; @tools/deps test && tools/test
+lint:    ; @tools/deps lint && tools/lint
+fuzz:    ; @tools/deps test && tools/fuzz
+sim:     ; @tools/deps test && tools/build build && tools/sim
+bench: build ; @bench/run
+install: build ; @meson install -C build --no-rebuild
+demo: build ; @tools/demo
+soak: build ; @tools/soak
+clean:   ; rm -rf build build-*
+deps:    ; @tools/deps lint
+help:    ; @sed -n 's/^\([a-z]*\): .*/make \1/p' Makefile
