@@ -73,6 +73,8 @@ class Style(unittest.TestCase):
         self.assertEqual(found(GOOD + "int x(int a, int b, int c, int d, int e, int f);\n"), [])
         seven = "int x(int a, int b, int c, int d,\n      int e, int f, int g);\n"
         self.assertEqual(found(GOOD + seven), ["parameters"])
+        self.assertEqual(found("static " + seven, "src/core/a.c"), ["parameters"])
+        self.assertEqual(found(seven, "src/core/a.c"), [])
         self.assertEqual(found(GOOD + "\n" * (1000 - GOOD.count("\n"))), [])
         self.assertEqual(found(GOOD + "\n" * (1001 - GOOD.count("\n"))), ["file-size"])
         self.assertEqual(found(GOOD + "/*" + "x" * 96 + "*/\n"), [])
