@@ -19,7 +19,8 @@ int link_arena_init(struct link_arena *arena, size_t size)
 	void *base;
 
 	size = (size + 4095) & ~(size_t)4095;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	memset(arena, 0, sizeof(*arena));

@@ -1,12 +1,12 @@
 /*
  * arena.h - where packets live while they are on the line: one ring of bytes.
  *
- * Records are taken at the head, of the largest size first and then cut to what was read, and given back in any order; room
- * comes back once the oldest records are given back. That fits a line, on which things leave nearly in the order they came,
- * and costs neither an allocation per packet nor a fixed slot of the largest size. Records never wrap.
+ * Records are taken at the head, of the largest size first and then cut to what was read, and given
+ * back in any order; room comes back once the oldest records are given back. That fits a line, on
+ * which things leave nearly in the order they came, and costs neither an allocation per packet nor
+ * a fixed slot of the largest size. Records never wrap.
  */
-#ifndef LINK_ARENA_H
-#define LINK_ARENA_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +23,10 @@ struct link_arena {
 int link_arena_init(struct link_arena *arena, size_t size);
 void link_arena_deinit(struct link_arena *arena);
 
-/* Lends @bytes of room at the head, or NULL when there is none; nothing is taken before link_arena_keep(). */
+/*
+ * Lends @bytes of room at the head, or NULL when there is none; nothing is taken before
+ * link_arena_keep().
+ */
 void *link_arena_reserve(struct link_arena *arena, size_t bytes);
 
 /* Keeps the first @bytes of what was reserved last. */
@@ -31,5 +34,3 @@ void link_arena_keep(struct link_arena *arena, size_t bytes);
 
 /* Gives back a record that was kept. */
 void link_arena_release(struct link_arena *arena, void *record);
-
-#endif

@@ -31,11 +31,15 @@ bool link_control_read(struct link_control *control, struct link_shape shapes[LI
 		/* No line is that long: forget it. */
 		if (control->held == sizeof(control->line))
 			control->held = 0;
-		n = read(control->fd, control->line + control->held, sizeof(control->line) - control->held);
+		n = read(control->fd, control->line + control->held,
+			 sizeof(control->line) - control->held);
 		if (n < 0 && errno != EINTR)
 			return changed;
 		if (n == 0) {
-			/* Closed, it also leaves the caller's epoll set, which would report its end for ever. */
+			/*
+			 * Closed, it also leaves the caller's epoll set, which would report its end
+			 * for ever.
+			 */
 			close(control->fd);
 			control->fd = -1;
 		}

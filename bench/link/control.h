@@ -1,8 +1,7 @@
 /*
  * control.h - changes to a running link, a line each on a file descriptor that does not block.
  */
-#ifndef LINK_CONTROL_H
-#define LINK_CONTROL_H
+#pragma once
 
 #include "options.h"
 
@@ -14,5 +13,3 @@ struct link_control {
 
 /* Takes what can be read and applies whole lines. True when a shape changed. */
 bool link_control_read(struct link_control *control, struct link_shape shapes[LINK_DIRECTIONS]);
-
-#endif

@@ -37,7 +37,8 @@ static int complain(const struct link_device_plan *plan, const char *what)
 {
 	int r = -errno;
 
-	fprintf(stderr, "tradewind-link: %s %s: %s: %s\n", plan->namespace ? plan->namespace : "this namespace", plan->name, what,
+	fprintf(stderr, "tradewind-link: %s %s: %s: %s\n",
+		plan->namespace ? plan->namespace : "this namespace", plan->name, what,
 		strerror(-r));
 	return r;
 }
@@ -58,8 +59,9 @@ static int open_namespace(const struct link_device_plan *plan)
 		return fd;
 	if (errno != ENOENT || !plan->namespace)
 		return complain(plan, "the namespace cannot be opened");
-	fprintf(stderr, "tradewind-link: there is no network namespace %s; make it with: ip netns add %s\n", plan->namespace,
-		plan->namespace);
+	fprintf(stderr,
+		"tradewind-link: there is no network namespace %s; make it with: ip netns add %s\n",
+		plan->namespace, plan->namespace);
 	return -ENOENT;
 }
 
@@ -89,11 +91,17 @@ static int open_tun(struct link_device *device, const struct link_device_plan *p
 	return complain(plan, "no offload setting is accepted");
 }
 
-/* Keeps the kernel's own chatter (link-local addresses, router solicitations) off the line. Best effort. */
+/*
+ * Keeps the kernel's own chatter (link-local addresses, router solicitations) off the line. Best
+ * effort.
+ */
 static void quieten(const char *name)
 {
 	static const char *const settings[][2] = {
-		{ "addr_gen_mode", "1" }, { "router_solicitations", "0" }, { "accept_ra", "0" }, { "disable_ipv6", "0" },
+		{ "addr_gen_mode", "1" },
+		{ "router_solicitations", "0" },
+		{ "accept_ra", "0" },
+		{ "disable_ipv6", "0" },
 	};
 	char path[128];
 
@@ -105,7 +113,9 @@ static void quieten(const char *name)
 		if (fd < 0)
 			continue;
 		if (write(fd, settings[i][1], 1) < 0)
-			fprintf(stderr, "tradewind-link: %s cannot be set; stray packets may be counted\n", path);
+			fprintf(stderr,
+				"tradewind-link: %s cannot be set; stray packets may be counted\n",
+				path);
 		close(fd);
 	}
 }
@@ -141,7 +151,8 @@ static int add_ipv6(const struct link_device *device, struct in6_addr address, u
 	return r;
 }
 
-static int add_address(const struct link_device *device, const struct link_device_plan *plan, const char *text)
+static int add_address(const struct link_device *device, const struct link_device_plan *plan,
+		       const char *text)
 {
 	char address[64];
 	struct in_addr ipv4;
@@ -151,7 +162,8 @@ static int add_address(const struct link_device *device, const struct link_devic
 	char *end;
 	int r;
 
-	snprintf(address, sizeof(address), "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
+	snprintf(address, sizeof(address), "%.*s", slash ? (int)(slash - text) : (int)strlen(text),
+		 text);
 	prefix = slash ? strtoul(slash + 1, &end, 10) : strchr(text, ':') ? 128 : 32;
 	if (slash && (end == slash + 1 || *end))
 		r = -EINVAL;
@@ -162,7 +174,9 @@ static int add_address(const struct link_device *device, const struct link_devic
 	else
 		r = -EINVAL;
 	if (r == -EINVAL) {
-		fprintf(stderr, "tradewind-link: %s is not an address; write it as 10.77.0.1/24 or fd77::1/64\n", text);
+		fprintf(stderr,
+			"tradewind-link: %s is not an address; write it as 10.77.0.1/24 or fd77::1/64\n",
+			text);
 		return r;
 	}
 	errno = -r;
@@ -203,8 +217,8 @@ static int find_dropped(const struct nlmsghdr *answer, uint64_t *ret_packets)
 
 	if (answer->nlmsg_type != RTM_NEWLINK)
 		return -ENODATA;
-	for (attribute = IFLA_RTA((const struct ifinfomsg *)NLMSG_DATA(answer)); RTA_OK(attribute, rest);
-	     attribute = RTA_NEXT(attribute, rest)) {
+	for (attribute = IFLA_RTA((const struct ifinfomsg *)NLMSG_DATA(answer));
+	     RTA_OK(attribute, rest); attribute = RTA_NEXT(attribute, rest)) {
 		struct rtnl_link_stats64 stats = { 0 };
 		size_t bytes = RTA_PAYLOAD(attribute);
 
@@ -258,7 +272,9 @@ int link_device_open(struct link_device *device, const struct link_device_plan *
 	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	int r;
 
-	*device = (struct link_device){ .fd = -1, .namespace_fd = -1, .control_fd = -1, .netlink_fd = -1 };
+	*device = (struct link_device){
+		.fd = -1, .namespace_fd = -1, .control_fd = -1, .netlink_fd = -1
+	};
 	if (home < 0)
 		return complain(plan, "/proc is needed");
 	device->namespace_fd = open_namespace(plan);
@@ -286,7 +302,9 @@ void link_device_close(struct link_device *device)
 		close(device->netlink_fd);
 	if (device->namespace_fd >= 0)
 		close(device->namespace_fd);
-	*device = (struct link_device){ .fd = -1, .namespace_fd = -1, .control_fd = -1, .netlink_fd = -1 };
+	*device = (struct link_device){
+		.fd = -1, .namespace_fd = -1, .control_fd = -1, .netlink_fd = -1
+	};
 }
 
 int link_device_enter(const struct link_device *device)

@@ -51,7 +51,8 @@ static void heap_pop(struct link_flight *flight)
 	size_t child;
 
 	while ((child = 2 * at + 1) < flight->heap_count) {
-		if (child + 1 < flight->heap_count && before(&flight->heap[child + 1], &flight->heap[child]))
+		if (child + 1 < flight->heap_count &&
+		    before(&flight->heap[child + 1], &flight->heap[child]))
 			child++;
 		if (!before(&flight->heap[child], &last))
 			break;

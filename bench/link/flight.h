@@ -1,11 +1,11 @@
 /*
  * flight.h - the packets that are on the line, by the time they arrive.
  *
- * Those whose time is not before the last one's go to a ring, which without jitter and reordering is all of them; the others
- * go to a heap. The earliest is the smaller of both fronts; at equal times the one that was sent first.
+ * Those whose time is not before the last one's go to a ring, which without jitter and reordering
+ * is all of them; the others go to a heap. The earliest is the smaller of both fronts; at equal
+ * times the one that was sent first.
  */
-#ifndef LINK_FLIGHT_H
-#define LINK_FLIGHT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,5 +40,3 @@ bool link_flight_push(struct link_flight *flight, struct link_flying flying);
 /* The next to arrive, or NULL; lent until the next call. */
 const struct link_flying *link_flight_peek(const struct link_flight *flight);
 void link_flight_pop(struct link_flight *flight);
-
-#endif

@@ -1,12 +1,12 @@
 /*
  * loss.h - which packets a direction loses.
  *
- * Independent: every packet with the same probability. In bursts (Gilbert-Elliott with a bad state that loses everything):
- * given the mean share lost p and the mean length of a run of losses n, the bad state is left with probability 1/n per
- * packet and entered with p / (n (1 - p)), which makes p the share of time spent in it.
+ * Independent: every packet with the same probability. In bursts (Gilbert-Elliott with a bad state
+ * that loses everything): given the mean share lost p and the mean length of a run of losses n, the
+ * bad state is left with probability 1/n per packet and entered with p / (n (1 - p)), which makes p
+ * the share of time spent in it.
  */
-#ifndef LINK_LOSS_H
-#define LINK_LOSS_H
+#pragma once
 
 #include "random.h"
 
@@ -25,5 +25,3 @@ void link_loss_set(struct link_loss *loss, double share, double burst);
 
 /* True if the next packet is lost. */
 bool link_loss_draw(struct link_loss *loss, struct link_random *random);
-
-#endif

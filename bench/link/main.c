@@ -1,10 +1,11 @@
 /*
  * tradewind-link - joins two network namespaces with an emulated link.
  *
- * One thread. What a device hands over gets its fate and its time at once (shaper.h), flies (flight.h) in the memory it was
- * read into (arena.h), and is written to the other device when its time comes. To leave the processor to the programs under
- * test, the thread sleeps at least one tick whenever there is traffic: a packet is handed over up to a tick late, and
- * packets of one train that arrive within a tick are handed over together.
+ * One thread. What a device hands over gets its fate and its time at once (shaper.h), flies
+ * (flight.h) in the memory it was read into (arena.h), and is written to the other device when its
+ * time comes. To leave the processor to the programs under test, the thread sleeps at least one
+ * tick whenever there is traffic: a packet is handed over up to a tick late, and packets of one
+ * train that arrive within a tick are handed over together.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +109,8 @@ static int open_direction(struct emulator *emulator, int d)
 static bool admit(struct direction *direction, struct link_train *train, int64_t now)
 {
 	for (unsigned i = 0; i < train->segments; i++) {
-		struct link_fate fate = link_shaper_admit(&direction->shaper, now, link_train_segment_bytes(train, i));
+		struct link_fate fate = link_shaper_admit(&direction->shaper, now,
+							  link_train_segment_bytes(train, i));
 		struct link_flying flying = { fate.due, 0, train, (uint16_t)i, fate.corrupt };
 
 		for (unsigned c = 0; c < fate.copies; c++) {
@@ -125,7 +127,8 @@ static bool admit(struct direction *direction, struct link_train *train, int64_t
 static bool take(struct direction *direction, int64_t now)
 {
 	static struct link_train *spill;
-	struct link_train *train = link_arena_reserve(&direction->arena, sizeof(*train) + LINK_PACKET_BYTES_MAX);
+	struct link_train *train =
+		link_arena_reserve(&direction->arena, sizeof(*train) + LINK_PACKET_BYTES_MAX);
 	struct link_train *into = train;
 	struct iovec iov[2];
 	ssize_t n;
@@ -160,7 +163,8 @@ static unsigned take_turn(struct direction *direction, int64_t now)
 	return taken;
 }
 
-static void hand_over(struct direction *direction, struct link_train *train, unsigned first, unsigned count)
+static void hand_over(struct direction *direction, struct link_train *train, unsigned first,
+		      unsigned count)
 {
 	struct link_counts *counts = &direction->shaper.counts;
 	struct link_piece piece;
@@ -195,8 +199,9 @@ static void deliver(struct direction *direction, int64_t now)
 		uint64_t dice = next->order * UINT64_C(0x9e3779b97f4a7c15) >> 17;
 
 		link_flight_pop(&direction->flight);
-		while (!corrupt && (next = link_flight_peek(&direction->flight)) && next->due <= now &&
-		       next->train == train && next->segment == first + count && !next->corrupt) {
+		while (!corrupt && (next = link_flight_peek(&direction->flight)) &&
+		       next->due <= now && next->train == train && next->segment == first + count &&
+		       !next->corrupt) {
 			link_flight_pop(&direction->flight);
 			count++;
 		}
@@ -222,7 +227,9 @@ static void report(struct emulator *emulator, const char *event, int64_t now)
 		.devices = emulator->devices,
 		.now = now,
 	};
-	/* Whoever starts the link waits for this word on standard output, wherever the counters go. */
+	/*
+	 * Whoever starts the link waits for this word on standard output, wherever the counters go.
+	 */
 	const char *path = strcmp(event, "ready") == 0 ? NULL : emulator->options.statistics_path;
 	int r = link_stats_print(&content, path);
 
@@ -240,8 +247,10 @@ static void take_signals(struct emulator *emulator, int64_t now)
 			report(emulator, "statistics", now);
 		} else if (info.ssi_signo != SIGCHLD) {
 			emulator->stop = true;
-		} else if (emulator->child > 0 && waitpid(emulator->child, &status, WNOHANG) == emulator->child) {
-			emulator->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		} else if (emulator->child > 0 &&
+			   waitpid(emulator->child, &status, WNOHANG) == emulator->child) {
+			emulator->exit_code =
+				WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			emulator->child = 0;
 			emulator->stop = true;
 		}
@@ -261,7 +270,10 @@ static int64_t earliest(const struct emulator *emulator)
 	return due;
 }
 
-/* Sleeps one tick when there was traffic, else until the next arrival or until a descriptor has something. */
+/*
+ * Sleeps one tick when there was traffic, else until the next arrival or until a descriptor has
+ * something.
+ */
 static void rest(struct emulator *emulator, bool busy, int64_t now)
 {
 	int64_t tick = (int64_t)emulator->options.tick_ns;
@@ -275,7 +287,9 @@ static void rest(struct emulator *emulator, bool busy, int64_t now)
 	timeout = (struct timespec){ wait / 1000000000, wait % 1000000000 };
 	if (busy)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &timeout, NULL);
-	else if (epoll_pwait2(emulator->epoll_fd, events, 4, wait == NEVER ? NULL : &timeout, NULL) < 0 && errno == ENOSYS)
+	else if (epoll_pwait2(emulator->epoll_fd, events, 4, wait == NEVER ? NULL : &timeout,
+			      NULL) < 0 &&
+		 errno == ENOSYS)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ 0, tick }, NULL);
 }
 
@@ -291,7 +305,10 @@ static void run(struct emulator *emulator)
 			taken += take_turn(&emulator->directions[d], now);
 		for (int d = 0; d < LINK_DIRECTIONS; d++)
 			deliver(&emulator->directions[d], now);
-		/* A busy line looks at its signals and orders now and then, an idle one is woken by them. */
+		/*
+		 * A busy line looks at its signals and orders now and then, an idle one is woken by
+		 * them.
+		 */
 		if (!taken || ++turns % 16 == 0) {
 			take_signals(emulator, now);
 			if (link_control_read(&emulator->control, emulator->options.shapes))
@@ -299,7 +316,8 @@ static void run(struct emulator *emulator)
 		}
 		if (now >= emulator->next_report) {
 			report(emulator, "statistics", now);
-			emulator->next_report = now + (int64_t)emulator->options.statistics_every_ns;
+			emulator->next_report =
+				now + (int64_t)emulator->options.statistics_every_ns;
 		}
 		if (!emulator->stop)
 			rest(emulator, taken > 0, clock_ns());
@@ -365,7 +383,8 @@ static int start_command(struct emulator *emulator)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (link_device_enter(&emulator->devices[0]) == 0)
 		execvp(emulator->options.command[0], emulator->options.command);
-	fprintf(stderr, "tradewind-link: %s cannot be run: %s\n", emulator->options.command[0], strerror(errno));
+	fprintf(stderr, "tradewind-link: %s cannot be run: %s\n", emulator->options.command[0],
+		strerror(errno));
 	_exit(127);
 }
 
@@ -389,7 +408,8 @@ static int start(struct emulator *emulator)
 	emulator->started = clock_ns();
 	emulator->next_report = NEVER;
 	if (emulator->options.statistics_every_ns > 0.0)
-		emulator->next_report = emulator->started + (int64_t)emulator->options.statistics_every_ns;
+		emulator->next_report =
+			emulator->started + (int64_t)emulator->options.statistics_every_ns;
 	report(emulator, "ready", emulator->started);
 	return start_command(emulator);
 }
@@ -418,7 +438,8 @@ int main(int count, char **arguments)
 		return 0;
 	}
 	if (!emulator.options.devices[0].namespace && !emulator.options.devices[1].namespace) {
-		fprintf(stderr, "tradewind-link: name the namespaces with --left and --right; see --help\n");
+		fprintf(stderr,
+			"tradewind-link: name the namespaces with --left and --right; see --help\n");
 		return 2;
 	}
 	emulator.control.fd = -1;

@@ -12,7 +12,8 @@ struct row {
 	const char *name;
 	const char *argument;
 	enum kind kind;
-	bool shape;                     /* of a direction: offset is into struct link_shape, else struct link_options */
+	/* of a direction: offset is into struct link_shape, else struct link_options */
+	bool shape;
 	size_t offset;
 	const char *help;
 };
@@ -21,32 +22,45 @@ struct row {
 #define OPTION(member) false, offsetof(struct link_options, member)
 
 static const struct row rows[] = {
-	{ "left", "NAMESPACE", TEXT, OPTION(devices[0].namespace), "where the left device goes; default: here" },
+	{ "left", "NAMESPACE", TEXT, OPTION(devices[0].namespace),
+	  "where the left device goes; default: here" },
 	{ "right", "NAMESPACE", TEXT, OPTION(devices[1].namespace), "where the right device goes" },
-	{ "left-ip", "ADDRESS/PREFIX", ADDRESS, OPTION(devices[0]), "may be given once for each family" },
-	{ "right-ip", "ADDRESS/PREFIX", ADDRESS, OPTION(devices[1]), "may be given once for each family" },
+	{ "left-ip", "ADDRESS/PREFIX", ADDRESS, OPTION(devices[0]),
+	  "may be given once for each family" },
+	{ "right-ip", "ADDRESS/PREFIX", ADDRESS, OPTION(devices[1]),
+	  "may be given once for each family" },
 	{ "left-name", "NAME", TEXT, OPTION(devices[0].name), "of the device, default link0" },
 	{ "right-name", "NAME", TEXT, OPTION(devices[1].name), "of the device, default link0" },
 	{ "mtu", "BYTES", NUMBER, OPTION(mtu), "of both devices, default 1500" },
-	{ "rate", "RATE", RATE, SHAPE(rate_bps), "500M, 1.5G; a bare number is Mbit/s; 0, the default: no limit" },
+	{ "rate", "RATE", RATE, SHAPE(rate_bps),
+	  "500M, 1.5G; a bare number is Mbit/s; 0, the default: no limit" },
 	{ "delay", "TIME", TIME, SHAPE(delay_ns), "one way: 50ms, 200us; a bare number is ms" },
-	{ "queue", "SIZE", QUEUE, SHAPE(queue), "before the rate: 256K, 64KiB, 20ms; default 1bdp (at least 64 KiB)" },
+	{ "queue", "SIZE", QUEUE, SHAPE(queue),
+	  "before the rate: 256K, 64KiB, 20ms; default 1bdp (at least 64 KiB)" },
 	{ "loss", "SHARE", SHARE, SHAPE(loss), "1% or 0.01" },
 	{ "burst", "PACKETS", NUMBER, SHAPE(burst), "losses come in runs of this mean length" },
-	{ "jitter", "TIME", TIME, SHAPE(jitter_ns), "the delay varies by this much either way, in order" },
+	{ "jitter", "TIME", TIME, SHAPE(jitter_ns),
+	  "the delay varies by this much either way, in order" },
 	{ "jitter-reorders", NULL, SWITCH, SHAPE(jitter_reorders), "and out of order" },
 	{ "reorder", "SHARE", SHARE, SHAPE(reorder), "of packets that are held back" },
 	{ "reorder-by", "TIME", TIME, SHAPE(reorder_ns), "for how long, default 2ms" },
 	{ "duplicate", "SHARE", SHARE, SHAPE(duplicate), "of packets that arrive twice" },
-	{ "corrupt", "SHARE", SHARE, SHAPE(corrupt), "of packets with a flipped bit that checksums do not show" },
-	{ "mtu-drop", "BYTES", NUMBER, SHAPE(mtu_drop), "longer packets vanish without a word; 0: none" },
-	{ "port-shift", "N", NUMBER, SHAPE(port_shift), "a NAT: added to the left side's UDP ports; change it to rebind" },
+	{ "corrupt", "SHARE", SHARE, SHAPE(corrupt),
+	  "of packets with a flipped bit that checksums do not show" },
+	{ "mtu-drop", "BYTES", NUMBER, SHAPE(mtu_drop),
+	  "longer packets vanish without a word; 0: none" },
+	{ "port-shift", "N", NUMBER, SHAPE(port_shift),
+	  "a NAT: added to the left side's UDP ports; change it to rebind" },
 	{ "down", "0|1", NUMBER, SHAPE(down), "1: nothing arrives" },
 	{ "seed", "N", NUMBER, OPTION(seed), "of all chance, default 1" },
-	{ "tick", "TIME", TIME, OPTION(tick_ns), "arrivals within it are handed over together; default: a 400th of the round trip, 50us to 250us" },
-	{ "stats", "FILE", TEXT, OPTION(statistics_path), "replaced with each new line; default: standard output" },
-	{ "stats-every", "TIME", TIME, OPTION(statistics_every_ns), "default: only on SIGUSR1 and at the end" },
-	{ "control", NULL, SWITCH, OPTION(control), "read changes from standard input: loss 5%, rate-back 2M, down 1" },
+	{ "tick", "TIME", TIME, OPTION(tick_ns),
+	  "arrivals within it go together; default: a 400th of the round trip, 50us to 250us" },
+	{ "stats", "FILE", TEXT, OPTION(statistics_path),
+	  "replaced with each new line; default: standard output" },
+	{ "stats-every", "TIME", TIME, OPTION(statistics_every_ns),
+	  "default: only on SIGUSR1 and at the end" },
+	{ "control", NULL, SWITCH, OPTION(control),
+	  "read changes from standard input: loss 5%, rate-back 2M, down 1" },
 	{ "help", NULL, SWITCH, OPTION(help), "this text" },
 };
 
@@ -63,10 +77,12 @@ void link_options_help(void)
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		char left[64];
 
-		snprintf(left, sizeof(left), "--%s %s", rows[i].name, rows[i].argument ? rows[i].argument : "");
+		snprintf(left, sizeof(left), "--%s %s", rows[i].name,
+			 rows[i].argument ? rows[i].argument : "");
 		printf("  %c %-28s %s\n", rows[i].shape ? '*' : ' ', left, rows[i].help);
 	}
-	printf("\n* also with -forth (left to right) or -back (right to left) behind the name, for one direction.\n");
+	printf("\n"
+	       "* also with -forth (left to right) or -back (right to left) behind the name, for one direction.\n");
 }
 
 /* The row that @name means and the directions it is for (bit set), or NULL. */
@@ -153,14 +169,20 @@ static int set_option(const struct row *row, const char *text, struct link_optio
 static int wrong(const char *name, const char *text)
 {
 	if (text)
-		fprintf(stderr, "tradewind-link: %s does not take \"%s\"; see --help\n", name, text);
+		fprintf(stderr, "tradewind-link: %s does not take \"%s\"; see --help\n", name,
+			text);
 	else
-		fprintf(stderr, "tradewind-link: %s is no option, or lacks its value; see --help\n", name);
+		fprintf(stderr, "tradewind-link: %s is no option, or lacks its value; see --help\n",
+			name);
 	return -EINVAL;
 }
 
-/* One of two readings of the command line: first what is for both directions, then what is for one of them. */
-static int read_arguments(int count, char **arguments, bool one_direction, struct link_options *options)
+/*
+ * One of two readings of the command line: first what is for both directions, then what is for one
+ * of them.
+ */
+static int read_arguments(int count, char **arguments, bool one_direction,
+			  struct link_options *options)
 {
 	for (int i = 1; i < count; i++) {
 		unsigned directions;
@@ -172,7 +194,8 @@ static int read_arguments(int count, char **arguments, bool one_direction, struc
 			options->command = i + 1 < count ? arguments + i + 1 : NULL;
 			return 0;
 		}
-		row = strncmp(arguments[i], "--", 2) == 0 ? find(arguments[i] + 2, &directions) : NULL;
+		row = strncmp(arguments[i], "--", 2) == 0 ? find(arguments[i] + 2, &directions)
+							  : NULL;
 		if (!row || (row->argument && i + 1 == count))
 			return wrong(arguments[i], NULL);
 		if (row->argument)
@@ -191,10 +214,15 @@ static int read_arguments(int count, char **arguments, bool one_direction, struc
 	return 0;
 }
 
-/* Each tick wakes the emulator once: short enough not to show in the round trip, long enough to cost little. */
+/*
+ * Each tick wakes the emulator once: short enough not to show in the round trip, long enough to
+ * cost little.
+ */
 static double default_tick_ns(const struct link_options *options)
 {
-	double tick_ns = (options->shapes[LINK_FORTH].delay_ns + options->shapes[LINK_BACK].delay_ns) / 400.0;
+	double tick_ns =
+		(options->shapes[LINK_FORTH].delay_ns + options->shapes[LINK_BACK].delay_ns) /
+		400.0;
 
 	if (tick_ns < 50e3)
 		return 50e3;
@@ -218,7 +246,9 @@ static int check(const struct link_options *options)
 
 int link_options_parse(int count, char **arguments, struct link_options *ret_options)
 {
-	static const struct link_shape shape = { .queue = 1.0, .queue_unit = LINK_QUEUE_BDP, .reorder_ns = 2e6 };
+	static const struct link_shape shape = { .queue = 1.0,
+						 .queue_unit = LINK_QUEUE_BDP,
+						 .reorder_ns = 2e6 };
 	struct link_options options = {
 		.devices = { { .name = "link0" }, { .name = "link0" } },
 		.shapes = { shape, shape },

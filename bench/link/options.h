@@ -1,10 +1,9 @@
 /*
- * options.h - what the command line asks for: one table gives parsing, help, and which options may change while the link
- * runs. An option of the line itself applies to both directions; the same name with -forth (left to right) or -back (right
- * to left) applies to one, whatever their order.
+ * options.h - what the command line asks for: one table gives parsing, help, and which options may
+ * change while the link runs. An option of the line itself applies to both directions; the same
+ * name with -forth (left to right) or -back (right to left) applies to one, whatever their order.
  */
-#ifndef LINK_OPTIONS_H
-#define LINK_OPTIONS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -26,15 +25,16 @@ struct link_options {
 	char **command;                         /* NULL-terminated; NULL when there is none */
 };
 
-/* Fills @ret_options, which borrows from @arguments. -EINVAL after saying on standard error what is wrong. */
+/*
+ * Fills @ret_options, which borrows from @arguments. -EINVAL after saying on standard error what is
+ * wrong.
+ */
 int link_options_parse(int count, char **arguments, struct link_options *ret_options);
 
 /*
- * Changes shapes by a line such as "loss 5%" or "rate-back 2M". -EINVAL and the shapes as they were, after saying on
- * standard error what is wrong.
+ * Changes shapes by a line such as "loss 5%" or "rate-back 2M". -EINVAL and the shapes as they
+ * were, after saying on standard error what is wrong.
  */
 int link_options_change(char *line, struct link_shape shapes[LINK_DIRECTIONS]);
 
 void link_options_help(void);
-
-#endif

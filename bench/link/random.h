@@ -1,9 +1,8 @@
 /*
- * random.h - the emulator's dice: splitmix64, one state per direction, so that a seed replays the same fates for the same
- * sequence of packets. Not for secrets.
+ * random.h - the emulator's dice: splitmix64, one state per direction, so that a seed replays the
+ * same fates for the same sequence of packets. Not for secrets.
  */
-#ifndef LINK_RANDOM_H
-#define LINK_RANDOM_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ static inline bool link_random_chance(struct link_random *random, double p)
 		return false;
 	return p >= 1.0 || link_random_unit(random) < p;
 }
-
-#endif

@@ -26,7 +26,8 @@ double link_shape_queue_bytes(const struct link_shape *shape, double round_trip_
 	return bytes;
 }
 
-void link_shaper_set(struct link_shaper *shaper, const struct link_shape *shape, double round_trip_ns)
+void link_shaper_set(struct link_shaper *shaper, const struct link_shape *shape,
+		     double round_trip_ns)
 {
 	if (shaper->shape.loss != shape->loss || shaper->shape.burst != shape->burst)
 		link_loss_set(&shaper->loss, shape->loss, shape->burst);
@@ -81,7 +82,8 @@ static int64_t line_time(struct link_shaper *shaper)
 	int64_t due = shaper->free_at + (int64_t)shape->delay_ns;
 
 	if (shape->jitter_ns > 0.0) {
-		due += (int64_t)((2.0 * link_random_unit(&shaper->random) - 1.0) * shape->jitter_ns);
+		due += (int64_t)((2.0 * link_random_unit(&shaper->random) - 1.0) *
+				 shape->jitter_ns);
 		if (due < shaper->free_at)
 			due = shaper->free_at;
 	}

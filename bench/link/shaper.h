@@ -1,14 +1,15 @@
 /*
- * shaper.h - one direction of the link: says of each packet whether it arrives, when, and how often.
+ * shaper.h - one direction of the link: says of each packet whether it arrives, when, and how
+ * often.
  *
- * Model: a transmitter of rate_bps behind a first-in first-out queue with tail drop, then a line with delay and faults. A
- * packet occupies the transmitter for its Ethernet frame: IP length + 14 bytes (preamble, gap and check sequence are not
- * counted), so 500 Mbit/s carry 478 Mbit/s of TCP payload in 1500-byte packets. Losses happen on the line: a lost packet has
- * used its share of the rate. The queue is not a list: its length follows from the time at which the transmitter will be
+ * Model: a transmitter of rate_bps behind a first-in first-out queue with tail drop, then a line
+ * with delay and faults. A packet occupies the transmitter for its Ethernet frame: IP length + 14
+ * bytes (preamble, gap and check sequence are not counted), so 500 Mbit/s carry 478 Mbit/s of TCP
+ * payload in 1500-byte packets. Losses happen on the line: a lost packet has used its share of the
+ * rate. The queue is not a list: its length follows from the time at which the transmitter will be
  * free. No clock, no sockets: the time is handed in and never runs backwards.
  */
-#ifndef LINK_SHAPER_H
-#define LINK_SHAPER_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +43,8 @@ struct link_counts {
 	uint64_t packets_in, bytes_in;          /* bytes are frame bytes */
 	uint64_t packets_out, bytes_out;        /* handed to the other side */
 	uint64_t dropped_queue, dropped_loss, dropped_mtu, dropped_down;
-	uint64_t dropped_overrun;               /* the emulator's own memory was full: a measurement is void */
+	/* the emulator's own memory was full: a measurement is void */
+	uint64_t dropped_overrun;
 	uint64_t duplicated, corrupted, reordered;
 	uint64_t queue_bytes_max;
 	uint64_t write_errors;
@@ -53,7 +55,8 @@ struct link_shaper {
 	uint64_t rate_bps;
 	double queue_bytes_limit;
 	int64_t free_at;                /* the transmitter has sent all it holds at this time */
-	uint64_t remainder;             /* of the division that made free_at, so that no rate drifts */
+	/* of the division that made free_at, so that no rate drifts */
+	uint64_t remainder;
 	int64_t last_due;
 	struct link_loss loss;
 	struct link_random random;
@@ -68,8 +71,12 @@ struct link_fate {
 
 void link_shaper_init(struct link_shaper *shaper, uint64_t seed);
 
-/* Takes a new shape at any time; @round_trip_ns is both delays together, what a queue of 1bdp is made of. */
-void link_shaper_set(struct link_shaper *shaper, const struct link_shape *shape, double round_trip_ns);
+/*
+ * Takes a new shape at any time; @round_trip_ns is both delays together, what a queue of 1bdp is
+ * made of.
+ */
+void link_shaper_set(struct link_shaper *shaper, const struct link_shape *shape,
+		     double round_trip_ns);
 
 /* The queue limit in bytes that @shape means, for sizing memory. */
 double link_shape_queue_bytes(const struct link_shape *shape, double round_trip_ns);
@@ -78,5 +85,3 @@ double link_shape_queue_bytes(const struct link_shape *shape, double round_trip_
 struct link_fate link_shaper_admit(struct link_shaper *shaper, int64_t now, size_t ip_bytes);
 
 uint64_t link_shaper_queue_bytes(const struct link_shaper *shaper, int64_t now);
-
-#endif

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-static void print_direction(FILE *out, const char *name, const struct link_shaper *shaper, const struct link_device *device,
-			    int64_t now)
+static void print_direction(FILE *out, const char *name, const struct link_shaper *shaper,
+			    const struct link_device *device, int64_t now)
 {
 	const struct link_counts *counts = &shaper->counts;
 	uint64_t device_drops = 0;
@@ -47,10 +47,12 @@ static void print(FILE *out, const struct link_report *report)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	fprintf(out, "{\"event\":\"%s\",\"seconds\":%.6f,\"cpuSeconds\":%.6f", report->event, (double)report->elapsed_ns * 1e-9,
+	fprintf(out, "{\"event\":\"%s\",\"seconds\":%.6f,\"cpuSeconds\":%.6f", report->event,
+		(double)report->elapsed_ns * 1e-9,
 		(double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 			(double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
-	print_direction(out, "forth", &report->shapers[LINK_FORTH], &report->devices[0], report->now);
+	print_direction(out, "forth", &report->shapers[LINK_FORTH], &report->devices[0],
+			report->now);
 	print_direction(out, "back", &report->shapers[LINK_BACK], &report->devices[1], report->now);
 	fprintf(out, "}\n");
 }

@@ -1,8 +1,7 @@
 /*
  * stats.h - the counters as one line of JSON, to standard output or to a file that is always whole.
  */
-#ifndef LINK_STATS_H
-#define LINK_STATS_H
+#pragma once
 
 #include "device.h"
 #include "options.h"
@@ -17,5 +16,3 @@ struct link_report {
 
 /* Negative errno when @path cannot be written. */
 int link_stats_print(const struct link_report *report, const char *path);
-
-#endif

@@ -75,7 +75,8 @@ static int parse_train(struct link_train *train)
 	/* Behind extension headers only the offload header knows where the transport begins. */
 	train->transport_offset = train->vnet.csum_start;
 	train->protocol = type == VIRTIO_NET_HDR_GSO_UDP_L4 ? IPPROTO_UDP : IPPROTO_TCP;
-	if (type != VIRTIO_NET_HDR_GSO_UDP_L4 && type != VIRTIO_NET_HDR_GSO_TCPV4 && type != VIRTIO_NET_HDR_GSO_TCPV6)
+	if (type != VIRTIO_NET_HDR_GSO_UDP_L4 && type != VIRTIO_NET_HDR_GSO_TCPV4 &&
+	    type != VIRTIO_NET_HDR_GSO_TCPV6)
 		return -EBADMSG;
 	if (!(train->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || train->vnet.gso_size == 0)
 		return -EBADMSG;
@@ -83,13 +84,15 @@ static int parse_train(struct link_train *train)
 		return -EBADMSG;
 	train->header_bytes = (uint16_t)(train->transport_offset + 8u);
 	if (train->protocol == IPPROTO_TCP)
-		train->header_bytes = (uint16_t)(train->transport_offset +
-						 (train->packet[train->transport_offset + 12] >> 4) * 4u);
+		train->header_bytes =
+			(uint16_t)(train->transport_offset +
+				   (train->packet[train->transport_offset + 12] >> 4) * 4u);
 	if (train->header_bytes > LINK_HEADER_BYTES_MAX || train->header_bytes >= train->bytes)
 		return -EBADMSG;
 	payload = train->bytes - train->header_bytes;
 	train->segment_payload = train->vnet.gso_size;
-	train->segments = (uint16_t)((payload + train->segment_payload - 1) / train->segment_payload);
+	train->segments =
+		(uint16_t)((payload + train->segment_payload - 1) / train->segment_payload);
 	return 0;
 }
 
@@ -131,7 +134,10 @@ size_t link_train_segment_bytes(const struct link_train *train, unsigned segment
 	return train->header_bytes + payload_bytes(train, segment, 1);
 }
 
-/* IP length, identification and header checksum of a piece of @bytes that begins with segment @first. */
+/*
+ * IP length, identification and header checksum of a piece of @bytes that begins with segment
+ * @first.
+ */
 static void put_ip(const struct link_train *train, uint8_t *ip, unsigned first, size_t bytes)
 {
 	if (train->version == 6) {
@@ -144,7 +150,9 @@ static void put_ip(const struct link_train *train, uint8_t *ip, unsigned first, 
 	put16(ip + 10, (uint16_t)~fold(sum16(ip, (ip[0] & 15u) * 4u, 0)));
 }
 
-/* The checksum field holds the pseudo header's sum: whoever needs the whole checksum adds the rest. */
+/*
+ * The checksum field holds the pseudo header's sum: whoever needs the whole checksum adds the rest.
+ */
 static void put_pseudo_sum(const struct link_train *train, uint8_t *ip, size_t bytes)
 {
 	uint32_t sum = train->protocol + (uint32_t)(bytes - train->transport_offset);
@@ -176,7 +184,8 @@ static void shift_port(const struct link_train *train, uint8_t *udp, size_t at, 
 	put16(udp + 6, sum ? sum : 0xffff);
 }
 
-static void translate(const struct link_train *train, uint8_t *header, const struct link_translation *translation)
+static void translate(const struct link_train *train, uint8_t *header,
+		      const struct link_translation *translation)
 {
 	uint8_t *udp = header + train->transport_offset;
 
@@ -188,7 +197,8 @@ static void translate(const struct link_train *train, uint8_t *header, const str
 		shift_port(train, udp, 2, translation->destination_port_add);
 }
 
-static void put_headers(const struct link_train *train, unsigned first, unsigned count, struct link_piece *piece)
+static void put_headers(const struct link_train *train, unsigned first, unsigned count,
+			struct link_piece *piece)
 {
 	size_t bytes = train->header_bytes + payload_bytes(train, first, count);
 	uint8_t *transport = piece->header + train->transport_offset;
@@ -215,7 +225,8 @@ void link_train_piece(const struct link_train *train, unsigned first, unsigned c
 	ret_piece->vnet = train->vnet;
 	ret_piece->iov[0] = (struct iovec){ &ret_piece->vnet, sizeof(ret_piece->vnet) };
 	if (train->header_bytes == 0) {
-		ret_piece->iov[1] = (struct iovec){ (void *)(uintptr_t)train->packet, train->bytes };
+		ret_piece->iov[1] =
+			(struct iovec){ (void *)(uintptr_t)train->packet, train->bytes };
 		ret_piece->iov_count = 2;
 		return;
 	}
@@ -224,7 +235,8 @@ void link_train_piece(const struct link_train *train, unsigned first, unsigned c
 		put_headers(train, first, count, ret_piece);
 	translate(train, ret_piece->header, translation);
 	ret_piece->iov[1] = (struct iovec){ ret_piece->header, train->header_bytes };
-	ret_piece->iov[2] = (struct iovec){ (void *)(uintptr_t)(train->packet + skip), payload_bytes(train, first, count) };
+	ret_piece->iov[2] = (struct iovec){ (void *)(uintptr_t)(train->packet + skip),
+					    payload_bytes(train, first, count) };
 	ret_piece->iov_count = 3;
 }
 
@@ -233,7 +245,10 @@ void link_train_flip(struct link_train *train, unsigned segment, uint64_t dice)
 	size_t skip = train->header_bytes + (size_t)segment * train->segment_payload;
 	size_t bytes = payload_bytes(train, segment, 1);
 
-	/* Of a packet we do not look into, spare the headers: 60 bytes hold those of TCP without options and more of UDP. */
+	/*
+	 * Of a packet we do not look into, spare the headers: 60 bytes hold those of TCP without
+	 * options and more of UDP.
+	 */
 	if (train->header_bytes == 0) {
 		if (bytes <= 60)
 			return;

@@ -1,17 +1,18 @@
 /*
- * train.h - one read from a device: a packet, or a whole train that the kernel has not cut into packets yet.
+ * train.h - one read from a device: a packet, or a whole train that the kernel has not cut into
+ * packets yet.
  *
- * The devices take segmentation offload as a real card does, so a program's UDP or TCP train arrives here in one piece. The
- * emulator gives every segment its own fate as the packet it is on the wire, headers included, and writes segments that
- * arrive together as one piece again (what a card with receive offload hands up), with the headers put right: lengths,
- * identification, sequence numbers, flags, checksums. Payload is never copied.
+ * The devices take segmentation offload as a real card does, so a program's UDP or TCP train
+ * arrives here in one piece. The emulator gives every segment its own fate as the packet it is on
+ * the wire, headers included, and writes segments that arrive together as one piece again (what a
+ * card with receive offload hands up), with the headers put right: lengths, identification,
+ * sequence numbers, flags, checksums. Payload is never copied.
  *
- * The port translation stands for a NAT box: it adds `port_shift` to the UDP source port on the way forth and takes it off
- * the destination port on the way back. Changing it while a program runs is a NAT rebinding: what was sent to the old
- * mapping no longer reaches the program.
+ * The port translation stands for a NAT box: it adds `port_shift` to the UDP source port on the way
+ * forth and takes it off the destination port on the way back. Changing it while a program runs is
+ * a NAT rebinding: what was sent to the old mapping no longer reaches the program.
  */
-#ifndef LINK_TRAIN_H
-#define LINK_TRAIN_H
+#pragma once
 
 #include <linux/virtio_net.h>
 #include <stdbool.h>
@@ -32,7 +33,8 @@ struct link_train {
 	uint32_t bytes;                 /* the IP packet as read */
 	uint16_t segments;
 	uint16_t segment_payload;       /* of every segment but the last */
-	uint16_t header_bytes;          /* repeated in front of every segment; 0: a lone packet we do not look into */
+	/* repeated in front of every segment; 0: a lone packet we do not look into */
+	uint16_t header_bytes;
 	uint16_t transport_offset;
 	uint8_t protocol;               /* IPPROTO_UDP, IPPROTO_TCP, else 0 */
 	uint8_t version;                /* 4 or 6 */
@@ -52,7 +54,10 @@ struct link_piece {
 	int iov_count;
 };
 
-/* Looks into a train of which @bytes, the packet's, were read. -EBADMSG: not a packet that can be cut; lose it. */
+/*
+ * Looks into a train of which @bytes, the packet's, were read. -EBADMSG: not a packet that can be
+ * cut; lose it.
+ */
 int link_train_parse(struct link_train *train, size_t bytes);
 
 /* Length of one segment as an IP packet. */
@@ -63,9 +68,8 @@ void link_train_piece(const struct link_train *train, unsigned first, unsigned c
 		      const struct link_translation *translation, struct link_piece *ret_piece);
 
 /*
- * Flips one bit (chosen by @dice) of a segment's payload; a second call with the same arguments flips it back. Checksums
- * still look right afterwards: the fault that a transport must notice by itself. A payload of no bytes is left alone.
+ * Flips one bit (chosen by @dice) of a segment's payload; a second call with the same arguments
+ * flips it back. Checksums still look right afterwards: the fault that a transport must notice by
+ * itself. A payload of no bytes is left alone.
  */
 void link_train_flip(struct link_train *train, unsigned segment, uint64_t dice);
-
-#endif

@@ -10,7 +10,9 @@ struct unit {
 	double factor;
 };
 
-/* A number and one of the suffixes of @units, which ends with a NULL suffix; "" is the bare number. */
+/*
+ * A number and one of the suffixes of @units, which ends with a NULL suffix; "" is the bare number.
+ */
 static int number_with(const char *text, const struct unit *units, double *ret_value)
 {
 	char *end;
@@ -29,14 +31,17 @@ static int number_with(const char *text, const struct unit *units, double *ret_v
 
 int link_units_rate(const char *text, double *ret_value)
 {
-	static const struct unit units[] = { { "", 1e6 }, { "K", 1e3 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 }, { NULL, 0 } };
+	static const struct unit units[] = { { "", 1e6 },  { "K", 1e3 }, { "k", 1e3 },
+					     { "M", 1e6 }, { "G", 1e9 }, { NULL, 0 } };
 
 	return number_with(text, units, ret_value);
 }
 
 int link_units_time(const char *text, double *ret_value)
 {
-	static const struct unit units[] = { { "", 1e6 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 } };
+	static const struct unit units[] = {
+		{ "", 1e6 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 }
+	};
 
 	return number_with(text, units, ret_value);
 }
@@ -65,9 +70,12 @@ int link_units_number(const char *text, double *ret_value)
 int link_units_queue(const char *text, double *ret_value, enum link_queue_unit *ret_unit)
 {
 	static const struct unit bytes[] = {
-		{ "", 1 }, { "K", 1e3 }, { "M", 1e6 }, { "KiB", 1024 }, { "MiB", 1048576 }, { NULL, 0 },
+		{ "", 1 },       { "K", 1e3 },       { "M", 1e6 },
+		{ "KiB", 1024 }, { "MiB", 1048576 }, { NULL, 0 },
 	};
-	static const struct unit times[] = { { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 } };
+	static const struct unit times[] = {
+		{ "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 }
+	};
 	static const struct unit bdps[] = { { "bdp", 1 }, { NULL, 0 } };
 
 	if (number_with(text, bytes, ret_value) == 0)

@@ -1,8 +1,8 @@
 /*
- * units.h - numbers as people write them: 500M, 50ms, 1%, 64KiB. All return 0, or -EINVAL and leave @ret_value alone.
+ * units.h - numbers as people write them: 500M, 50ms, 1%, 64KiB. All return 0, or -EINVAL and leave
+ * @ret_value alone.
  */
-#ifndef LINK_UNITS_H
-#define LINK_UNITS_H
+#pragma once
 
 #include "shaper.h"
 
@@ -20,5 +20,3 @@ int link_units_number(const char *text, double *ret_value);
 
 /* 256K (1000), 64KiB (1024), 20ms, 1bdp; a bare number is bytes. */
 int link_units_queue(const char *text, double *ret_value, enum link_queue_unit *ret_unit);
-
-#endif

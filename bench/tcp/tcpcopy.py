@@ -4,8 +4,9 @@
     tcpcopy.py receive PORT DIR             one connection, then it ends
     tcpcopy.py send HOST PORT CONGESTION PATH...
 
-Files go one behind another over one connection, each as name length, name, size, contents: what `tar` through TCP does,
-without its padding. The sender ends when the receiver has confirmed that all of it is in its files.
+Files go one behind another over one connection, each as name length, name, size, contents: what
+`tar` through TCP does, without its padding. The sender ends when the receiver has confirmed that all
+of it is in its files.
 """
 import os
 import socket
@@ -39,7 +40,8 @@ def receive(port, folder):
         if name_bytes == 0:
             break
         name = receive_exactly(connection, name_bytes)
-        fd = os.open(os.path.join(os.fsencode(folder), name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        fd = os.open(os.path.join(os.fsencode(folder), name),
+                     os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         while size:
             count = connection.recv_into(buffer, min(size, len(buffer)))
             if count == 0:
@@ -63,7 +65,8 @@ def walk(path):
 
 
 def send(host, port, congestion, paths):
-    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
     connection.connect((host, port))
     for path in paths:

@@ -61,7 +61,10 @@ static void convert_stat(const struct stat *st, struct tw_file_stat *ret)
 	};
 }
 
-/* Opening must not wait for a pipe's other end, nor become a terminal, nor pass through a link a stranger planted. */
+/*
+ * Opening must not wait for a pipe's other end, nor become a terminal, nor pass through a link a
+ * stranger planted.
+ */
 static int open_flags(const struct tw_fs_posix *fs, unsigned flags)
 {
 	int r = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -77,7 +80,10 @@ static int open_flags(const struct tw_fs_posix *fs, unsigned flags)
 	return r;
 }
 
-/* A new file is certainly a plain one; anything else may be a folder or a device, and only then be cut. */
+/*
+ * A new file is certainly a plain one; anything else may be a folder or a device, and only then be
+ * cut.
+ */
 static int check_opened(int fd, unsigned flags)
 {
 	struct stat st;
@@ -128,7 +134,8 @@ static int64_t posix_read(struct tw_file *file, void *bytes, size_t length, uint
 	size_t done = 0;
 
 	while (done < length) {
-		ssize_t n = pread(file->fd, (uint8_t *)bytes + done, length - done, (off_t)(offset + done));
+		ssize_t n = pread(file->fd, (uint8_t *)bytes + done, length - done,
+				  (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -145,7 +152,8 @@ static int64_t posix_read(struct tw_file *file, void *bytes, size_t length, uint
 static int write_rest(int fd, const struct iovec *piece, size_t skip, uint64_t offset)
 {
 	while (skip < piece->iov_len) {
-		ssize_t n = pwrite(fd, (uint8_t *)piece->iov_base + skip, piece->iov_len - skip, (off_t)offset);
+		ssize_t n = pwrite(fd, (uint8_t *)piece->iov_base + skip, piece->iov_len - skip,
+				   (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -237,7 +245,8 @@ static int posix_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns)
 	return set_meta(file->fd, mode, mtime_ns);
 }
 
-static int posix_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end)
+static int posix_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start,
+			   uint64_t *ret_end)
 {
 	off_t start, end;
 
@@ -282,7 +291,10 @@ static int posix_mkdir(void *context, const char *path, uint32_t mode)
 	return mkdirat(folder, name, mode & 0777) ? tw_fs_posix_error(fs, errno) : 0;
 }
 
-/* For file systems that cannot refuse to replace: a second name is as atomic, and fails when it is taken. */
+/*
+ * For file systems that cannot refuse to replace: a second name is as atomic, and fails when it is
+ * taken.
+ */
 static int rename_by_link(int from_folder, const char *from, int to_folder, const char *to)
 {
 	if (linkat(from_folder, from, to_folder, to, 0))
@@ -296,7 +308,10 @@ static int posix_rename(void *context, const char *from, const char *to, bool re
 	const char *from_name, *to_name;
 	int from_folder, to_folder, r;
 
-	/* At most one of the kept folders is given up by the second look-up, and never the one used last. */
+	/*
+	 * At most one of the kept folders is given up by the second look-up, and never the one used
+	 * last.
+	 */
 	r = tw_fs_posix_locate(fs, from, &from_folder, &from_name);
 	if (!r)
 		r = tw_fs_posix_locate(fs, to, &to_folder, &to_name);
@@ -344,8 +359,8 @@ static int open_directory(struct tw_fs_posix *fs, const char *path, int *ret_fd)
 	if (fd < 0) {
 		int error = errno;
 
-		if (fs->beneath && error == ENOTDIR && !fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) &&
-		    S_ISLNK(st.st_mode))
+		if (fs->beneath && error == ENOTDIR &&
+		    !fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
 			return TW_E_UNSAFE;
 		return tw_fs_posix_error(fs, error);
 	}
@@ -353,7 +368,8 @@ static int open_directory(struct tw_fs_posix *fs, const char *path, int *ret_fd)
 	return 0;
 }
 
-static int posix_set_directory_meta(void *context, const char *path, uint32_t mode, int64_t mtime_ns)
+static int posix_set_directory_meta(void *context, const char *path, uint32_t mode,
+				    int64_t mtime_ns)
 {
 	int fd, r;
 
@@ -432,7 +448,8 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int posix_list(void *context, const char *path, int (*each)(void *context, const char *name), void *each_context)
+static int posix_list(void *context, const char *path, int (*each)(void *context, const char *name),
+		      void *each_context)
 {
 	struct names names = { 0 };
 	DIR *directory;
@@ -470,7 +487,9 @@ static bool read_boot_id(uint8_t ret[16])
 		return false;
 	memset(ret, 0, 16);
 	while (digits < 32 && (c = fgetc(file)) != EOF) {
-		int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int value = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+						   : -1;
 
 		if (value < 0)
 			continue;
@@ -481,7 +500,10 @@ static bool read_boot_id(uint8_t ret[16])
 	return digits == 32;
 }
 
-/* Where the system does not say, every run of the program counts as another boot: less is trusted, nothing wrongly. */
+/*
+ * Where the system does not say, every run of the program counts as another boot: less is trusted,
+ * nothing wrongly.
+ */
 static void posix_boot_id(void *context, uint8_t ret[16])
 {
 	struct tw_fs_posix *fs = context;

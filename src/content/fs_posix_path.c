@@ -14,7 +14,10 @@
 
 #define FOLDER_FLAGS (O_DIRECTORY | O_CLOEXEC)
 #define COMPONENT_MAX 255
-/* openat2 says EAGAIN when something was renamed while it looked; endless renaming must not hold it for ever. */
+/*
+ * openat2 says EAGAIN when something was renamed while it looked; endless renaming must not hold it
+ * for ever.
+ */
 #define TRIES_MAX 32
 
 int tw_fs_posix_error(const struct tw_fs_posix *fs, int error)
@@ -59,7 +62,10 @@ static int open_component(int folder, const char *name, unsigned flags)
 	return -1;
 }
 
-/* The same promise without openat2: one component after the other, none of them a link, none of them "..". */
+/*
+ * The same promise without openat2: one component after the other, none of them a link, none of
+ * them "..".
+ */
 static int walk_beneath(int root, const char *path, unsigned flags)
 {
 	int fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
@@ -183,7 +189,8 @@ static int check_beneath(const char *path)
 	}
 }
 
-int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder, const char **ret_name)
+int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder,
+		       const char **ret_name)
 {
 	const char *slash;
 	int r;
@@ -199,7 +206,9 @@ int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder
 			return r;
 	}
 	slash = strrchr(path, '/');
-	/* A sending view takes what its user wrote: "/", "a/", "/x" go to the system as they are. */
+	/*
+	 * A sending view takes what its user wrote: "/", "a/", "/x" go to the system as they are.
+	 */
 	if (!slash || slash == path || !slash[1]) {
 		*ret_folder = fs->root;
 		*ret_name = path;

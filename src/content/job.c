@@ -40,7 +40,10 @@ static int walk(struct tw_job *job)
 	return error == TW_E_AGAIN || error == TW_E_END ? 0 : error;
 }
 
-/* The tape range of @entry, so that the session need not touch the manifest, which belongs to this thread. */
+/*
+ * The tape range of @entry, so that the session need not touch the manifest, which belongs to this
+ * thread.
+ */
 static void entry_bounds(struct tw_job *job, uint64_t index)
 {
 	const struct tw_manifest *manifest = tw_source_manifest(job->source);
@@ -60,7 +63,8 @@ static int read_block(struct tw_job *job)
 	uint64_t entry = UINT64_MAX;
 	int error;
 
-	error = tw_source_read(job->source, job->offset, job->limit, job->bytes, job->room, &job->block, &entry);
+	error = tw_source_read(job->source, job->offset, job->limit, job->bytes, job->room,
+			       &job->block, &entry);
 	if (error)
 		entry_bounds(job, entry);
 	return error;
@@ -100,7 +104,8 @@ static int find_entry(struct tw_job *job)
 
 static void collect_held(struct tw_job *job)
 {
-	while (job->held_count < TW_JOB_HELD_MAX && tw_sink_held(job->sink, &job->held[job->held_count]))
+	while (job->held_count < TW_JOB_HELD_MAX &&
+	       tw_sink_held(job->sink, &job->held[job->held_count]))
 		job->held_count++;
 }
 
@@ -182,7 +187,8 @@ static int run(struct tw_job *job)
 	case TW_JOB_HOLE:
 		return tw_sink_hole(job->sink, job->offset, job->limit);
 	case TW_JOB_DIGESTS:
-		return tw_sink_digests(job->sink, job->block.chunk_first, job->block.digests, job->block.chunk_count);
+		return tw_sink_digests(job->sink, job->block.chunk_first, job->block.digests,
+				       job->block.chunk_count);
 	case TW_JOB_CHECK_SHA256:
 		return tw_sink_sha256(job->sink, job->entry, job->sha256);
 	case TW_JOB_ABANDON:
@@ -210,7 +216,8 @@ static void collect_source(struct tw_job *job)
 static void collect_sink(struct tw_job *job)
 {
 	job->event_count = 0;
-	while (job->event_count < TW_JOB_EVENTS_MAX && tw_sink_event(job->sink, &job->events[job->event_count]))
+	while (job->event_count < TW_JOB_EVENTS_MAX &&
+	       tw_sink_event(job->sink, &job->events[job->event_count]))
 		job->event_count++;
 	job->events_more = job->event_count == TW_JOB_EVENTS_MAX;
 	tw_sink_progress(job->sink, &job->progress);

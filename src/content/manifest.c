@@ -9,14 +9,18 @@
 #include "base/error.h"
 
 #define COMPONENT_MAX 255
-/* Offsets into the names are 32 bits; the first byte is left unused, so that 0 means "no folder above". */
+/*
+ * Offsets into the names are 32 bits; the first byte is left unused, so that 0 means "no folder
+ * above".
+ */
 #define NAMES_MAX UINT32_MAX
 /* A kept name: u32 place of the folder's name | u8 length | bytes. */
 #define NAME_HEAD 5
 
 /*
- * Names are a tree of components, each kept once while paths come in the order of a walk: @chain holds the places of the
- * last path's components, and the next path takes over those that it shares with it.
+ * Names are a tree of components, each kept once while paths come in the order of a walk: @chain
+ * holds the places of the last path's components, and the next path takes over those that it shares
+ * with it.
  */
 struct tw_manifest {
 	struct tw_entry *entries;       /* owned */
@@ -87,7 +91,10 @@ static const uint8_t *name_bytes(const struct tw_manifest *manifest, uint32_t pl
 
 static int make_room(struct tw_manifest *manifest, size_t path_length)
 {
-	/* Each component of n bytes takes NAME_HEAD + n, and the path has n + 1 for all but the last. */
+	/*
+	 * Each component of n bytes takes NAME_HEAD + n, and the path has n + 1 for all but the
+	 * last.
+	 */
 	size_t names = manifest->names_length + path_length * (NAME_HEAD + 1);
 
 	if (manifest->count == TW_ENTRIES_MAX || names > NAMES_MAX)
@@ -113,7 +120,8 @@ static int make_room(struct tw_manifest *manifest, size_t path_length)
 	return 0;
 }
 
-static uint32_t add_name(struct tw_manifest *manifest, uint32_t folder, const char *name, size_t length)
+static uint32_t add_name(struct tw_manifest *manifest, uint32_t folder, const char *name,
+			 size_t length)
 {
 	uint32_t place = (uint32_t)manifest->names_length;
 	uint8_t *at = manifest->names + place;
@@ -235,8 +243,8 @@ size_t tw_manifest_path(const struct tw_manifest *manifest, uint64_t index, char
 }
 
 /*
- * Entries without content share their place with the next one that has some, so the last entry that starts at or before
- * the place is the one that holds it.
+ * Entries without content share their place with the next one that has some, so the last entry that
+ * starts at or before the place is the one that holds it.
  */
 uint64_t tw_manifest_find(const struct tw_manifest *manifest, uint64_t offset)
 {

@@ -80,7 +80,8 @@ static void make_entry(struct tw_manifest_encoder *encoder)
 	struct tw_writer writer;
 	size_t shared = 0;
 
-	while (shared < length && shared < encoder->path_length && encoder->other[shared] == encoder->path[shared])
+	while (shared < length && shared < encoder->path_length &&
+	       encoder->other[shared] == encoder->path[shared])
 		shared++;
 	tw_writer_init(&writer, encoder->record, sizeof(encoder->record));
 	tw_write_u8(&writer, entry->kind);
@@ -129,7 +130,8 @@ static int feed(struct tw_manifest_encoder *encoder, ZSTD_outBuffer *out)
 static int flush(struct tw_manifest_encoder *encoder, ZSTD_outBuffer *out)
 {
 	ZSTD_inBuffer nothing = { NULL, 0, 0 };
-	size_t r = ZSTD_compressStream2(encoder->stream, out, &nothing, encoder->end_added ? ZSTD_e_end : ZSTD_e_flush);
+	size_t r = ZSTD_compressStream2(encoder->stream, out, &nothing,
+					encoder->end_added ? ZSTD_e_end : ZSTD_e_flush);
 
 	if (ZSTD_isError(r))
 		return -ENOMEM;
@@ -140,7 +142,8 @@ static int flush(struct tw_manifest_encoder *encoder, ZSTD_outBuffer *out)
 	return encoder->ended ? TW_E_END : TW_E_AGAIN;
 }
 
-int tw_manifest_encode(struct tw_manifest_encoder *encoder, bool complete, uint8_t *bytes, size_t room, size_t *ret_length)
+int tw_manifest_encode(struct tw_manifest_encoder *encoder, bool complete, uint8_t *bytes,
+		       size_t room, size_t *ret_length)
 {
 	ZSTD_outBuffer out = { bytes, room, 0 };
 	int r = 0;
@@ -178,8 +181,8 @@ struct tw_manifest_decoder *tw_manifest_decoder_new(struct tw_manifest *manifest
 		return NULL;
 	decoder->manifest = manifest;
 	decoder->stream = ZSTD_createDStream();
-	if (!decoder->stream ||
-	    ZSTD_isError(ZSTD_DCtx_setParameter(decoder->stream, ZSTD_d_windowLogMax, WINDOW_LOG))) {
+	if (!decoder->stream || ZSTD_isError(ZSTD_DCtx_setParameter(
+					decoder->stream, ZSTD_d_windowLogMax, WINDOW_LOG))) {
 		tw_manifest_decoder_free(decoder);
 		return NULL;
 	}
@@ -200,7 +203,8 @@ static int read_end(struct tw_manifest_decoder *decoder, struct tw_reader *reade
 
 	if (reader->failed)
 		return TW_E_AGAIN;
-	if (count != tw_manifest_count(decoder->manifest) || tape != tw_manifest_tape_size(decoder->manifest))
+	if (count != tw_manifest_count(decoder->manifest) ||
+	    tape != tw_manifest_tape_size(decoder->manifest))
 		return TW_E_FORMAT;
 	decoder->end_read = true;
 	return 0;
@@ -232,7 +236,8 @@ static int add_entry(struct tw_manifest_decoder *decoder, const struct tw_entry 
 	if (!r)
 		r = tw_manifest_append(decoder->manifest, decoder->path, entry);
 	if (r == TW_E_UNSAFE)
-		tw_text_clean(decoder->path, decoder->path_length, decoder->offender, sizeof(decoder->offender));
+		tw_text_clean(decoder->path, decoder->path_length, decoder->offender,
+			      sizeof(decoder->offender));
 	return r;
 }
 

@@ -18,7 +18,9 @@ int tw_buffers_init(struct tw_buffers *buffers, unsigned count)
 		free(all);
 		return -ENOMEM;
 	}
-	*buffers = (struct tw_buffers){ .memory = memory, .all = all, .count = count, .free_count = count };
+	*buffers = (struct tw_buffers){
+		.memory = memory, .all = all, .count = count, .free_count = count
+	};
 	for (unsigned i = count; i-- > 0;) {
 		all[i].bytes = buffers->memory + i * TW_BUFFER_SIZE;
 		all[i].next_free = buffers->free;

@@ -34,7 +34,8 @@ static void fill(void *context, void *ret, size_t length)
 		if (got < 0) {
 			if (errno == EINTR)
 				continue;
-			fprintf(stderr, "tradewind: the kernel gives no random numbers: %s\n", strerror(errno));
+			fprintf(stderr, "tradewind: the kernel gives no random numbers: %s\n",
+				strerror(errno));
 			abort();
 		}
 		at += got;

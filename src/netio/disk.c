@@ -42,8 +42,9 @@ struct tw_disk {
 };
 
 /*
- * Both sides exchange the sleeper's flag. If the waker's exchange comes first, the sleeper's reads from it and so sees
- * what was put into the ring before; if it comes second, it finds the flag set and wakes.
+ * Both sides exchange the sleeper's flag. If the waker's exchange comes first, the sleeper's reads
+ * from it and so sees what was put into the ring before; if it comes second, it finds the flag set
+ * and wakes.
  */
 static void wake(atomic_bool *asleep, int fd)
 {
@@ -64,7 +65,10 @@ static void sleep_until_woken(struct thread *thread)
 	if (tw_ring_count(&thread->jobs) > 0 || atomic_load(&thread->disk->stop)) {
 		if (atomic_exchange(&thread->asleep, false))
 			return;
-		/* A waker was faster: its token is on the way, take it or the next sleep ends early (harmless). */
+		/*
+		 * A waker was faster: its token is on the way, take it or the next sleep ends early
+		 * (harmless).
+		 */
 	}
 	while (read(thread->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
 		;
@@ -172,7 +176,9 @@ void tw_disk_free(struct tw_disk *disk)
 	free(disk);
 }
 
-/* Memory for a waiting job is the one thing here that can run out; without it no order can be kept. */
+/*
+ * Memory for a waiting job is the one thing here that can run out; without it no order can be kept.
+ */
 static void wait_in_line(struct thread *thread, const struct item *item)
 {
 	if (thread->waiting_first + thread->waiting_count == thread->waiting_room) {

@@ -51,7 +51,8 @@ struct tw_address tw_address_from_sockaddr(const struct sockaddr_storage *from)
 			memcpy(address.ip, in6->sin6_addr.s6_addr + 12, 4);
 		} else {
 			address.family = TW_FAMILY_IPV6;
-			address.scope = IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) ? in6->sin6_scope_id : 0;
+			address.scope =
+				IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) ? in6->sin6_scope_id : 0;
 			memcpy(address.ip, &in6->sin6_addr, 16);
 		}
 	}
@@ -72,7 +73,9 @@ bool tw_address_is_any(const struct tw_address *address)
 
 bool tw_address_parse_ip(const char *text, struct tw_address *ret)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST };
+	struct addrinfo hints = { .ai_family = AF_UNSPEC,
+				  .ai_socktype = SOCK_DGRAM,
+				  .ai_flags = AI_NUMERICHOST };
 	struct addrinfo *found;
 	struct sockaddr_storage storage = { 0 };
 	uint8_t dotted[4];
@@ -89,7 +92,8 @@ bool tw_address_parse_ip(const char *text, struct tw_address *ret)
 	return ret->family != TW_FAMILY_NONE;
 }
 
-int tw_resolve(const char *host, uint16_t port, struct tw_address *ret, unsigned room, unsigned *ret_count)
+int tw_resolve(const char *host, uint16_t port, struct tw_address *ret, unsigned room,
+	       unsigned *ret_count)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM };
 	struct addrinfo *found;
@@ -150,7 +154,8 @@ static bool route_source(const char *towards, struct tw_address *ret)
 	return found;
 }
 
-static unsigned add_once(struct tw_address *list, unsigned count, unsigned room, const struct tw_address *address)
+static unsigned add_once(struct tw_address *list, unsigned count, unsigned room,
+			 const struct tw_address *address)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (tw_address_equal(&list[i], address))
@@ -161,7 +166,8 @@ static unsigned add_once(struct tw_address *list, unsigned count, unsigned room,
 }
 
 /* One pass over the interfaces for addresses of @family, loopback or not. */
-static unsigned add_interfaces(struct tw_address *list, unsigned count, unsigned room, int family, bool loopback)
+static unsigned add_interfaces(struct tw_address *list, unsigned count, unsigned room, int family,
+			       bool loopback)
 {
 	struct ifaddrs *all;
 
@@ -171,14 +177,16 @@ static unsigned add_interfaces(struct tw_address *list, unsigned count, unsigned
 		struct sockaddr_storage storage = { 0 };
 		struct tw_address address;
 
-		if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP) ||
-		    loopback != !!(at->ifa_flags & IFF_LOOPBACK))
+		if (!at->ifa_addr || at->ifa_addr->sa_family != family ||
+		    !(at->ifa_flags & IFF_UP) || loopback != !!(at->ifa_flags & IFF_LOOPBACK))
 			continue;
 		memcpy(&storage, at->ifa_addr,
-		       family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		       family == AF_INET ? sizeof(struct sockaddr_in)
+					 : sizeof(struct sockaddr_in6));
 		address = tw_address_from_sockaddr(&storage);
 		/* A link-local address means nothing without the asker's own zone. */
-		if (address.family == TW_FAMILY_IPV6 && address.ip[0] == 0xfe && (address.ip[1] & 0xc0) == 0x80)
+		if (address.family == TW_FAMILY_IPV6 && address.ip[0] == 0xfe &&
+		    (address.ip[1] & 0xc0) == 0x80)
 			continue;
 		address.port = 0;
 		count = add_once(list, count, room, &address);
@@ -192,7 +200,9 @@ unsigned tw_local_addresses(struct tw_address *ret, unsigned room)
 	struct tw_address address;
 	unsigned count = 0;
 
-	/* Addresses set aside for documentation: a default route covers them, nobody answers there. */
+	/*
+	 * Addresses set aside for documentation: a default route covers them, nobody answers there.
+	 */
 	if (route_source("192.0.2.1", &address))
 		count = add_once(ret, count, room, &address);
 	if (route_source("2001:db8::1", &address))

@@ -49,8 +49,8 @@ static bool segments_accepted(int fd, const struct sockaddr_in *self, unsigned s
 	bool sent;
 
 	assert(segments <= sizeof bytes);
-	sent = sendto(fd, bytes, segments, MSG_DONTWAIT, (const struct sockaddr *)self, sizeof *self) ==
-	       (ssize_t)segments;
+	sent = sendto(fd, bytes, segments, MSG_DONTWAIT, (const struct sockaddr *)self,
+		      sizeof *self) == (ssize_t)segments;
 	while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) >= 0)
 		;
 	return sent;
@@ -58,7 +58,8 @@ static bool segments_accepted(int fd, const struct sockaddr_in *self, unsigned s
 
 static void probe_segments(void)
 {
-	struct sockaddr_in self = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in self = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t length = sizeof self;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -68,7 +69,8 @@ static void probe_segments(void)
 	if (set(fd, SOL_UDP, UDP_SEGMENT, 1) == 0) {
 		segments_probed = 64;
 		if (bind(fd, (struct sockaddr *)&self, sizeof self) == 0 &&
-		    getsockname(fd, (struct sockaddr *)&self, &length) == 0 && segments_accepted(fd, &self, 128))
+		    getsockname(fd, (struct sockaddr *)&self, &length) == 0 &&
+		    segments_accepted(fd, &self, 128))
 			segments_probed = 128;
 	}
 	close(fd);
@@ -126,7 +128,9 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 {
 	bool connected = options->remote.family != TW_FAMILY_NONE;
 	const struct tw_address *named = connected ? &options->remote : &options->local;
-	struct tw_udp udp = { .connected = connected, .remote = options->remote, .segments_max = 1 };
+	struct tw_udp udp = { .connected = connected,
+			      .remote = options->remote,
+			      .segments_max = 1 };
 	struct sockaddr_storage storage;
 	socklen_t length;
 	int r;
@@ -137,10 +141,12 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 	if (udp.fd < 0)
 		return -errno;
 	r = configure(udp.fd, named->family == TW_FAMILY_IPV6);
-	udp.receive_granted = set_buffer(udp.fd, SO_RCVBUFFORCE, SO_RCVBUF,
-					 options->receive_bytes ? options->receive_bytes : TW_UDP_BUFFER_WANTED);
-	udp.send_granted = set_buffer(udp.fd, SO_SNDBUFFORCE, SO_SNDBUF,
-				      options->send_bytes ? options->send_bytes : TW_UDP_BUFFER_WANTED);
+	udp.receive_granted =
+		set_buffer(udp.fd, SO_RCVBUFFORCE, SO_RCVBUF,
+			   options->receive_bytes ? options->receive_bytes : TW_UDP_BUFFER_WANTED);
+	udp.send_granted =
+		set_buffer(udp.fd, SO_SNDBUFFORCE, SO_SNDBUF,
+			   options->send_bytes ? options->send_bytes : TW_UDP_BUFFER_WANTED);
 	if (!options->no_segmentation)
 		udp.segments_max = tw_udp_segments_probe();
 	if (!r && options->local.family != TW_FAMILY_NONE) {
@@ -197,7 +203,8 @@ static void *add_control(struct msghdr *header, size_t *used, int level, int typ
 }
 
 /* Whence and whither of an unconnected send. Returns the control bytes used. */
-static size_t address_message(struct msghdr *header, const struct tw_path *path, struct sockaddr_storage *name)
+static size_t address_message(struct msghdr *header, const struct tw_path *path,
+			      struct sockaddr_storage *name)
 {
 	size_t used = 0;
 
@@ -209,19 +216,21 @@ static size_t address_message(struct msghdr *header, const struct tw_path *path,
 		struct in_pktinfo info = { 0 };
 
 		memcpy(&info.ipi_spec_dst, path->local.ip, 4);
-		memcpy(add_control(header, &used, IPPROTO_IP, IP_PKTINFO, sizeof info), &info, sizeof info);
+		memcpy(add_control(header, &used, IPPROTO_IP, IP_PKTINFO, sizeof info), &info,
+		       sizeof info);
 	} else {
 		struct in6_pktinfo info = { .ipi6_ifindex = path->local.scope };
 
 		memcpy(&info.ipi6_addr, path->local.ip, 16);
-		memcpy(add_control(header, &used, IPPROTO_IPV6, IPV6_PKTINFO, sizeof info), &info, sizeof info);
+		memcpy(add_control(header, &used, IPPROTO_IPV6, IPV6_PKTINFO, sizeof info), &info,
+		       sizeof info);
 	}
 	return used;
 }
 
 /* One system call for @length bytes of datagrams of @segment. Bytes sent or -errno. */
-static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes, size_t length,
-			      uint32_t segment)
+static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes,
+			      size_t length, uint32_t segment)
 {
 	struct iovec piece = { bytes, length };
 	struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
@@ -245,9 +254,13 @@ static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, ui
 	} else if (length > segment && !udp->connected) {
 		uint16_t size = (uint16_t)segment;
 
-		memcpy(add_control(&header, &used, SOL_UDP, UDP_SEGMENT, sizeof size), &size, sizeof size);
+		memcpy(add_control(&header, &used, SOL_UDP, UDP_SEGMENT, sizeof size), &size,
+		       sizeof size);
 	} else if (length <= segment && udp->segment_set && length > udp->segment_set) {
-		/* A lone datagram longer than the size in force, a probe of the path MTU, must not be cut up. */
+		/*
+		 * A lone datagram longer than the size in force, a probe of the path MTU, must not
+		 * be cut up.
+		 */
 		r = set(udp->fd, SOL_UDP, UDP_SEGMENT, 0);
 		if (r)
 			return r;
@@ -262,8 +275,12 @@ static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, ui
 	return sent < 0 ? -errno : sent;
 }
 
-/* Datagram by datagram, many to a call. Bytes sent (whole datagrams) or -errno when not even one went. */
-static ssize_t send_singly(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes, size_t length, uint32_t segment)
+/*
+ * Datagram by datagram, many to a call. Bytes sent (whole datagrams) or -errno when not even one
+ * went.
+ */
+static ssize_t send_singly(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes,
+			   size_t length, uint32_t segment)
 {
 	struct mmsghdr headers[SINGLES_BATCH];
 	struct iovec pieces[SINGLES_BATCH];
@@ -287,7 +304,8 @@ static ssize_t send_singly(struct tw_udp *udp, const struct tw_path *path, uint8
 		udp->segment_set = 0;
 	}
 	for (size_t at = 0; at < length && count < SINGLES_BATCH; at += segment, count++) {
-		pieces[count] = (struct iovec){ bytes + at, length - at < segment ? length - at : segment };
+		pieces[count] =
+			(struct iovec){ bytes + at, length - at < segment ? length - at : segment };
 		headers[count] = (struct mmsghdr){ .msg_hdr = first };
 		headers[count].msg_hdr.msg_iov = &pieces[count];
 		headers[count].msg_hdr.msg_iovlen = 1;
@@ -303,10 +321,12 @@ static ssize_t send_singly(struct tw_udp *udp, const struct tw_path *path, uint8
 }
 
 /*
- * What a refused segmented send says about the socket. EIO: the card or driver cannot, for good. EINVAL: too many segments
- * for this kernel, or datagrams longer than the interface carries, which the single send tells apart.
+ * What a refused segmented send says about the socket. EIO: the card or driver cannot, for good.
+ * EINVAL: too many segments for this kernel, or datagrams longer than the interface carries, which
+ * the single send tells apart.
  */
-static void note_segmentation_failure(struct tw_udp *udp, int error, unsigned segments, bool singles_work)
+static void note_segmentation_failure(struct tw_udp *udp, int error, unsigned segments,
+				      bool singles_work)
 {
 	if (error == -EINVAL && segments > 64)
 		udp->segments_max = 64;
@@ -326,7 +346,8 @@ static ssize_t send_some(struct tw_udp *udp, const struct tw_train *train, size_
 		left = (size_t)train->segment * udp->segments_max;
 	segments = (unsigned)((left + train->segment - 1) / train->segment);
 	sent = send_segmented(udp, &train->path, train->bytes + from, left, train->segment);
-	if (segments == 1 || (sent != -EIO && sent != -EINVAL && sent != -EMSGSIZE && sent != -EOPNOTSUPP))
+	if (segments == 1 ||
+	    (sent != -EIO && sent != -EINVAL && sent != -EMSGSIZE && sent != -EOPNOTSUPP))
 		return sent;
 	singly = send_singly(udp, &train->path, train->bytes + from, left, train->segment);
 	note_segmentation_failure(udp, (int)sent, segments, singly > 0);
@@ -349,7 +370,10 @@ static int failure(struct tw_udp *udp, int error)
 	case ENOBUFS:
 	case ENOMEM:
 	case EPERM:
-		/* A full queue below us, or a packet filter: to the path this is loss, and the core deals with loss. */
+		/*
+		 * A full queue below us, or a packet filter: to the path this is loss, and the core
+		 * deals with loss.
+		 */
 		udp->counters.dropped++;
 		return 0;
 	default:
@@ -379,7 +403,8 @@ union receive_control {
 	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 };
 
-static void read_control(const struct tw_udp *udp, struct msghdr *header, struct tw_udp_message *message)
+static void read_control(const struct tw_udp *udp, struct msghdr *header,
+			 struct tw_udp_message *message)
 {
 	message->path.local = udp->local;
 	for (struct cmsghdr *at = CMSG_FIRSTHDR(header); at; at = CMSG_NXTHDR(header, at)) {
@@ -399,12 +424,14 @@ static void read_control(const struct tw_udp *udp, struct msghdr *header, struct
 
 			memcpy(&info, CMSG_DATA(at), sizeof info);
 			memcpy(message->path.local.ip, &info.ipi6_addr, 16);
-			message->path.local.scope = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0;
+			message->path.local.scope =
+				IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? info.ipi6_ifindex : 0;
 		}
 	}
 }
 
-int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned count, unsigned *ret_count)
+int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned count,
+		   unsigned *ret_count)
 {
 	struct mmsghdr headers[TW_UDP_BATCH];
 	struct iovec pieces[TW_UDP_BATCH];
@@ -437,9 +464,11 @@ int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned
 		message->segment = headers[i].msg_len ? headers[i].msg_len : 1;
 		if (headers[i].msg_hdr.msg_flags & MSG_TRUNC)
 			message->length = 0;
-		message->path.remote = udp->connected ? udp->remote : tw_address_from_sockaddr(&names[i]);
+		message->path.remote =
+			udp->connected ? udp->remote : tw_address_from_sockaddr(&names[i]);
 		read_control(udp, &headers[i].msg_hdr, message);
-		udp->counters.packets_received += (message->length + message->segment - 1) / message->segment;
+		udp->counters.packets_received +=
+			(message->length + message->segment - 1) / message->segment;
 		udp->counters.bytes_received += message->length;
 	}
 	*ret_count = (unsigned)got;
@@ -454,7 +483,8 @@ const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE])
 
 	ret[0] = '\0';
 	if (receive || send)
-		snprintf(ret, TW_UDP_ADVICE, "sysctl -w%s%s", receive ? " net.core.rmem_max=8388608" : "",
+		snprintf(ret, TW_UDP_ADVICE, "sysctl -w%s%s",
+			 receive ? " net.core.rmem_max=8388608" : "",
 			 send ? " net.core.wmem_max=8388608" : "");
 	return ret;
 }

@@ -1,8 +1,10 @@
 /*
- * bbr.c - follows a model of the path; see bbr.h for the state and docs/rate-control.md for the reasons.
+ * bbr.c - follows a model of the path; see bbr.h for the state and docs/rate-control.md for the
+ * reasons.
  *
- * The pacing rate is the estimated capacity times the gain of the mode. Capacity is what was delivered, divided by the
- * share that survives the loss which is there whatever we send (loss_base); loss beyond that share is ours.
+ * The pacing rate is the estimated capacity times the gain of the mode. Capacity is what was
+ * delivered, divided by the share that survives the loss which is there whatever we send
+ * (loss_base); loss beyond that share is ours.
  */
 #include "rate/bbr.h"
 
@@ -11,7 +13,7 @@
 #include "rate/controller.h"
 #include "rate/units.h"
 
-#define STARTUP_GAIN 2.77               /* 4 ln 2: doubles each round trip when samples lag by one */
+#define STARTUP_GAIN 2.77 /* 4 ln 2: doubles each round trip when samples lag by one */
 #define ACCELERATE_GAIN 2.0             /* first round after a probe found more */
 #define UP_GAIN 1.25
 #define DOWN_GAIN 0.8
@@ -24,7 +26,7 @@
 #define START_RTT_MIN TW_MSEC
 #define LOSS_BASE_MAX 0.8
 #define LOSS_WEIGHT_MAX 1000.0          /* packets that the old loss_base counts for at most */
-#define LOSS_BURST 3.0                  /* losses come in bursts: the variance of a share is that much higher */
+#define LOSS_BURST 3.0 /* losses come in bursts: the variance of a share is that much higher */
 #define QUEUE_FRESH (5 * TW_SECOND)
 
 #define TO(mode) (1u << TW_BBR_##mode)
@@ -42,7 +44,7 @@ static const struct {
 };
 static_assert(sizeof(modes) / sizeof(modes[0]) == TW_BBR_MODE_COUNT, "a row for each mode");
 
-/* --- what the path says ----------------------------------------------------------------------------------------- */
+/* what the path says */
 
 static tw_ns base_rtt(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
@@ -68,7 +70,10 @@ static tw_ns queue_overshoot(const struct tw_bbr *bbr, const struct tw_path_mode
 	return tw_ns_min(tw_ns_max(base_rtt(bbr, path) / 8, 4 * TW_MSEC), 16 * TW_MSEC);
 }
 
-/* How long an up- or down-probe takes: a round trip, or two acknowledgements where the round trip is shorter. */
+/*
+ * How long an up- or down-probe takes: a round trip, or two acknowledgements where the round trip
+ * is shorter.
+ */
 static tw_ns probe_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
 	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC);
@@ -79,7 +84,7 @@ static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
 	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss_base));
 }
 
-/* --- segments --------------------------------------------------------------------------------------------------- */
+/* segments */
 
 static struct tw_bbr_segment *segment_head(struct tw_bbr *bbr)
 {
@@ -103,7 +108,10 @@ static void open_segment(struct tw_bbr *bbr, uint64_t start, tw_ns now)
 	};
 }
 
-/* Ends the open segment at what has been sent so far and opens the next. With the ring full it just grows on. */
+/*
+ * Ends the open segment at what has been sent so far and opens the next. With the ring full it just
+ * grows on.
+ */
 static void cut_segment(struct tw_bbr *bbr, tw_ns now)
 {
 	struct tw_bbr_segment *open = segment_open(bbr);
@@ -125,7 +133,7 @@ static void restart_segments(struct tw_bbr *bbr, tw_ns now)
 	open_segment(bbr, bbr->resolved + bbr->in_flight, now);
 }
 
-/* --- modes ------------------------------------------------------------------------------------------------------ */
+/* modes */
 
 static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
 {
@@ -145,7 +153,8 @@ static void note_capacity(struct tw_bbr *bbr, uint64_t capacity_bps)
 {
 	if (capacity_bps > bbr->cycle_bps[0])
 		bbr->cycle_bps[0] = capacity_bps;
-	bbr->capacity_bps = bbr->cycle_bps[0] > bbr->cycle_bps[1] ? bbr->cycle_bps[0] : bbr->cycle_bps[1];
+	bbr->capacity_bps =
+		bbr->cycle_bps[0] > bbr->cycle_bps[1] ? bbr->cycle_bps[0] : bbr->cycle_bps[1];
 }
 
 /* Startup from what is known. */
@@ -179,7 +188,7 @@ static void enter_up(struct tw_bbr *bbr, tw_ns now)
 	enter(bbr, TW_BBR_UP, now);
 }
 
-/* --- judging what was sent -------------------------------------------------------------------------------------- */
+/* judging what was sent */
 
 struct verdict {
 	const struct tw_bbr_segment *segment;
@@ -242,7 +251,8 @@ static void judge_startup(struct tw_bbr *bbr, const struct verdict *verdict)
 	}
 }
 
-static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
+		     const struct verdict *verdict)
 {
 	uint64_t found = compensate(bbr, verdict->delivered_bps);
 
@@ -257,14 +267,16 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path, const
 	bbr->up_failures = 0;
 	if (found >= bbr->capacity_bps || !verdict->segment->app_limited)
 		note_capacity(bbr, found);
-	if ((double)found >= FOUND * (double)bbr->before_bps && queue_now(bbr, path) < queue_high(bbr, path) &&
+	if ((double)found >= FOUND * (double)bbr->before_bps &&
+	    queue_now(bbr, path) < queue_high(bbr, path) &&
 	    (bbr->mode == TW_BBR_DOWN || bbr->mode == TW_BBR_CRUISE || bbr->mode == TW_BBR_UP))
 		accelerate(bbr, verdict->now);
 }
 
 static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 {
-	if (!verdict->segment->app_limited || compensate(bbr, verdict->delivered_bps) > bbr->capacity_bps)
+	if (!verdict->segment->app_limited ||
+	    compensate(bbr, verdict->delivered_bps) > bbr->capacity_bps)
 		note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
 	if (!loss_is_excess(bbr, verdict) || verdict->delivered_bps == 0)
 		return;
@@ -276,8 +288,12 @@ static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 	enter(bbr, TW_BBR_TEST, verdict->now);
 }
 
-/* We sent less than was delivered before. Loss that fell was ours: that delivery is the capacity. Else it is noise. */
-static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+/*
+ * We sent less than was delivered before. Loss that fell was ours: that delivery is the capacity.
+ * Else it is noise.
+ */
+static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
+		       const struct verdict *verdict)
 {
 	if (bbr->mode != TW_BBR_TEST)
 		return;
@@ -288,10 +304,11 @@ static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path, con
 }
 
 /*
- * A queue of ours shrinks when we send half. One that does not is a longer route, or belongs to others who fill what we
- * leave: then it is no reason to hold back.
+ * A queue of ours shrinks when we send half. One that does not is a longer route, or belongs to
+ * others who fill what we leave: then it is no reason to hold back.
  */
-static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path, const struct verdict *verdict)
+static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
+			const struct verdict *verdict)
 {
 	tw_ns from = verdict->segment->queue_from, sent = tw_ns_since(verdict->segment->sent_until,
 								     verdict->segment->sent_from);
@@ -307,8 +324,8 @@ static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path, co
 	accelerate(bbr, verdict->now);
 }
 
-static void judge(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_bbr_segment *segment,
-		  const struct tw_rate_sample *sample)
+static void judge(struct tw_bbr *bbr, const struct tw_path_model *path,
+		  const struct tw_bbr_segment *segment, const struct tw_rate_sample *sample)
 {
 	tw_ns took = tw_ns_max(tw_ns_since(sample->now, segment->resolved_from),
 			       tw_ns_since(segment->sent_until, segment->sent_from));
@@ -346,7 +363,8 @@ static void judge(struct tw_bbr *bbr, const struct tw_path_model *path, const st
 }
 
 /* Books the sample on the oldest segment, judges those that are over, and cuts one a round trip. */
-static void account(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+static void account(struct tw_bbr *bbr, const struct tw_path_model *path,
+		    const struct tw_rate_sample *sample)
 {
 	struct tw_bbr_segment *head = segment_head(bbr), over;
 
@@ -376,9 +394,10 @@ static void account(struct tw_bbr *bbr, const struct tw_path_model *path, const 
 		cut_segment(bbr, sample->now);
 }
 
-/* --- moving through the modes ----------------------------------------------------------------------------------- */
+/* moving through the modes */
 
-static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
+			const struct tw_rate_sample *sample)
 {
 	tw_ns rtt = base_rtt(bbr, path), now = sample->now;
 
@@ -392,7 +411,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path, co
 	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
 		return;
 	/* The path became slower: a queue, and delivery far below the estimate. */
-	if (queue_now(bbr, path) > 2 * queue_high(bbr, path) && sample->delivery_rate_bps > 0 && !sample->app_limited &&
+	if (queue_now(bbr, path) > 2 * queue_high(bbr, path) && sample->delivery_rate_bps > 0 &&
+	    !sample->app_limited &&
 	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.7 * (double)bbr->capacity_bps) {
 		set_capacity(bbr, compensate(bbr, sample->delivery_rate_bps));
 		enter(bbr, TW_BBR_DRAIN, now);
@@ -400,7 +420,10 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path, co
 	}
 	if (bbr->mode != TW_BBR_CRUISE)
 		return;
-	/* A tall queue that stands through a whole cycle, or any that hid the path's minimum for seconds. */
+	/*
+	 * A tall queue that stands through a whole cycle, or any that hid the path's minimum for
+	 * seconds.
+	 */
 	if (bbr->queue_high_since != TW_NEVER &&
 	    ((queue_now(bbr, path) > rtt / 4 + queue_high(bbr, path) &&
 	      tw_ns_since(now, bbr->queue_high_since) > 8 * rtt + 20 * TW_MSEC) ||
@@ -411,7 +434,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path, co
 	}
 }
 
-static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
+			 const struct tw_rate_sample *sample)
 {
 	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
 
@@ -421,12 +445,16 @@ static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path, c
 		leave_startup(bbr, sample->now);
 }
 
-static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
+		       const struct tw_rate_sample *sample)
 {
 	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
 	tw_ns queue = queue_now(bbr, path);
 
-	/* While a queue stands, what comes out of it is the capacity, be it more or less than believed. */
+	/*
+	 * While a queue stands, what comes out of it is the capacity, be it more or less than
+	 * believed.
+	 */
 	if (queue > queue_high(bbr, path) && rate > 0 && !sample->app_limited)
 		set_capacity(bbr, rate);
 	if (queue < queue_high(bbr, path) / 2 ||
@@ -434,7 +462,8 @@ static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path, con
 		enter_cruise(bbr, path, sample->now);
 }
 
-static void step(struct tw_bbr *bbr, const struct tw_path_model *path, const struct tw_rate_sample *sample)
+static void step(struct tw_bbr *bbr, const struct tw_path_model *path,
+		 const struct tw_rate_sample *sample)
 {
 	tw_ns stayed = tw_ns_since(sample->now, bbr->mode_since), span = probe_span(bbr, path);
 
@@ -472,9 +501,12 @@ static void step(struct tw_bbr *bbr, const struct tw_path_model *path, const str
 	}
 }
 
-/* --- rates ------------------------------------------------------------------------------------------------------ */
+/* rates */
 
-/* A standing queue takes up to QUEUE_GAIN off, in proportion: all flows see the same queue and give way alike. */
+/*
+ * A standing queue takes up to QUEUE_GAIN off, in proportion: all flows see the same queue and give
+ * way alike.
+ */
 static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
 	tw_ns high = queue_high(bbr, path), queue = queue_now(bbr, path);
@@ -499,7 +531,8 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 			return rate;
 		return rate > bbr->start_bps ? rate : bbr->start_bps;
 	case TW_BBR_DRAIN:
-		return tw_rate_scale(bbr->capacity_bps, queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
+		return tw_rate_scale(bbr->capacity_bps,
+				     queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
 	case TW_BBR_UP:
 		return tw_rate_scale(bbr->capacity_bps, UP_GAIN);
 	case TW_BBR_DOWN:
@@ -516,18 +549,21 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 }
 
 /*
- * Twice what fits on the path, what comes in between two acknowledgements (every eighth of a round trip, at least 1 ms),
- * some trains, and what jitter holds back beyond the queue.
+ * Twice what fits on the path, what comes in between two acknowledgements (every eighth of a round
+ * trip, at least 1 ms), some trains, and what jitter holds back beyond the queue.
  */
-static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *path, uint64_t pacing_bps)
+static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *path,
+		       uint64_t pacing_bps)
 {
 	tw_ns rtt = base_rtt(bbr, path), slack;
 	uint64_t rate = bbr->capacity_bps;
 
-	slack = tw_ns_since(path->rtt_smoothed + 2 * path->rtt_variance, rtt + queue_now(bbr, path));
+	slack = tw_ns_since(path->rtt_smoothed + 2 * path->rtt_variance,
+			    rtt + queue_now(bbr, path));
 	slack = tw_ns_min(slack, TW_SECOND) + 2 * tw_ns_max(rtt / 8, TW_MSEC) + 3 * TW_MSEC;
 	if (bbr->mode == TW_BBR_STARTUP)
-		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2), rtt + rtt / 4 + slack);
+		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2),
+				     rtt + rtt / 4 + slack);
 	return tw_rate_bytes(rate, 2 * rtt + slack);
 }
 
@@ -554,12 +590,17 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 	bbr->rtt_seen = path->rtt_known;
 	bbr->start_bps = controller->limits.rate_bps;
 	if (bbr->start_bps == 0)
-		bbr->start_bps = tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
+		bbr->start_bps =
+			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
 }
 
-/* --- the table's functions -------------------------------------------------------------------------------------- */
+/*
+ * --- the table's functions
+ * --------------------------------------------------------------------------------------
+ */
 
-static void bbr_init(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+static void bbr_init(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		     tw_ns now)
 {
 	struct tw_bbr *bbr = &controller->bbr;
 
@@ -572,7 +613,10 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 		.dice = now,
 	};
 	if (path->bandwidth_bps > 0) {
-		/* A change of method on a known path: what was delivered, and half of it again to see what fits. */
+		/*
+		 * A change of method on a known path: what was delivered, and half of it again to
+		 * see what fits.
+		 */
 		bbr->accelerating = true;
 		set_capacity(bbr, path->bandwidth_bps / 2);
 	}
@@ -581,7 +625,10 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 	set_rates(controller, path);
 }
 
-/* Anew from a fraction of what was: a quarter at the startup gain is 0.7 of the old rate for the first round trip. */
+/*
+ * Anew from a fraction of what was: a quarter at the startup gain is 0.7 of the old rate for the
+ * first round trip.
+ */
 static void resume(struct tw_bbr *bbr, tw_ns now)
 {
 	bool long_gone = tw_ns_since(now, bbr->acked_at) > 10 * TW_SECOND;
@@ -603,7 +650,8 @@ static void bbr_sample(struct tw_rate_controller *controller, const struct tw_pa
 	bbr->in_flight = sample->in_flight_bytes;
 	if (sample->acked_bytes > 0) {
 		if (bbr->timeouts > 0 &&
-		    (bbr->timeouts > 1 || tw_ns_since(sample->now, bbr->acked_at) > 3 * tw_path_model_pto(path)))
+		    (bbr->timeouts > 1 ||
+		     tw_ns_since(sample->now, bbr->acked_at) > 3 * tw_path_model_pto(path)))
 			resume(bbr, sample->now);
 		bbr->timeouts = 0;
 		bbr->acked_at = sample->now;
@@ -615,8 +663,12 @@ static void bbr_sample(struct tw_rate_controller *controller, const struct tw_pa
 	set_rates(controller, path);
 }
 
-/* Rates stay: the full window stops us while nothing comes back, and the first acknowledgement resumes. */
-static void bbr_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+/*
+ * Rates stay: the full window stops us while nothing comes back, and the first acknowledgement
+ * resumes.
+ */
+static void bbr_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			tw_ns now)
 {
 	(void)path;
 	(void)now;
@@ -624,7 +676,8 @@ static void bbr_timeout(struct tw_rate_controller *controller, const struct tw_p
 		controller->bbr.timeouts++;
 }
 
-static void bbr_path_changed(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+static void bbr_path_changed(struct tw_rate_controller *controller,
+			     const struct tw_path_model *path, tw_ns now)
 {
 	struct tw_bbr *bbr = &controller->bbr;
 

@@ -14,7 +14,8 @@ static const struct tw_rate_ops *const methods[] = {
 	[TW_RATE_FIXED] = &tw_rate_fixed_ops,
 	[TW_RATE_BBR] = &tw_rate_bbr_ops,
 };
-static_assert(sizeof(methods) / sizeof(methods[0]) == TW_RATE_METHOD_COUNT, "a row for each method");
+static_assert(sizeof(methods) / sizeof(methods[0]) == TW_RATE_METHOD_COUNT,
+	      "a row for each method");
 
 bool tw_rate_method_parse(const char *name, enum tw_rate_method *ret)
 {
@@ -33,8 +34,8 @@ const char *tw_rate_method_name(enum tw_rate_method method)
 	return methods[method]->name;
 }
 
-static void begin(struct tw_rate_controller *controller, enum tw_rate_method method, uint32_t datagram_bytes,
-		  const struct tw_rate_limits *limits)
+static void begin(struct tw_rate_controller *controller, enum tw_rate_method method,
+		  uint32_t datagram_bytes, const struct tw_rate_limits *limits)
 {
 	assert(method < TW_RATE_METHOD_COUNT);
 	*controller = (struct tw_rate_controller){
@@ -46,14 +47,16 @@ static void begin(struct tw_rate_controller *controller, enum tw_rate_method met
 }
 
 void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate_method method,
-			     const struct tw_rate_limits *limits, const struct tw_path_model *path, tw_ns now)
+			     const struct tw_rate_limits *limits, const struct tw_path_model *path,
+			     tw_ns now)
 {
 	begin(controller, method, DATAGRAM_BYTES_INITIAL, limits);
 	controller->ops->init(controller, path, now);
 }
 
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,
-			    const struct tw_rate_limits *limits, const struct tw_path_model *path, tw_ns now)
+			    const struct tw_rate_limits *limits, const struct tw_path_model *path,
+			    tw_ns now)
 {
 	struct tw_rate_limits before = controller->limits;
 
@@ -66,23 +69,27 @@ void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_
 	controller->ops->init(controller, path, now);
 }
 
-void tw_rate_controller_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,
+void tw_rate_controller_sample(struct tw_rate_controller *controller,
+			       const struct tw_path_model *path,
 			       const struct tw_rate_sample *sample)
 {
 	controller->ops->sample(controller, path, sample);
 }
 
-void tw_rate_controller_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+void tw_rate_controller_timeout(struct tw_rate_controller *controller,
+				const struct tw_path_model *path, tw_ns now)
 {
 	controller->ops->timeout(controller, path, now);
 }
 
-void tw_rate_controller_path_changed(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+void tw_rate_controller_path_changed(struct tw_rate_controller *controller,
+				     const struct tw_path_model *path, tw_ns now)
 {
 	controller->ops->path_changed(controller, path, now);
 }
 
-void tw_rate_controller_datagram_size(struct tw_rate_controller *controller, uint32_t datagram_bytes)
+void tw_rate_controller_datagram_size(struct tw_rate_controller *controller,
+				      uint32_t datagram_bytes)
 {
 	assert(datagram_bytes > 0);
 	controller->datagram_bytes = datagram_bytes;
@@ -100,7 +107,8 @@ uint64_t tw_rate_controller_pacing(const struct tw_rate_controller *controller)
 	return rate > 0 ? rate : 1;
 }
 
-uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller, const struct tw_path_model *path)
+uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
+				   const struct tw_path_model *path)
 {
 	uint64_t window = controller->window_bytes;
 	uint64_t least = (uint64_t)WINDOW_DATAGRAMS_MIN * controller->datagram_bytes;
@@ -110,6 +118,7 @@ uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller, 
 		window = least;
 	if (floor_bps > controller->limits.max_bps)
 		floor_bps = controller->limits.max_bps;
-	least = tw_rate_bytes(floor_bps, path->rtt_smoothed + path->rtt_smoothed / 4 + TW_RTT_GRANULARITY);
+	least = tw_rate_bytes(floor_bps,
+			      path->rtt_smoothed + path->rtt_smoothed / 4 + TW_RTT_GRANULARITY);
 	return window > least ? window : least;
 }

@@ -1,6 +1,6 @@
 /*
- * fixed.c - holds the rate asked for, whatever the path does. The window lets that rate flow over any path that still
- * acknowledges: it only stops a sender whose acknowledgements fail to come.
+ * fixed.c - holds the rate asked for, whatever the path does. The window lets that rate flow over
+ * any path that still acknowledges: it only stops a sender whose acknowledgements fail to come.
  */
 #include "rate/fixed.h"
 
@@ -22,7 +22,8 @@ static void hold(struct tw_rate_controller *controller, const struct tw_path_mod
 	controller->window_bytes = tw_rate_bytes(rate, 2 * tw_path_model_pto(path) + WINDOW_SLACK);
 }
 
-static void start(struct tw_rate_controller *controller, const struct tw_path_model *path, tw_ns now)
+static void start(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		  tw_ns now)
 {
 	(void)now;
 	hold(controller, path);

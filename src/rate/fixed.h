@@ -1,4 +1,6 @@
-/* fixed.h - the controller that holds a rate; see fixed.c. */
+/*
+ * fixed.h - the controller that holds a rate; see fixed.c.
+ */
 #pragma once
 
 #include "rate/controller.h"

@@ -8,7 +8,8 @@
 #define TRAIN_SHIFT_MAX 6
 
 /*
- * A token bucket told by one instant: at @paid_until it is full. Before, what is missing is the debt.
+ * A token bucket told by one instant: at @paid_until it is full. Before, what is missing is the
+ * debt.
  */
 static uint64_t burst_bytes(const struct tw_pacer *pacer)
 {
@@ -18,7 +19,10 @@ static uint64_t burst_bytes(const struct tw_pacer *pacer)
 	return span > least ? span : least;
 }
 
-/* The least worth waking up for: half a train in whole datagrams, so that a train lasts half a span to a span. */
+/*
+ * The least worth waking up for: half a train in whole datagrams, so that a train lasts half a span
+ * to a span.
+ */
 static uint64_t threshold_bytes(const struct tw_pacer *pacer)
 {
 	uint64_t half = pacer->train_bytes / 2 / pacer->datagram_bytes * pacer->datagram_bytes;
@@ -42,7 +46,8 @@ static void size_train(struct tw_pacer *pacer)
 void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes)
 {
 	assert(datagram_bytes > 0);
-	*pacer = (struct tw_pacer){ .rate_bps = rate_bps > 0 ? rate_bps : 1, .datagram_bytes = datagram_bytes };
+	*pacer = (struct tw_pacer){ .rate_bps = rate_bps > 0 ? rate_bps : 1,
+				    .datagram_bytes = datagram_bytes };
 	size_train(pacer);
 }
 
@@ -91,7 +96,10 @@ tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now)
 {
 	/* One byte less than what may stay owed covers the rounding in tw_pacer_allowance(). */
 	uint64_t owed = burst_bytes(pacer) - threshold_bytes(pacer);
-	tw_ns credit = owed > 1 ? (tw_ns)((unsigned __int128)(owed - 1) * (8 * TW_SECOND) / pacer->rate_bps) : 0;
+	tw_ns credit =
+		owed > 1
+			? (tw_ns)((unsigned __int128)(owed - 1) * (8 * TW_SECOND) / pacer->rate_bps)
+			: 0;
 	tw_ns at = tw_ns_since(pacer->paid_until, credit);
 
 	return tw_ns_max(at, now);

@@ -21,7 +21,10 @@ void tw_path_model_init(struct tw_path_model *path, tw_ns now)
 	}
 }
 
-/* The smoothed round trip stays as a first guess for timeouts; everything that could bind the new route goes. */
+/*
+ * The smoothed round trip stays as a first guess for timeouts; everything that could bind the new
+ * route goes.
+ */
 void tw_path_model_reset(struct tw_path_model *path, tw_ns now)
 {
 	tw_ns smoothed = path->rtt_smoothed, variance = path->rtt_variance;
@@ -35,10 +38,13 @@ void tw_path_model_reset(struct tw_path_model *path, tw_ns now)
 	}
 }
 
-/* Only called with a sample at hand for the fresh bucket, so that the minima are never left empty. */
+/*
+ * Only called with a sample at hand for the fresh bucket, so that the minima are never left empty.
+ */
 static void turn_buckets(struct tw_path_model *path, tw_ns now)
 {
-	for (unsigned turned = 0; tw_ns_since(now, path->bucket_started) >= TW_PATH_BUCKET_SPAN; turned++) {
+	for (unsigned turned = 0; tw_ns_since(now, path->bucket_started) >= TW_PATH_BUCKET_SPAN;
+	     turned++) {
 		if (turned >= TW_PATH_BUCKETS) {
 			path->bucket_started = now;
 			return;
@@ -101,13 +107,15 @@ static void update_delays(struct tw_path_model *path, const struct tw_rate_sampl
 	smooth_rtt(path, sample->rtt);
 	turn_buckets(path, sample->now);
 	path->rtt_buckets[path->bucket] = tw_ns_min(path->rtt_buckets[path->bucket], sample->rtt);
-	if (sample->forward_delay != INT64_MIN && sample->forward_delay < path->delay_buckets[path->bucket])
+	if (sample->forward_delay != INT64_MIN &&
+	    sample->forward_delay < path->delay_buckets[path->bucket])
 		path->delay_buckets[path->bucket] = sample->forward_delay;
 	update_minima(path);
 	queue = sample->rtt - path->rtt_min;
 	if (sample->forward_delay != INT64_MIN)
 		/* Unsigned, because a peer may claim any clock. */
-		queue = tw_ns_min(queue, (uint64_t)sample->forward_delay - (uint64_t)path->delay_base);
+		queue = tw_ns_min(queue,
+				  (uint64_t)sample->forward_delay - (uint64_t)path->delay_base);
 	note_queue(path, queue);
 }
 

@@ -24,7 +24,8 @@ static const struct row {
 	NUMBER(TW_PARAM_AEAD, aead, 0, TW_VARINT_MAX),
 	NUMBER(TW_PARAM_DATA_WINDOW, data_window, 0, TW_VARINT_MAX),
 	NUMBER(TW_PARAM_STREAM_WINDOW, stream_window, 0, TW_VARINT_MAX),
-	NUMBER(TW_PARAM_DATAGRAM_MAX, datagram_max, TW_PARAM_DATAGRAM_LEAST, TW_PARAM_DATAGRAM_MOST),
+	NUMBER(TW_PARAM_DATAGRAM_MAX, datagram_max, TW_PARAM_DATAGRAM_LEAST,
+	       TW_PARAM_DATAGRAM_MOST),
 	ID(TW_PARAM_SERVER_ID, server_id),
 	ID(TW_PARAM_SERVER_UID, server_uid),
 	NUMBER(TW_PARAM_ACK_DELAY, ack_delay_us, 0, TW_PARAM_ACK_DELAY_MAX_US),
@@ -32,7 +33,7 @@ static const struct row {
 	NUMBER(TW_PARAM_TIME, time_us, 0, TW_VARINT_MAX),
 #undef NUMBER
 #undef ID
-/* clang-format on */
+	/* clang-format on */
 };
 
 #define ROW_COUNT (sizeof rows / sizeof *rows)

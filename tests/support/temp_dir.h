@@ -1,5 +1,6 @@
 /*
- * temp_dir.h - a folder of its own for a test, below $TMPDIR or /tmp, removed with all that is in it.
+ * temp_dir.h - a folder of its own for a test, below $TMPDIR or /tmp, removed with all that is in
+ * it.
  */
 #pragma once
 
@@ -42,7 +43,8 @@ static inline void temp_dir_empty(int fd)
 		if (!unlinkat(dirfd(directory), entry->d_name, 0))
 			continue;
 		fchmodat(dirfd(directory), entry->d_name, 0700, 0);
-		child = openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		child = openat(dirfd(directory), entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (child >= 0)
 			temp_dir_empty(child);
 		unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);

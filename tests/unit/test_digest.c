@@ -19,7 +19,8 @@ static void test_vectors(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct tw_digest digest = tw_digest_of(cases[i].text, strlen(cases[i].text));
 
-		assert_string_equal(tw_text_hex(digest.bytes, sizeof(digest.bytes), hex), cases[i].hex);
+		assert_string_equal(tw_text_hex(digest.bytes, sizeof(digest.bytes), hex),
+				    cases[i].hex);
 	}
 }
 

@@ -52,7 +52,9 @@ static void wait_for_job(struct tw_disk *disk)
 	tw_disk_wake(disk, woken);
 }
 
-/* Many more jobs than a ring holds, over two threads: all come back, in order within each transfer. */
+/*
+ * Many more jobs than a ring holds, over two threads: all come back, in order within each transfer.
+ */
 static void test_order(void **state)
 {
 	enum { JOBS = 3 * TW_DISK_RING };
@@ -92,7 +94,9 @@ static void test_order(void **state)
 	free(jobs);
 }
 
-/* One job at a time back and forth, so that both sides fall asleep often: no wake-up may be missed. */
+/*
+ * One job at a time back and forth, so that both sides fall asleep often: no wake-up may be missed.
+ */
 static void test_wakeups(void **state)
 {
 	struct tw_disk *disk;

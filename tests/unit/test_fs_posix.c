@@ -29,7 +29,8 @@ static int put(const struct tw_fs *fs, const char *path, const char *text)
 {
 	const struct iovec piece = { (char *)text, strlen(text) };
 	struct tw_file *file;
-	int r = fs->ops->open(fs->context, path, TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE, &file);
+	int r = fs->ops->open(fs->context, path, TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE,
+			      &file);
 
 	if (r)
 		return r;
@@ -53,8 +54,11 @@ static void test_basics(void **state)
 	assert_int_equal(fs.ops->mkdir(fs.context, "d", 0750), -EEXIST);
 	assert_int_equal(fs.ops->open(fs.context, "d/f", TW_OPEN_READ, &file), -ENOENT);
 	assert_int_equal(fs.ops->open(fs.context, "d", TW_OPEN_READ, &file), -EISDIR);
-	assert_int_equal(fs.ops->open(fs.context, "d/f", TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE |
-				      TW_OPEN_EXCLUSIVE, &file), 0);
+	assert_int_equal(fs.ops->open(fs.context, "d/f",
+				      TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE |
+					      TW_OPEN_EXCLUSIVE,
+				      &file),
+			 0);
 	assert_int_equal(fs.ops->write(file, pieces, 3, 4), 0);
 	assert_int_equal(fs.ops->read(file, bytes, sizeof(bytes), 0), 10);
 	assert_memory_equal(bytes, "\0\0\0\0abcdef", 10);
@@ -71,8 +75,11 @@ static void test_basics(void **state)
 	assert_int_equal(st.mode, 0640);
 	assert_int_equal(st.mtime_ns, -1500000001);
 	fs.ops->close(file);
-	assert_int_equal(fs.ops->open(fs.context, "d/f", TW_OPEN_WRITE | TW_OPEN_CREATE | TW_OPEN_EXCLUSIVE, &file), -EEXIST);
-	assert_int_equal(fs.ops->open(fs.context, "d/f", TW_OPEN_WRITE | TW_OPEN_TRUNCATE, &file), 0);
+	assert_int_equal(fs.ops->open(fs.context, "d/f",
+				      TW_OPEN_WRITE | TW_OPEN_CREATE | TW_OPEN_EXCLUSIVE, &file),
+			 -EEXIST);
+	assert_int_equal(fs.ops->open(fs.context, "d/f", TW_OPEN_WRITE | TW_OPEN_TRUNCATE, &file),
+			 0);
 	fs.ops->close(file);
 	assert_int_equal(fs.ops->stat(fs.context, "d/f", false, &st), 0);
 	assert_int_equal(st.size, 0);
@@ -140,7 +147,8 @@ static void expect_unsafe(const struct tw_fs *fs, const char *path)
 	char names[100] = "";
 
 	assert_int_equal(fs->ops->open(fs->context, path, TW_OPEN_READ, &file), TW_E_UNSAFE);
-	assert_int_equal(fs->ops->open(fs->context, path, TW_OPEN_WRITE | TW_OPEN_CREATE, &file), TW_E_UNSAFE);
+	assert_int_equal(fs->ops->open(fs->context, path, TW_OPEN_WRITE | TW_OPEN_CREATE, &file),
+			 TW_E_UNSAFE);
 	assert_int_equal(fs->ops->stat(fs->context, path, true, &st), TW_E_UNSAFE);
 	assert_int_equal(fs->ops->mkdir(fs->context, path, 0755), TW_E_UNSAFE);
 	assert_int_equal(fs->ops->rename(fs->context, path, "x", true), TW_E_UNSAFE);
@@ -154,8 +162,9 @@ static void expect_unsafe(const struct tw_fs *fs, const char *path)
 static void escapes(bool openat2)
 {
 	static const char *const paths[] = {
-		"/etc/passwd", "../secret", "..", "d/..", "d/../../secret/f", "out/f", "out/new", "d/out/f",
-		"absolute/f", "here/f", "d//f", "./f", "d/./f", "magic/f", "up/secret/f",
+		"/etc/passwd", "../secret", "..",      "d/..",       "d/../../secret/f",
+		"out/f",       "out/new",   "d/out/f", "absolute/f", "here/f",
+		"d//f",        "./f",       "d/./f",   "magic/f",    "up/secret/f",
 	};
 	char target[TEMP_PATH_MAX * 2];
 	struct tw_file_stat st;
@@ -179,7 +188,9 @@ static void escapes(bool openat2)
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		expect_unsafe(&fs, paths[i]);
 	/* A link itself as the last component: not followed; it may be looked at and removed. */
-	assert_int_equal(fs.ops->open(fs.context, "file-out", TW_OPEN_WRITE | TW_OPEN_CREATE, &file), TW_E_UNSAFE);
+	assert_int_equal(fs.ops->open(fs.context, "file-out", TW_OPEN_WRITE | TW_OPEN_CREATE,
+				      &file),
+			 TW_E_UNSAFE);
 	assert_int_equal(fs.ops->open(fs.context, "out", TW_OPEN_READ, &file), TW_E_UNSAFE);
 	assert_int_equal(fs.ops->set_directory_meta(fs.context, "out", 0777, 0), TW_E_UNSAFE);
 	assert_int_equal(fs.ops->stat(fs.context, "out", true, &st), 0);
@@ -201,7 +212,10 @@ static void test_escapes_component_wise(void **state)
 	escapes(false);
 }
 
-/* A folder becomes a link while its descriptor is kept: writing goes on in the folder that it was, or is refused. */
+/*
+ * A folder becomes a link while its descriptor is kept: writing goes on in the folder that it was,
+ * or is refused.
+ */
 static void test_swapped_folder(void **state)
 {
 	char path[TEMP_PATH_MAX * 2], away[TEMP_PATH_MAX * 2], leak[TEMP_PATH_MAX * 2];

@@ -160,7 +160,7 @@ static void test_bad_text(void **state)
 		"# nothing but remarks\n",
 		KEY_LINE KEY_LINE,
 		KEY_LINE "x",
-		" " KEY_LINE,
+		(" " KEY_LINE),
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LC\n",
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCoA\n",
 		"private-key: dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCp\n", /* bits beyond the key

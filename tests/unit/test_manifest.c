@@ -10,7 +10,9 @@
 
 static int add(struct tw_manifest *manifest, const char *path, int kind, uint64_t size)
 {
-	const struct tw_entry entry = { .kind = (uint8_t)kind, .size = size, .mode = 0644, .mtime_ns = -5 };
+	const struct tw_entry entry = {
+		.kind = (uint8_t)kind, .size = size, .mode = 0644, .mtime_ns = -5
+	};
 
 	return tw_manifest_append(manifest, path, &entry);
 }
@@ -32,10 +34,12 @@ static const char *path_of(const struct tw_manifest *manifest, uint64_t index)
 static void test_path_rules(void **state)
 {
 	static const char *const good[] = {
-		"a", "a/b", "...", "a/.b", "..a/b..", " ", "\n", "\x1b[31m", "\xff\xfe", "a\\b", ".a", "C:", "-rf",
+		"a",        "a/b",      "...",  "a/.b", "..a/b..", " ",   "\n",
+		"\x1b[31m", "\xff\xfe", "a\\b", ".a",   "C:",      "-rf",
 	};
 	static const char *const bad[] = {
-		"", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/.", "a/..", "a/../b", "../a", "a/./b",
+		"",    "/",   "/a",   "a/",     "a//b", ".",     "..",
+		"./a", "a/.", "a/..", "a/../b", "../a", "a/./b",
 	};
 	char longest[TW_PATH_MAX + 2], component[257];
 
@@ -209,17 +213,20 @@ static void test_hundred_thousand(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 100000; i++) {
 		if (i % 100 == 0) {
-			snprintf(path, sizeof(path), "photographs-of-the-year/folder-%05u", i / 100);
+			snprintf(path, sizeof(path), "photographs-of-the-year/folder-%05u",
+				 i / 100);
 			assert_int_equal(add(sent, path, TW_KIND_DIRECTORY, 0), 0);
 		}
-		snprintf(path, sizeof(path), "photographs-of-the-year/folder-%05u/image-number-%06u.jpeg", i / 100, i);
+		snprintf(path, sizeof(path),
+			 "photographs-of-the-year/folder-%05u/image-number-%06u.jpeg", i / 100, i);
 		assert_int_equal(add_file(sent, path, i), 0);
 	}
 	/* 48 bytes an entry and its own name: far below the promise of 32 MiB. */
 	assert_true(mallinfo2().uordblks + mallinfo2().hblkhd - before < 12 << 20);
 	do {
 		r = tw_manifest_encode(encoder, true, bytes, 65536, &length);
-		assert_int_equal(tw_manifest_decode(decoder, bytes, length), r == TW_E_END ? TW_E_END : 0);
+		assert_int_equal(tw_manifest_decode(decoder, bytes, length),
+				 r == TW_E_END ? TW_E_END : 0);
 		wire += length;
 	} while (r != TW_E_END);
 	expect_equal(sent, got);
@@ -250,7 +257,8 @@ static int decode_raw(const uint8_t *records, size_t length, char *ret_offender)
 	return r;
 }
 
-static void write_file(struct tw_writer *writer, uint8_t kind, uint64_t size, uint64_t shared, const char *suffix)
+static void write_file(struct tw_writer *writer, uint8_t kind, uint64_t size, uint64_t shared,
+		       const char *suffix)
 {
 	tw_write_u8(writer, kind);
 	tw_write_u8(writer, 0);
@@ -300,9 +308,11 @@ static void test_hostile_streams(void **state)
 		tw_writer_init(&writer, bytes, sizeof(bytes));
 		write_file(&writer, cases[i].kind, cases[i].size, cases[i].shared, cases[i].suffix);
 		write_end(&writer, cases[i].count, cases[i].tape);
-		assert_int_equal(decode_raw(bytes, tw_writer_length(&writer), NULL), cases[i].expected);
+		assert_int_equal(decode_raw(bytes, tw_writer_length(&writer), NULL),
+				 cases[i].expected);
 		/* The stream ends, the manifest does not. */
-		assert_int_equal(decode_raw(bytes, tw_writer_length(&writer) - 1, NULL) == TW_E_END, 0);
+		assert_int_equal(decode_raw(bytes, tw_writer_length(&writer) - 1, NULL) == TW_E_END,
+				 0);
 	}
 }
 
@@ -348,7 +358,8 @@ static void test_flipped_bytes(void **state)
 	(void)state;
 	tw_prng_init(&prng, 3);
 	grow(sent, &prng, 100);
-	assert_int_equal(tw_manifest_encode(encoder, true, bytes, sizeof(bytes), &length), TW_E_END);
+	assert_int_equal(tw_manifest_encode(encoder, true, bytes, sizeof(bytes), &length),
+			 TW_E_END);
 	/* Any outcome is allowed but a crash or a path that breaks the rules. */
 	for (unsigned i = 0; i < 3000; i++) {
 		struct tw_manifest *got = tw_manifest_new();
@@ -374,9 +385,12 @@ static void test_flipped_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_path_rules),       cmocka_unit_test(test_append_and_find),
-		cmocka_unit_test(test_pieces_of_every_size), cmocka_unit_test(test_hundred_thousand),
-		cmocka_unit_test(test_hostile_streams),  cmocka_unit_test(test_tape_overflow_and_repeats),
+		cmocka_unit_test(test_path_rules),
+		cmocka_unit_test(test_append_and_find),
+		cmocka_unit_test(test_pieces_of_every_size),
+		cmocka_unit_test(test_hundred_thousand),
+		cmocka_unit_test(test_hostile_streams),
+		cmocka_unit_test(test_tape_overflow_and_repeats),
 		cmocka_unit_test(test_flipped_bytes),
 	};
 

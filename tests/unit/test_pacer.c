@@ -18,14 +18,16 @@ static const struct step {
 	size_t consumed;
 } steps[] = {
 	{ "the first train leaves at once", 100 * MBIT, 0, 12500, 12500 },
-	{ "a datagram is left of the burst, less than half a train", 100 * MBIT, 0, NOTHING_LEFT, 0 },
+	{ "a datagram is left of the burst, less than half a train", 100 * MBIT, 0, NOTHING_LEFT,
+	  0 },
 	{ "still less than half a train", 100 * MBIT, 390 * TW_USEC, NOTHING_LEFT, 0 },
 	{ "half a train", 100 * MBIT, 401 * TW_USEC, 6250, 6250 },
 	{ "paying", 100 * MBIT, 600 * TW_USEC, NOTHING_LEFT, 0 },
 	{ "half a train on, with nothing lost between", 100 * MBIT, 901 * TW_USEC, 6250, 2500 },
 	{ "what was not used stays, what came on top too", 100 * MBIT, 1101 * TW_USEC, 6250, 6250 },
 	{ "after a long silence no more than a train", 100 * MBIT, TW_SECOND, 12500, 12500 },
-	{ "and the datagram that a late timer may catch up", 100 * MBIT, TW_SECOND, NOTHING_LEFT, 0 },
+	{ "and the datagram that a late timer may catch up", 100 * MBIT, TW_SECOND, NOTHING_LEFT,
+	  0 },
 	{ "more than allowed is a debt", 100 * MBIT, 2 * TW_SECOND, 12500, 125000 },
 	{ "which is carried", 100 * MBIT, 2 * TW_SECOND + 9300 * TW_USEC, NOTHING_LEFT, 0 },
 	{ "to the end", 100 * MBIT, 2 * TW_SECOND + 9401 * TW_USEC, 6250, 0 },
@@ -94,7 +96,10 @@ static void test_train_lost(void **state)
 	assert_int_equal(pacer.train_bytes, 62500);
 }
 
-/* Over any interval t, no more than rate * t + burst, and no less than the rate for one who is always ready. */
+/*
+ * Over any interval t, no more than rate * t + burst, and no less than the rate for one who is
+ * always ready.
+ */
 static void test_promise(void **state)
 {
 	enum { SENDS = 2000 };

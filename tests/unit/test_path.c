@@ -72,7 +72,10 @@ static void test_minimum_expires(void **state)
 	assert_int_equal(path.delay_base, 5);
 }
 
-/* The return path does not count, clocks may differ by years, the lowest of the last few samples rules. */
+/*
+ * The return path does not count, clocks may differ by years, the lowest of the last few samples
+ * rules.
+ */
 static void test_queue(void **state)
 {
 	const int64_t years = INT64_C(-300000000000000000);
@@ -103,7 +106,8 @@ static void test_drift(void **state)
 	(void)state;
 	tw_path_model_init(&path, 0);
 	for (tw_ns now = 0; now < 300 * TW_SECOND; now += 100 * TW_MSEC) {
-		feed(&path, now, 10 * TW_MSEC + (now / TW_MSEC % 3) * 100 * TW_USEC, (int64_t)(now / 2000));
+		feed(&path, now, 10 * TW_MSEC + (now / TW_MSEC % 3) * 100 * TW_USEC,
+		     (int64_t)(now / 2000));
 		assert_true(path.queue_delay <= 200 * TW_USEC);
 	}
 	/* A peer that makes up its clock can break nothing. */
@@ -115,7 +119,8 @@ static void test_drift(void **state)
 
 static void round_with(struct tw_path_model *path, uint64_t rate_bps, bool app_limited)
 {
-	struct tw_rate_sample sample = sample_at(path->round_started + 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
+	struct tw_rate_sample sample =
+		sample_at(path->round_started + 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
 
 	sample.delivery_rate_bps = rate_bps;
 	sample.app_limited = app_limited;
@@ -139,7 +144,10 @@ static void test_bandwidth(void **state)
 	}
 	round_with(&path, 10000000, false);
 	assert_int_equal(path.bandwidth_bps, 10000000);
-	/* Too little to send is no evidence of a slow path, but more than expected is of a fast one. */
+	/*
+	 * Too little to send is no evidence of a slow path, but more than expected is of a fast
+	 * one.
+	 */
 	for (unsigned i = 0; i < 50; i++)
 		round_with(&path, 1000, true);
 	assert_int_equal(path.bandwidth_bps, 10000000);
@@ -158,7 +166,8 @@ static void test_loss(void **state)
 	(void)state;
 	tw_path_model_init(&path, 0);
 	for (unsigned i = 1; i <= 40; i++) {
-		struct tw_rate_sample sample = sample_at(i * 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
+		struct tw_rate_sample sample =
+			sample_at(i * 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
 
 		sample.acked_bytes = 95000;
 		sample.lost_bytes = 5000;
@@ -168,7 +177,8 @@ static void test_loss(void **state)
 	}
 	assert_true(path.loss_smoothed > 0.0499 && path.loss_smoothed < 0.0501);
 	for (unsigned i = 41; i <= 80; i++) {
-		struct tw_rate_sample sample = sample_at(i * 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
+		struct tw_rate_sample sample =
+			sample_at(i * 100 * TW_MSEC, 100 * TW_MSEC, INT64_MIN);
 
 		sample.acked_bytes = 100000;
 		sample.round_start = true;
@@ -182,8 +192,12 @@ static void test_loss(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rtt),   cmocka_unit_test(test_seed),  cmocka_unit_test(test_minimum_expires),
-		cmocka_unit_test(test_queue), cmocka_unit_test(test_drift), cmocka_unit_test(test_bandwidth),
+		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_seed),
+		cmocka_unit_test(test_minimum_expires),
+		cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_drift),
+		cmocka_unit_test(test_bandwidth),
 		cmocka_unit_test(test_loss),
 	};
 

@@ -13,7 +13,8 @@ static void test_names(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < TW_RATE_METHOD_COUNT; i++) {
-		assert_true(tw_rate_method_parse(tw_rate_method_name((enum tw_rate_method)i), &method));
+		assert_true(
+			tw_rate_method_parse(tw_rate_method_name((enum tw_rate_method)i), &method));
 		assert_int_equal(method, i);
 	}
 	assert_false(tw_rate_method_parse("", &method));
@@ -62,7 +63,8 @@ static void test_start(void **state)
 		limits.rate_bps = 70 * MBIT;
 		tw_rate_controller_init(&controller, TW_RATE_BBR, &limits, &path, 0);
 		assert_int_equal(tw_rate_controller_pacing(&controller), 70 * MBIT);
-		assert_true(tw_rate_controller_window(&controller, &path) >= 70 * MBIT / 8 * (rtts[i] / TW_MSEC) / 1000);
+		assert_true(tw_rate_controller_window(&controller, &path) >=
+			    70 * MBIT / 8 * (rtts[i] / TW_MSEC) / 1000);
 	}
 }
 
@@ -70,8 +72,10 @@ static struct tw_rate_sample random_sample(struct tw_prng *prng, tw_ns now)
 {
 	struct tw_rate_sample sample = {
 		.now = now,
-		.acked_bytes = tw_prng_below(prng, 2) * tw_prng_below(prng, 1 << tw_prng_below(prng, 24)),
-		.lost_bytes = tw_prng_below(prng, 2) * tw_prng_below(prng, 1 << tw_prng_below(prng, 24)),
+		.acked_bytes =
+			tw_prng_below(prng, 2) * tw_prng_below(prng, 1 << tw_prng_below(prng, 24)),
+		.lost_bytes =
+			tw_prng_below(prng, 2) * tw_prng_below(prng, 1 << tw_prng_below(prng, 24)),
 		.in_flight_bytes = tw_prng_below(prng, 1 << tw_prng_below(prng, 24)),
 		.delivery_rate_bps = tw_prng_below(prng, UINT64_C(1) << tw_prng_below(prng, 40)),
 		.app_limited = tw_prng_below(prng, 4) == 0,
@@ -85,7 +89,10 @@ static struct tw_rate_sample random_sample(struct tw_prng *prng, tw_ns now)
 	return sample;
 }
 
-/* Whatever comes in, in any order: the limits hold, and the window lets four datagrams and the minimum through. */
+/*
+ * Whatever comes in, in any order: the limits hold, and the window lets four datagrams and the
+ * minimum through.
+ */
 static void limits_hold(uint64_t seed)
 {
 	struct tw_rate_controller controller;
@@ -100,9 +107,11 @@ static void limits_hold(uint64_t seed)
 		struct tw_rate_limits limits = {
 			.rate_bps = tw_prng_below(&prng, 2) * MBIT * tw_prng_below(&prng, 1000),
 			.min_bps = min,
-			.max_bps = tw_prng_below(&prng, 2) ? UINT64_MAX : min + tw_prng_below(&prng, 200) * MBIT,
+			.max_bps = tw_prng_below(&prng, 2) ? UINT64_MAX
+							   : min + tw_prng_below(&prng, 200) * MBIT,
 		};
-		enum tw_rate_method method = (enum tw_rate_method)tw_prng_below(&prng, TW_RATE_METHOD_COUNT);
+		enum tw_rate_method method =
+			(enum tw_rate_method)tw_prng_below(&prng, TW_RATE_METHOD_COUNT);
 		struct tw_rate_sample sample;
 		uint64_t rate, window;
 
@@ -123,7 +132,8 @@ static void limits_hold(uint64_t seed)
 			}
 			break;
 		case 3:
-			tw_rate_controller_datagram_size(&controller, 1200 + (uint32_t)tw_prng_below(&prng, 7800));
+			tw_rate_controller_datagram_size(
+				&controller, 1200 + (uint32_t)tw_prng_below(&prng, 7800));
 			break;
 		default:
 			sample = random_sample(&prng, now);
@@ -133,11 +143,13 @@ static void limits_hold(uint64_t seed)
 		}
 		rate = tw_rate_controller_pacing(&controller);
 		window = tw_rate_controller_window(&controller, &path);
-		if (rate == 0 || rate > (controller.limits.max_bps ? controller.limits.max_bps : 1) ||
+		if (rate == 0 ||
+		    rate > (controller.limits.max_bps ? controller.limits.max_bps : 1) ||
 		    (rate < controller.limits.min_bps && rate != controller.limits.max_bps))
 			fail_msg("seed %" PRIu64 ", step %u: rate %" PRIu64, seed, i, rate);
 		if (window < 4 * controller.datagram_bytes ||
-		    (double)window * 8e9 < (double)controller.limits.min_bps * (double)path.rtt_smoothed * 1.25)
+		    (double)window * 8e9 <
+			    (double)controller.limits.min_bps * (double)path.rtt_smoothed * 1.25)
 			fail_msg("seed %" PRIu64 ", step %u: window %" PRIu64, seed, i, window);
 	}
 }

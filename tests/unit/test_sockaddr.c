@@ -7,7 +7,8 @@
 
 static void test_round_trip(void **state)
 {
-	static const char *const texts[] = { "192.0.2.7", "2001:db8::5", "::1", "127.0.0.1", "::", "0.0.0.0" };
+	static const char *const texts[] = { "192.0.2.7", "2001:db8::5", "::1",
+					     "127.0.0.1", "::",          "0.0.0.0" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -18,7 +19,8 @@ static void test_round_trip(void **state)
 		assert_true(tw_address_parse_ip(texts[i], &address));
 		address.port = (uint16_t)(40000 + i);
 		assert_int_equal(tw_address_to_sockaddr(&address, &storage),
-				 strchr(texts[i], ':') ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+				 strchr(texts[i], ':') ? sizeof(struct sockaddr_in6)
+						       : sizeof(struct sockaddr_in));
 		back = tw_address_from_sockaddr(&storage);
 		assert_true(tw_address_equal(&address, &back));
 		assert_string_equal(tw_address_format_ip(&back, text), texts[i]);
@@ -43,7 +45,9 @@ static void test_mapped_is_plain(void **state)
 
 static void test_not_addresses(void **state)
 {
-	static const char *const texts[] = { "", "1", "0x7f.1", "127.1", "localhost", "[::1]", "1.2.3.4.5", "::1::", "1.2.3.256" };
+	static const char *const texts[] = { "",          "1",         "0x7f.1",
+					     "127.1",     "localhost", "[::1]",
+					     "1.2.3.4.5", "::1::",     "1.2.3.256" };
 	struct tw_address address;
 
 	(void)state;

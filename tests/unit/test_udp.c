@@ -17,7 +17,8 @@ struct pair {
 
 static bool has_ipv6(void)
 {
-	struct tw_udp_options options = { .local = { .family = TW_FAMILY_IPV6, .ip = { [15] = 1 } } };
+	struct tw_udp_options options = { .local = { .family = TW_FAMILY_IPV6,
+						     .ip = { [15] = 1 } } };
 	struct tw_udp udp;
 
 	if (tw_udp_open(&options, &udp))
@@ -51,7 +52,9 @@ static uint8_t train_bytes[65536], received[TW_UDP_BATCH][65536];
 
 static struct tw_train make_train(uint32_t segment, size_t length, const struct tw_path *path)
 {
-	struct tw_train train = { .bytes = train_bytes, .room = sizeof train_bytes, .length = length,
+	struct tw_train train = { .bytes = train_bytes,
+				  .room = sizeof train_bytes,
+				  .length = length,
 				  .segment = segment };
 
 	if (path)
@@ -73,7 +76,9 @@ static int receive_some(struct tw_udp *udp, struct tw_udp_message *messages, uns
 	return tw_udp_receive(udp, messages, TW_UDP_BATCH, ret_count);
 }
 
-/* Receives until @length bytes have come; checks their order, their cutting and whence they came. */
+/*
+ * Receives until @length bytes have come; checks their order, their cutting and whence they came.
+ */
 static void expect_train(struct tw_udp *udp, const struct tw_train *train, struct tw_path *ret_path)
 {
 	size_t at = 0;
@@ -89,7 +94,8 @@ static void expect_train(struct tw_udp *udp, const struct tw_train *train, struc
 				assert_int_equal(messages[i].segment, train->segment);
 			else
 				assert_int_equal(messages[i].segment, messages[i].length);
-			assert_memory_equal(messages[i].bytes, train->bytes + at, messages[i].length);
+			assert_memory_equal(messages[i].bytes, train->bytes + at,
+					    messages[i].length);
 			at += messages[i].length;
 			*ret_path = messages[i].path;
 		}
@@ -97,7 +103,8 @@ static void expect_train(struct tw_udp *udp, const struct tw_train *train, struc
 }
 
 /* Both directions; the answer leaves from the address that was asked. */
-static void round_trip(const char *ip, bool no_segmentation, bool fail, uint32_t segment, size_t length)
+static void round_trip(const char *ip, bool no_segmentation, bool fail, uint32_t segment,
+		       size_t length)
 {
 	struct tw_path path;
 	struct tw_train train = make_train(segment, length, NULL);
@@ -168,7 +175,8 @@ static void test_trains_ipv6(void **state)
 static void test_sizes_change(void **state)
 {
 	static const uint32_t sizes[][2] = {
-		{ 1000, 5000 }, { 1400, 14000 }, { 3000, 3000 }, { 1400, 2800 }, { 9, 5 }, { 1400, 1400 }, { 1500, 3000 },
+		{ 1000, 5000 }, { 1400, 14000 }, { 3000, 3000 }, { 1400, 2800 },
+		{ 9, 5 },       { 1400, 1400 },  { 1500, 3000 },
 	};
 	struct tw_path path;
 	struct pair pair;
@@ -224,7 +232,9 @@ static bool enter_small_network(int mtu)
 	return done;
 }
 
-/* Longer than the interface carries: told at once, alone and in trains, and nothing is fragmented. */
+/*
+ * Longer than the interface carries: told at once, alone and in trains, and nothing is fragmented.
+ */
 static void test_too_long(void **state)
 {
 	struct tw_train train;
@@ -334,7 +344,8 @@ static void test_full_socket(void **state)
 		while (total < sent) {
 			assert_int_equal(receive_some(&pair.server, messages, &count), 0);
 			for (unsigned i = 0; i < count; i++) {
-				assert_memory_equal(messages[i].bytes, train.bytes + total, messages[i].length);
+				assert_memory_equal(messages[i].bytes, train.bytes + total,
+						    messages[i].length);
 				total += messages[i].length;
 			}
 		}
