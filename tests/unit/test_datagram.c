@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "../support/document.h"
 #include "../support/guarded.h"
 #include "base/bytes.h"
 #include "base/error.h"
@@ -84,13 +85,10 @@ static const struct vector {
 	  tw_datagram_write_versions },
 };
 
-/*
- * Section PACKET: key phase 1, packet number 0x700012345, a PING, and eight bytes in the checksum's
- * place.
- */
+/* Section PACKET: level `none`, packet number 0x700012345, a PING and its checksum. */
 static const uint8_t packet[] = {
-	0x11, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x00, 0x01,
-	0x23, 0x45, 0x01, 0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7
+	0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x00, 0x01,
+	0x23, 0x45, 0x01, 0x4f, 0xeb, 0x92, 0xb4, 0xb3, 0xba, 0x09, 0x77,
 };
 
 static struct guarded guarded;
@@ -133,6 +131,24 @@ static bool same(const struct tw_datagram *a, const struct tw_datagram *b)
 	       lent_same(a->message, b->message, a->message_length) &&
 	       a->version_count == b->version_count &&
 	       memcmp(a->versions, b->versions, sizeof a->versions) == 0;
+}
+
+/* The page has these vectors and no others. */
+static void vectors_are_the_documents(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
+		const struct vector *vector = &vectors[i];
+		size_t count = 0;
+
+		if (!document_has(vector->section, vector->bytes, vector->length))
+			fail_msg("section %s lacks vector %zu", vector->section, i);
+		for (size_t j = 0; j < ARRAY_SIZE(vectors); j++)
+			count += strcmp(vectors[j].section, vector->section) == 0;
+		assert_int_equal(document_count(vector->section), count);
+	}
+	assert_true(document_has("PACKET", packet, sizeof packet));
+	assert_int_equal(document_count("PACKET"), 1);
 }
 
 static void vectors_are_parsed(void **state)
@@ -206,25 +222,29 @@ static void vectors_with_more_behind(void **state)
 
 static void packet_header(void **state)
 {
-	uint8_t bytes[TW_PACKET_HEADER_SIZE];
+	uint8_t bytes[sizeof packet];
 	struct tw_datagram datagram = { .message_length = 99 };
 
 	(void)state;
-	assert_int_equal(tw_datagram_parse(guarded_copy(&guarded, packet, sizeof packet),
-					   sizeof packet, &datagram),
-			 0);
-	assert_int_equal(datagram.type, TW_DATAGRAM_PACKET);
-	assert_true(datagram.key_phase);
-	assert_int_equal(datagram.dcid, 0x1112131415161718);
-	assert_int_equal(datagram.packet_number_low, 0x12345);
-	assert_int_equal(datagram.header_length, TW_PACKET_HEADER_SIZE);
-	assert_int_equal(datagram.message_length, 99);
-	assert_int_equal(tw_datagram_write_packet_header(datagram.dcid, true, 0x700012345, bytes),
-			 sizeof bytes);
-	assert_memory_equal(bytes, packet, sizeof bytes);
-	tw_datagram_write_packet_header(datagram.dcid, false, 0x700012345, bytes);
-	assert_int_equal(bytes[0], 0x10);
-	assert_int_equal(tw_datagram_parse(bytes, sizeof bytes, &datagram), TW_E_FORMAT);
+	memcpy(bytes, packet, sizeof packet);
+	for (unsigned phase = 0; phase < 2; phase++) {
+		bytes[0] = (uint8_t)(0x10 + phase);
+		assert_int_equal(tw_datagram_parse(guarded_copy(&guarded, bytes, sizeof bytes),
+						   sizeof bytes, &datagram),
+				 0);
+		assert_int_equal(datagram.type, TW_DATAGRAM_PACKET);
+		assert_int_equal(datagram.key_phase, phase);
+		assert_int_equal(datagram.dcid, 0x1112131415161718);
+		assert_int_equal(datagram.packet_number_low, 0x12345);
+		assert_int_equal(datagram.header_length, TW_PACKET_HEADER_SIZE);
+		assert_int_equal(datagram.message_length, 99);
+		memset(bytes, 0xaa, TW_PACKET_HEADER_SIZE);
+		assert_int_equal(
+			tw_datagram_write_packet_header(datagram.dcid, phase, 0x700012345, bytes),
+			TW_PACKET_HEADER_SIZE);
+		assert_int_equal(bytes[0], 0x10 + phase);
+		assert_memory_equal(bytes + 1, packet + 1, sizeof packet - 1);
+	}
 	for (size_t cut = 0; cut < sizeof packet; cut++)
 		assert_int_equal(tw_datagram_parse(guarded_copy(&guarded, packet, cut), cut,
 						   &datagram),
@@ -453,6 +473,7 @@ static void random_datagrams_there_and_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vectors_are_the_documents),
 		cmocka_unit_test(vectors_are_parsed),
 		cmocka_unit_test(vectors_are_written),
 		cmocka_unit_test(vectors_cut_short),

@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "../support/document.h"
 #include "../support/frame_again.h"
 #include "../support/guarded.h"
 #include "base/error.h"
@@ -138,6 +139,22 @@ static void every_type_has_a_vector(void **state)
 		seen[vectors[i].bytes[0]] = true;
 	for (size_t i = 0; i < TW_FRAME_TYPE_COUNT; i++)
 		assert_true(seen[i]);
+}
+
+/* The page has these vectors and no others. */
+static void vectors_are_the_documents(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
+		const struct vector *vector = &vectors[i];
+		size_t count = 0;
+
+		if (!document_has(vector->section, vector->bytes, vector->length))
+			fail_msg("section %s lacks vector %zu", vector->section, i);
+		for (size_t j = 0; j < ARRAY_SIZE(vectors); j++)
+			count += strcmp(vectors[j].section, vector->section) == 0;
+		assert_int_equal(document_count(vector->section), count);
+	}
 }
 
 static void vectors_are_read(void **state)
@@ -579,6 +596,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_has_a_vector),
+		cmocka_unit_test(vectors_are_the_documents),
 		cmocka_unit_test(vectors_are_read),
 		cmocka_unit_test(vectors_are_written),
 		cmocka_unit_test(vectors_cut_short),

@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "../support/document.h"
 #include "../support/guarded.h"
 #include "base/bytes.h"
 #include "base/error.h"
@@ -78,6 +79,8 @@ static void vector_there_and_back(void **state)
 	uint8_t *bytes = guarded_tail(&guarded, sizeof vector);
 
 	(void)state;
+	assert_true(document_has("Parameters", vector, sizeof vector));
+	assert_int_equal(document_count("Parameters"), 1);
 	assert_int_equal(tw_params_write(&vector_params, bytes, sizeof vector), sizeof vector);
 	assert_memory_equal(bytes, vector, sizeof vector);
 	assert_int_equal(read_guarded(vector, sizeof vector, &params), 0);
