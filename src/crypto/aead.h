@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <openssl/evp.h>
-
 #define TW_NONCE_SIZE	 12
 #define TW_AEAD_TAG_SIZE 16
 
@@ -20,12 +18,15 @@ enum tw_aead_kind {
 	TW_AEAD_KIND_COUNT,
 };
 
+struct tw_aead_algorithm;
+
 struct tw_aead_key {
-	EVP_CIPHER_CTX *context; /* owned; the library wipes its key */
+	const struct tw_aead_algorithm *algorithm;
+	void *context; /* owned; the library wipes its key */
 };
 
 size_t tw_aead_key_size(enum tw_aead_kind kind);
-/* @seal: for sealing, else for opening; never for both. -ENOMEM. */
+/* @seal: for sealing, else for opening; never for both. -ENOMEM; -ENOSYS: a crippled library. */
 int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
 		     const uint8_t *bytes);
 void tw_aead_key_deinit(struct tw_aead_key *key);
