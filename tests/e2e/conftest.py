@@ -1,0 +1,53 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tw  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: needs root for network namespaces, devices or mounts")
+    if tw.privileged():
+        tw.remove_stale_namespaces()
+
+
+def pytest_collection_modifyitems(items):
+    if tw.privileged():
+        return
+    for item in items:
+        if item.get_closest_marker("root") or {"direct", "link"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.skip(reason="needs root: network namespaces; run it as root"))
+
+
+class Maker:
+    """Makes networks for a test and takes all of them down after it."""
+
+    def __init__(self, kind):
+        self.kind, self.made = kind, []
+
+    def __call__(self, **options):
+        network = self.kind(**options)
+        self.made.append(network)
+        return network
+
+    def close(self):
+        for network in self.made:
+            network.close()
+
+
+@pytest.fixture
+def direct():
+    """direct(mtu=1500): two namespaces joined by a virtual Ethernet pair."""
+    maker = Maker(tw.Direct)
+    yield maker
+    maker.close()
+
+
+@pytest.fixture
+def link():
+    """link(rate="100M", delay="50ms", ...): two namespaces joined by the link emulator."""
+    maker = Maker(tw.Link)
+    yield maker
+    maker.close()
