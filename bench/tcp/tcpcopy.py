@@ -5,8 +5,8 @@
     tcpcopy.py send HOST PORT CONGESTION PATH...
 
 Files go one behind another over one connection, each as name length, name, size, contents: what
-`tar` through TCP does, without its padding. The sender ends when the receiver has confirmed that all
-of it is in its files.
+`tar` through TCP does, without its padding. The sender ends when the receiver has confirmed that
+all of it is in its files.
 """
 import os
 import socket
