@@ -8,6 +8,7 @@ mkdir -p "$seeds" "$learnt" "$found"
 	echo "no seed inputs in $seeds" >&2
 	exit 1
 }
-# A deep memory limit is the sanitizers' own use; an input may take two seconds and 4 KiB.
-exec "$target" -max_total_time="${FUZZ_SECONDS:-3}" -timeout=2 -rss_limit_mb=1024 -max_len=4096 \
+# Much of the memory is the sanitizers' own; an input may take two seconds and 4 KiB. The usual exit
+# code of a crash, 77, would read as a skipped test.
+exec "$target" -error_exitcode=1 -max_total_time="${FUZZ_SECONDS:-3}" -timeout=2 -rss_limit_mb=1024 -max_len=4096 \
 	-print_final_stats=1 -artifact_prefix="$found/$(basename "$target")-" "$learnt" "$seeds"
