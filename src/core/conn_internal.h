@@ -12,7 +12,7 @@
 #include "base/heap.h"
 #include "core/ack.h"
 #include "core/conn.h"
-#include "core/endpoint.h"
+#include "core/endpoint_internal.h"
 #include "core/mtu.h"
 #include "core/sent.h"
 #include "core/stream.h"
