@@ -21,7 +21,13 @@ static bool path_equal(const struct tw_path *a, const struct tw_path *b)
 
 void tw_conn_path_init(struct tw_conn *conn, const struct tw_path *path, bool validated)
 {
-	conn->path = (struct tw_path_state){ .path = *path, .previous = *path, .validated = validated };
+	conn->path = (struct tw_path_state){
+		.path = *path,
+		.previous = *path,
+		.validated = validated,
+		.challenge_at = TW_NEVER,
+		.give_up_at = TW_NEVER,
+	};
 }
 
 static void challenge(struct tw_conn *conn, tw_ns now)

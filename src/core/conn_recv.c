@@ -61,11 +61,10 @@ static void grow_data_window(struct tw_conn *conn, tw_ns now)
 static void receive_data(struct tw_conn *conn, const struct tw_frame *frame, struct incoming *in)
 {
 	struct tw_data_ref piece = { frame->data.transfer, frame->data.offset, frame->data.length };
-	if (conn->data_received + piece.length > conn->data_promised) {
-		broken(conn, "more data than the window allows");
-		return;
-	}
-	/* Nobody to take it yet, or no room. */
+	/*
+	 * Nobody to take it yet, or no room. The window is no bound to enforce here: what the sender took for lost may arrive
+	 * beside its repetition; memory is guarded by whoever takes the data.
+	 */
 	if (!conn->app || !conn->app->data_received ||
 	    !conn->app->data_received(conn->app_context, conn, &piece, frame->data.bytes)) {
 		in->refused = true;
