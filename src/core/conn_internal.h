@@ -169,6 +169,8 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram, c
 bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now);
 /* True when something would leave were it not for the pacer. */
 bool tw_conn_wants_to_send(const struct tw_conn *conn);
+/* Frames wait that neither pacer nor window holds back. */
+bool tw_conn_control_owed(const struct tw_conn *conn);
 bool tw_conn_window_open(const struct tw_conn *conn);
 
 /* recovery.c */

@@ -29,7 +29,7 @@ static bool data_allowed(const struct tw_conn *conn)
 	return conn->data_acked + conn->data_in_flight + conn->mtu.current <= conn->data_max;
 }
 
-static bool control_owed(const struct tw_conn *conn)
+bool tw_conn_control_owed(const struct tw_conn *conn)
 {
 	return conn->data_window_owed || conn->windows_owed || conn->data_blocked_owed || conn->ping_owed ||
 	       conn->path.challenge_owed;
@@ -39,7 +39,7 @@ bool tw_conn_wants_to_send(const struct tw_conn *conn)
 {
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return false;
-	if (control_owed(conn) || conn->recovery.probes_owed)
+	if (tw_conn_control_owed(conn) || conn->recovery.probes_owed)
 		return true;
 	if (!tw_conn_window_open(conn))
 		return false;
@@ -311,7 +311,7 @@ static bool send_train(struct tw_conn *conn, struct tw_train *train, bool ack, t
 			put_ack(conn, &packet, now);
 			ack = false;
 		}
-		if (control_owed(conn))
+		if (tw_conn_control_owed(conn))
 			put_control(conn, &packet, now);
 		if (conn->streams_ready)
 			put_stream(conn, &packet);
@@ -402,7 +402,7 @@ bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 		return true;
 	}
 	note_limits(conn);
-	if (ack || control_owed(conn))
+	if (ack || tw_conn_control_owed(conn))
 		return send_bare(conn, train, ack, now);
 	return false;
 }
