@@ -34,7 +34,8 @@ static void forget(struct tw_ack_tracker *tracker, uint64_t below)
 		tracker->report_from = below;
 }
 
-int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits, tw_ns now)
+int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
+		       tw_ns now)
 {
 	if (tracker->received.count + 1 >= RANGES_MAX)
 		forget(tracker, tracker->received.at[RANGES_MAX / 4].start);
@@ -67,7 +68,8 @@ tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
 	if (!tracker->waiting)
 		return TW_NEVER;
 	tw_ns interval = tw_ns_min(tw_ns_max(rtt / 8, TW_ACK_INTERVAL_MIN), TW_ACK_INTERVAL_MAX);
-	/* The first packets of a connection are what its rate model starts from: report them early. */
+	/* The first packets of a connection are what its rate model starts from: report them early.
+	 */
 	if (tracker->total < 256)
 		interval = tw_ns_min(interval, 2 * TW_MSEC);
 	else if (tracker->waiting < TW_ACK_FEW_PACKETS)

@@ -15,7 +15,8 @@ static const struct {
 	const char *name;
 	unsigned next;
 } states[] = {
-	[TW_CONN_CONNECTING] = { "connecting", TO(TW_CONN_ESTABLISHED) | TO(TW_CONN_CLOSING) | TO(TW_CONN_GONE) },
+	[TW_CONN_CONNECTING] = { "connecting",
+				 TO(TW_CONN_ESTABLISHED) | TO(TW_CONN_CLOSING) | TO(TW_CONN_GONE) },
 	[TW_CONN_ESTABLISHED] = { "established", TO(TW_CONN_CLOSING) | TO(TW_CONN_GONE) },
 	[TW_CONN_CLOSING] = { "closing", TO(TW_CONN_GONE) },
 	[TW_CONN_GONE] = { "gone", 0 },
@@ -38,7 +39,7 @@ int tw_conn_new(struct tw_endpoint *endpoint, bool initiator, tw_ns now, struct 
 	conn->now = now;
 	conn->silent_since = TW_NEVER;
 	conn->data_window = TW_DATA_WINDOW_INITIAL;
-	conn->config.datagram_max = TW_DATAGRAM_MAX;
+	tw_conn_settle(&conn->config);
 	conn->gone_at = TW_NEVER;
 	tw_ack_tracker_init(&conn->acks);
 	tw_recovery_init(conn);
@@ -64,7 +65,7 @@ void tw_conn_free(struct tw_conn *conn)
 	free(conn);
 }
 
-static void settle_config(struct tw_conn_config *config)
+void tw_conn_settle(struct tw_conn_config *config)
 {
 	if (!config->idle_timeout)
 		config->idle_timeout = TW_IDLE_TIMEOUT;
@@ -81,7 +82,6 @@ static void settle_config(struct tw_conn_config *config)
 void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 {
 	tw_ns now = conn->now;
-	settle_config(&conn->config);
 	tw_conn_enter(conn, TW_CONN_ESTABLISHED);
 	conn->established_at = now;
 	conn->silent_since = TW_NEVER;
@@ -90,9 +90,11 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 	else if (conn->config.rtt_hint)
 		tw_path_model_seed_rtt(&conn->model, conn->config.rtt_hint);
 	uint64_t theirs = conn->peer.datagram_max;
-	uint32_t largest = theirs < conn->config.datagram_max ? (uint32_t)theirs : conn->config.datagram_max;
+	uint32_t largest =
+		theirs < conn->config.datagram_max ? (uint32_t)theirs : conn->config.datagram_max;
 	tw_mtu_init(&conn->mtu, largest, now);
-	tw_rate_controller_init(&conn->rate, conn->config.method, &conn->config.limits, &conn->model, now);
+	tw_rate_controller_init(&conn->rate, conn->config.method, &conn->config.limits,
+				&conn->model, now);
 	tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
 	tw_pacer_init(&conn->pacer, tw_rate_controller_pacing(&conn->rate), conn->mtu.current);
 	conn->data_max = conn->peer.data_window;
@@ -103,7 +105,8 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 		conn->app->established(conn->app_context, conn);
 }
 
-void tw_conn_finish(struct tw_conn *conn, enum tw_conn_end end, uint64_t code, const char *reason, bool say)
+void tw_conn_finish(struct tw_conn *conn, enum tw_conn_end end, uint64_t code, const char *reason,
+		    bool say)
 {
 	if (conn->state == TW_CONN_CLOSING || conn->state == TW_CONN_GONE)
 		return;
@@ -165,7 +168,8 @@ static void tell_closed(struct tw_conn *conn)
 	conn->closed_told = true;
 	conn->app = NULL;
 	if (app && app->closed)
-		app->closed(conn->app_context, conn, conn->end, conn->close_code, conn->close_reason);
+		app->closed(conn->app_context, conn, conn->end, conn->close_code,
+			    conn->close_reason);
 }
 
 static void handshake_timeout(struct tw_conn *conn, tw_ns now)
@@ -209,7 +213,8 @@ void tw_conn_timeout(struct tw_conn *conn, tw_ns now)
 
 void tw_conn_touch(struct tw_conn *conn)
 {
-	/* Fails only when the heap cannot grow, and every connection has had its place there since it was made. */
+	/* Fails only when the heap cannot grow, and every connection has had its place there since
+	 * it was made. */
 	(void)tw_heap_set(&conn->endpoint->timers, &conn->timer, 0);
 }
 
@@ -217,7 +222,8 @@ size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t id, const void *bytes
 {
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return 0;
-	struct tw_send_stream *stream = tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
+	struct tw_send_stream *stream =
+		tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
 	if (!stream)
 		return 0;
 	size_t taken = tw_send_stream_write(stream, bytes, length);
@@ -230,7 +236,8 @@ size_t tw_conn_stream_room(struct tw_conn *conn, uint64_t id)
 {
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return 0;
-	struct tw_send_stream *stream = tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
+	struct tw_send_stream *stream =
+		tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
 	if (!stream || stream->finished)
 		return 0;
 	size_t room = TW_STREAM_BUFFER - (size_t)(stream->end - stream->base);
@@ -243,7 +250,8 @@ void tw_conn_stream_finish(struct tw_conn *conn, uint64_t id)
 {
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return;
-	struct tw_send_stream *stream = tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
+	struct tw_send_stream *stream =
+		tw_send_stream_open(&conn->send_streams, id, conn->peer.stream_window);
 	if (!stream)
 		return;
 	stream->finished = true;
@@ -251,7 +259,8 @@ void tw_conn_stream_finish(struct tw_conn *conn, uint64_t id)
 	tw_conn_touch(conn);
 }
 
-size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t id, void *bytes, size_t room, bool *ret_ended)
+size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t id, void *bytes, size_t room,
+			   bool *ret_ended)
 {
 	struct tw_receive_stream *stream = tw_receive_stream_find(&conn->receive_streams, id);
 	bool ended = false;
@@ -293,7 +302,8 @@ void tw_conn_data_consumed(struct tw_conn *conn, uint64_t bytes)
 	}
 }
 
-void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method, const struct tw_rate_limits *limits, tw_ns now)
+void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method,
+		      const struct tw_rate_limits *limits, tw_ns now)
 {
 	conn->config.method = method;
 	conn->config.limits = *limits;

@@ -1,15 +1,17 @@
 /*
- * conn_path.c - the connection id names the connection, the address is only where it is at the moment (RFC 9000, 9).
+ * conn_path.c - the connection id names the connection, the address is only where it is at the
+ * moment (RFC 9000, 9).
  *
- * A packet with the highest number so far that comes from another address moves the connection there at once, but until
- * the peer has answered a challenge from there at most three times as many bytes go out as came in: a forged source
- * address must not become a flood. If no answer comes, the connection goes back to the last proved path.
+ * A packet with the highest number so far that comes from another address moves the connection
+ * there at once, but until the peer has answered a challenge from there at most three times as many
+ * bytes go out as came in: a forged source address must not become a flood. If no answer comes, the
+ * connection goes back to the last proved path.
  */
 #include <string.h>
 
 #include "core/conn_internal.h"
 
-#define CHALLENGE_TRIES_SPAN 3          /* probe timeouts until a path is given up */
+#define CHALLENGE_TRIES_SPAN 3 /* probe timeouts until a path is given up */
 #define AMPLIFICATION 3
 
 static bool path_equal(const struct tw_path *a, const struct tw_path *b)
@@ -35,12 +37,15 @@ static void challenge(struct tw_conn *conn, tw_ns now)
 	tw_random_fill(&conn->endpoint->config.random, conn->path.challenge, TW_PATH_TOKEN_SIZE);
 	conn->path.challenge_owed = true;
 	conn->path.challenge_at = TW_NEVER;
-	conn->path.give_up_at = now + tw_ns_max(CHALLENGE_TRIES_SPAN * 2 * tw_path_model_pto(&conn->model), TW_SECOND);
+	conn->path.give_up_at =
+		now +
+		tw_ns_max(CHALLENGE_TRIES_SPAN * 2 * tw_path_model_pto(&conn->model), TW_SECOND);
 }
 
 static void moved(struct tw_conn *conn, const struct tw_path *from, tw_ns now)
 {
-	/* Another port behind the same address is the same road; another address may be a quite different one. */
+	/* Another port behind the same address is the same road; another address may be a quite
+	 * different one. */
 	if (memcmp(from->remote.ip, conn->path.path.remote.ip, sizeof(from->remote.ip)) == 0)
 		return;
 	tw_path_model_reset(&conn->model, now);

@@ -1,5 +1,6 @@
 /*
- * conn_recv.c - a packet comes in: opened, checked against repeats, its frames handed to whom they concern.
+ * conn_recv.c - a packet comes in: opened, checked against repeats, its frames handed to whom they
+ * concern.
  */
 #include <string.h>
 
@@ -12,7 +13,7 @@ struct incoming {
 	uint64_t number;
 	tw_ns now;
 	bool elicits;
-	bool refused;                   /* no room for its DATA: as if it had not come */
+	bool refused; /* no room for its DATA: as if it had not come */
 };
 
 static void broken(struct tw_conn *conn, const char *what)
@@ -22,10 +23,11 @@ static void broken(struct tw_conn *conn, const char *what)
 
 static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 {
-	struct tw_range piece = { frame->stream.offset, frame->stream.offset + frame->stream.length };
+	struct tw_range piece = { frame->stream.offset,
+				  frame->stream.offset + frame->stream.length };
 	struct tw_receive_stream *stream;
-	int error = tw_receive_stream_add(&conn->receive_streams, frame->stream.stream, &piece, frame->stream.bytes,
-					  frame->stream.last, &stream);
+	int error = tw_receive_stream_add(&conn->receive_streams, frame->stream.stream, &piece,
+					  frame->stream.bytes, frame->stream.last, &stream);
 	if (error == TW_E_END)
 		return;
 	if (error == TW_E_FORMAT) {
@@ -36,14 +38,15 @@ static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 		tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "too many streams", true);
 		return;
 	}
-	bool readable = (stream->arrived.count && stream->arrived.at[0].start == stream->read) || stream->read == stream->last;
+	bool readable = (stream->arrived.count && stream->arrived.at[0].start == stream->read) ||
+			stream->read == stream->last;
 	if (readable && conn->app)
 		conn->app->stream_readable(conn->app_context, conn, frame->stream.stream);
 }
 
 /*
- * The window doubles while the peer fills more than half of it within a round trip: it must never be what limits a
- * path that the disk can follow.
+ * The window doubles while the peer fills more than half of it within a round trip: it must never
+ * be what limits a path that the disk can follow.
  */
 static void grow_data_window(struct tw_conn *conn, tw_ns now)
 {
@@ -62,8 +65,9 @@ static void receive_data(struct tw_conn *conn, const struct tw_frame *frame, str
 {
 	struct tw_data_ref piece = { frame->data.transfer, frame->data.offset, frame->data.length };
 	/*
-	 * Nobody to take it yet, or no room. The window is no bound to enforce here: what the sender took for lost may arrive
-	 * beside its repetition; memory is guarded by whoever takes the data.
+	 * Nobody to take it yet, or no room. The window is no bound to enforce here: what the
+	 * sender took for lost may arrive beside its repetition; memory is guarded by whoever takes
+	 * the data.
 	 */
 	if (!conn->app || !conn->app->data_received ||
 	    !conn->app->data_received(conn->app_context, conn, &piece, frame->data.bytes)) {
@@ -74,8 +78,8 @@ static void receive_data(struct tw_conn *conn, const struct tw_frame *frame, str
 	grow_data_window(conn, in->now);
 }
 
-static void receive_frame(struct tw_conn *conn, const struct tw_frame *frame, const struct tw_ack_frame *ack,
-			  struct incoming *in)
+static void receive_frame(struct tw_conn *conn, const struct tw_frame *frame,
+			  const struct tw_ack_frame *ack, struct incoming *in)
 {
 	struct tw_send_stream *stream;
 	switch (frame->type) {
@@ -131,7 +135,8 @@ static void receive_frame(struct tw_conn *conn, const struct tw_frame *frame, co
 	}
 }
 
-static void receive_frames(struct tw_conn *conn, const uint8_t *bytes, size_t length, struct incoming *in)
+static void receive_frames(struct tw_conn *conn, const uint8_t *bytes, size_t length,
+			   struct incoming *in)
 {
 	/* Big, and filled only as far as an ACK has ranges. */
 	struct tw_ack_frame ack;
@@ -153,17 +158,19 @@ static void receive_frames(struct tw_conn *conn, const uint8_t *bytes, size_t le
 	}
 }
 
-/* The first packet that opens shows that the initiator has the keys: only now is it more than a claim. */
+/* The first packet that opens shows that the initiator has the keys: only now is it more than a
+ * claim. */
 static void confirm(struct tw_conn *conn, tw_ns now)
 {
-	tw_ns rtt = conn->handshake->sends == 1 ? tw_ns_since(now, conn->handshake->last_sent_at) : 0;
+	tw_ns rtt =
+		conn->handshake->sends == 1 ? tw_ns_since(now, conn->handshake->last_sent_at) : 0;
 	conn->path.validated = true;
 	tw_handshake_free(conn);
 	tw_conn_start(conn, rtt);
 }
 
-void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram, const struct tw_path *path, uint8_t *bytes,
-		     size_t length, tw_ns now)
+void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
+		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
 {
 	if (conn->state == TW_CONN_CLOSING) {
 		/* Whoever still sends has not heard: say it again, ever more rarely. */
@@ -174,11 +181,13 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram, c
 	}
 	if (conn->state != TW_CONN_ESTABLISHED && (conn->initiator || !conn->handshake))
 		return;
-	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0, datagram->packet_number_low);
+	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0,
+						  datagram->packet_number_low);
 	if (!tw_ack_tracker_fresh(&conn->acks, number))
 		return;
 	size_t header = datagram->header_length;
-	if (tw_open(&conn->open, datagram->key_phase, number, bytes, header, bytes + header, length - header))
+	if (tw_open(&conn->open, datagram->key_phase, number, bytes, header, bytes + header,
+		    length - header))
 		return;
 	conn->now = now;
 	conn->packets_received++;
@@ -191,7 +200,8 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram, c
 		tw_conn_path_seen(conn, path, length, now);
 
 	struct incoming in = { .path = path, .number = number, .now = now };
-	receive_frames(conn, bytes + header, length - header - tw_cipher_tag_size(conn->cipher), &in);
+	receive_frames(conn, bytes + header, length - header - tw_cipher_tag_size(conn->cipher),
+		       &in);
 	if (in.refused || conn->state != TW_CONN_ESTABLISHED)
 		return;
 	if (tw_ack_tracker_add(&conn->acks, number, in.elicits, now))

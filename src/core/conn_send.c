@@ -1,8 +1,9 @@
 /*
  * conn_send.c - what leaves: trains of equal datagrams, each sealed where it was built.
  *
- * Order inside a packet: acknowledgement, path frames, windows, streams, then DATA up to the last byte. The pacer and the
- * window hold back whatever asks for an acknowledgement; bare acknowledgements, path frames and probes pass.
+ * Order inside a packet: acknowledgement, path frames, windows, streams, then DATA up to the last
+ * byte. The pacer and the window hold back whatever asks for an acknowledgement; bare
+ * acknowledgements, path frames and probes pass.
  */
 #include <string.h>
 
@@ -13,15 +14,16 @@
 #define SMALL_PIECE 32
 
 struct packet {
-	struct tw_writer writer;        /* over the payload */
-	struct tw_sent record;          /* what it will be remembered by */
+	struct tw_writer writer; /* over the payload */
+	struct tw_sent record;   /* what it will be remembered by */
 	bool elicits;
-	bool full;                      /* as long as a packet may be */
+	bool full; /* as long as a packet may be */
 };
 
 bool tw_conn_window_open(const struct tw_conn *conn)
 {
-	return conn->recovery.in_flight + conn->mtu.current <= tw_rate_controller_window(&conn->rate, &conn->model);
+	return conn->recovery.in_flight + conn->mtu.current <=
+	       tw_rate_controller_window(&conn->rate, &conn->model);
 }
 
 static bool data_allowed(const struct tw_conn *conn)
@@ -31,8 +33,8 @@ static bool data_allowed(const struct tw_conn *conn)
 
 bool tw_conn_control_owed(const struct tw_conn *conn)
 {
-	return conn->data_window_owed || conn->windows_owed || conn->data_blocked_owed || conn->ping_owed ||
-	       conn->path.challenge_owed;
+	return conn->data_window_owed || conn->windows_owed || conn->data_blocked_owed ||
+	       conn->ping_owed || conn->path.challenge_owed;
 }
 
 bool tw_conn_wants_to_send(const struct tw_conn *conn)
@@ -60,8 +62,10 @@ static void put_ack(struct tw_conn *conn, struct packet *packet, tw_ns now)
 		packet->record.content |= TW_SENT_ACK;
 		packet->record.ack_largest = ack.largest;
 	}
-	/* Once a round trip, ask to hear that our acknowledgements arrive, so that old ranges need not be repeated. */
-	tw_ns every = tw_ns_max(conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL, 10 * TW_MSEC);
+	/* Once a round trip, ask to hear that our acknowledgements arrive, so that old ranges need
+	 * not be repeated. */
+	tw_ns every = tw_ns_max(conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL,
+				10 * TW_MSEC);
 	if (conn->acks.received.count > 1 && now >= conn->ping_for_ack_at + every) {
 		conn->ping_for_ack_at = now;
 		conn->ping_owed = true;
@@ -71,11 +75,13 @@ static void put_ack(struct tw_conn *conn, struct packet *packet, tw_ns now)
 static void put_path_frames(struct tw_conn *conn, struct packet *packet, tw_ns now)
 {
 	struct tw_path_state *path = &conn->path;
-	if (path->response_owed && tw_frame_write_path(&packet->writer, TW_FRAME_PATH_RESPONSE, path->response)) {
+	if (path->response_owed &&
+	    tw_frame_write_path(&packet->writer, TW_FRAME_PATH_RESPONSE, path->response)) {
 		path->response_owed = false;
 		packet->elicits = true;
 	}
-	if (path->challenge_owed && tw_frame_write_path(&packet->writer, TW_FRAME_PATH_CHALLENGE, path->challenge)) {
+	if (path->challenge_owed &&
+	    tw_frame_write_path(&packet->writer, TW_FRAME_PATH_CHALLENGE, path->challenge)) {
 		path->challenge_owed = false;
 		path->challenge_at = now + tw_path_model_pto(&conn->model);
 		packet->elicits = true;
@@ -131,7 +137,8 @@ static void put_stream(struct tw_conn *conn, struct packet *packet)
 		if (!tw_send_stream_next(stream, room - 17, &piece, &last))
 			continue;
 		size_t length = (size_t)(piece.end - piece.start);
-		if (!tw_frame_write_stream_header(&packet->writer, stream->id, piece.start, length, last))
+		if (!tw_frame_write_stream_header(&packet->writer, stream->id, piece.start, length,
+						  last))
 			return;
 		tw_send_stream_take(stream, &piece, last, packet->writer.at);
 		packet->writer.at += length;
@@ -153,7 +160,8 @@ static void put_control(struct tw_conn *conn, struct packet *packet, tw_ns now)
 		put_data_window(conn, packet);
 	if (conn->windows_owed)
 		put_stream_window(conn, packet);
-	if (conn->data_blocked_owed && tw_frame_write_data_blocked(&packet->writer, conn->data_max)) {
+	if (conn->data_blocked_owed &&
+	    tw_frame_write_data_blocked(&packet->writer, conn->data_max)) {
 		conn->data_blocked_owed = false;
 		packet->elicits = true;
 	}
@@ -229,13 +237,15 @@ static void open_packet(struct tw_conn *conn, struct packet *packet, uint8_t *by
 	size_t tag = tw_cipher_tag_size(conn->cipher);
 	packet->record = (struct tw_sent){ 0 };
 	packet->elicits = false;
-	tw_writer_init(&packet->writer, bytes + TW_PACKET_HEADER_SIZE, size - TW_PACKET_HEADER_SIZE - tag);
+	tw_writer_init(&packet->writer, bytes + TW_PACKET_HEADER_SIZE,
+		       size - TW_PACKET_HEADER_SIZE - tag);
 }
 
 static bool send_mtu_probe(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 {
 	uint32_t size = tw_mtu_wants(&conn->mtu, now);
-	if (!size || size > train->room || !conn->path.validated || tw_sent_map_reserve(&conn->recovery.sent, 1))
+	if (!size || size > train->room || !conn->path.validated ||
+	    tw_sent_map_reserve(&conn->recovery.sent, 1))
 		return false;
 	struct packet packet;
 	open_packet(conn, &packet, train->bytes, size);
@@ -251,14 +261,16 @@ static bool send_mtu_probe(struct tw_conn *conn, struct tw_train *train, tw_ns n
 	return true;
 }
 
-/* A bare packet that the pacer does not hold: acknowledgements, path frames, windows, probes, the keep-alive. */
+/* A bare packet that the pacer does not hold: acknowledgements, path frames, windows, probes, the
+ * keep-alive. */
 static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw_ns now)
 {
 	size_t size = TW_MTU_BASE < conn->mtu.current ? TW_MTU_BASE : conn->mtu.current;
 	size_t allowed = tw_conn_path_allowance(conn);
 	if (size > allowed)
 		size = allowed;
-	if (size < TW_PACKET_HEADER_SIZE + TW_TAG_SIZE + SMALL_PIECE || tw_sent_map_reserve(&conn->recovery.sent, 1))
+	if (size < TW_PACKET_HEADER_SIZE + TW_TAG_SIZE + SMALL_PIECE ||
+	    tw_sent_map_reserve(&conn->recovery.sent, 1))
 		return false;
 	struct packet packet;
 	open_packet(conn, &packet, train->bytes, size);

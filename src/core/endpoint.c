@@ -34,16 +34,18 @@ void tw_endpoint_free(struct tw_endpoint *endpoint)
 {
 	if (!endpoint)
 		return;
+	/* First, while its timers are still there. */
+	tw_heap_deinit(&endpoint->timers);
 	for (size_t i = 0; i < endpoint->count; i++) {
 		struct tw_conn *conn = endpoint->conns[i];
 		if (conn->app && conn->app->closed && !conn->closed_told)
-			conn->app->closed(conn->app_context, conn, TW_CONN_CLOSED_LOCAL, 0, "the endpoint ends");
+			conn->app->closed(conn->app_context, conn, TW_CONN_CLOSED_LOCAL, 0,
+					  "the endpoint ends");
 		tw_conn_free(conn);
 	}
 	free(endpoint->conns);
 	tw_table_deinit(&endpoint->by_cid);
 	tw_table_deinit(&endpoint->by_init);
-	tw_heap_deinit(&endpoint->timers);
 	tw_cookie_jar_wipe(&endpoint->cookies);
 	free(endpoint);
 }
@@ -90,7 +92,8 @@ static void let_go(struct tw_endpoint *endpoint, struct tw_conn *conn)
 	tw_conn_free(conn);
 }
 
-int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *connect, tw_ns now, struct tw_conn **ret)
+int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *connect, tw_ns now,
+			struct tw_conn **ret)
 {
 	struct tw_conn *conn;
 	endpoint->now = now;
@@ -98,8 +101,7 @@ int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *c
 	if (error)
 		return error;
 	conn->config = connect->config;
-	if (!conn->config.datagram_max || conn->config.datagram_max > TW_DATAGRAM_MAX)
-		conn->config.datagram_max = TW_DATAGRAM_MAX;
+	tw_conn_settle(&conn->config);
 	conn->app = connect->app;
 	conn->app_context = connect->app_context;
 	const struct tw_path path = { connect->local, connect->remote };
@@ -129,7 +131,8 @@ static struct tw_reply *new_reply(struct tw_endpoint *endpoint, const struct tw_
 	return &endpoint->replies[place];
 }
 
-static void reply_versions(struct tw_endpoint *endpoint, const struct tw_datagram *init, const struct tw_path *path)
+static void reply_versions(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+			   const struct tw_path *path)
 {
 	const struct tw_datagram versions = {
 		.type = TW_DATAGRAM_VERSIONS,
@@ -141,10 +144,12 @@ static void reply_versions(struct tw_endpoint *endpoint, const struct tw_datagra
 	reply->length = tw_datagram_write_versions(&versions, reply->bytes, sizeof(reply->bytes));
 }
 
-static void reply_retry(struct tw_endpoint *endpoint, const struct tw_datagram *init, const struct tw_path *path, tw_ns now)
+static void reply_retry(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+			const struct tw_path *path, tw_ns now)
 {
 	uint8_t cookie[TW_COOKIE_SIZE];
-	tw_cookie_make(&endpoint->cookies, &endpoint->config.random, now, &path->remote, init->scid, cookie);
+	tw_cookie_make(&endpoint->cookies, &endpoint->config.random, now, &path->remote, init->scid,
+		       cookie);
 	const struct tw_datagram retry = {
 		.type = TW_DATAGRAM_RETRY,
 		.version = TW_VERSION_1,
@@ -164,7 +169,8 @@ static size_t count_half_open(const struct tw_endpoint *endpoint, struct tw_conn
 		if (conn->state != TW_CONN_CONNECTING || conn->initiator)
 			continue;
 		count++;
-		if (!*ret_oldest || conn->handshake->give_up_at < (*ret_oldest)->handshake->give_up_at)
+		if (!*ret_oldest ||
+		    conn->handshake->give_up_at < (*ret_oldest)->handshake->give_up_at)
 			*ret_oldest = conn;
 	}
 	return count;
@@ -179,14 +185,15 @@ uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote)
 }
 
 /* False: under load, and the cookie is missing or wrong (a RETRY is on its way then). */
-static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init, const struct tw_path *path, tw_ns now)
+static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+		   const struct tw_path *path, tw_ns now)
 {
 	struct tw_conn *oldest;
 	size_t half_open = count_half_open(endpoint, &oldest);
 	if (half_open < TW_HALF_OPEN_COOKIE)
 		return true;
-	if (!init->cookie ||
-	    !tw_cookie_check(&endpoint->cookies, &endpoint->config.random, now, &path->remote, init->scid, init->cookie)) {
+	if (!init->cookie || !tw_cookie_check(&endpoint->cookies, &endpoint->config.random, now,
+					      &path->remote, init->scid, init->cookie)) {
 		reply_retry(endpoint, init, path, now);
 		return false;
 	}
@@ -195,7 +202,8 @@ static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 	return true;
 }
 
-static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram *init, const struct tw_path *path, tw_ns now)
+static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+			 const struct tw_path *path, tw_ns now)
 {
 	if (!endpoint->config.accept)
 		return;
@@ -206,7 +214,8 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 	uint64_t key = tw_endpoint_init_key(init->scid, &path->remote);
 	struct tw_conn *conn = tw_table_get(&endpoint->by_init, key);
 	if (conn) {
-		/* Our ACCEPT was lost, or this is an echo: the same answer, while the handshake lasts. */
+		/* Our ACCEPT was lost, or this is an echo: the same answer, while the handshake
+		 * lasts. */
 		if (conn->handshake && conn->handshake->message_hash == tw_handshake_hash(init)) {
 			conn->handshake->send_now = true;
 			tw_conn_touch(conn);
@@ -220,7 +229,8 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 	tw_conn_path_init(conn, path, false);
 	if (tw_handshake_answer(conn, init, path, now)) {
 		if (conn->app && conn->app->closed)
-			conn->app->closed(conn->app_context, conn, TW_CONN_RESOURCES, 0, "out of memory");
+			conn->app->closed(conn->app_context, conn, TW_CONN_RESOURCES, 0,
+					  "out of memory");
 		tw_conn_free(conn);
 		return;
 	}
@@ -230,7 +240,8 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 		conn->init_key = key;
 }
 
-void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
+void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes,
+			 size_t length, tw_ns now)
 {
 	struct tw_datagram datagram;
 	endpoint->now = now;
@@ -255,13 +266,15 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		tw_handshake_retry(conn, &datagram, now);
 		break;
 	case TW_DATAGRAM_VERSIONS:
-		/* Only news while nothing else has been heard, and only when ours is truly not among them. */
+		/* Only news while nothing else has been heard, and only when ours is truly not
+		 * among them. */
 		for (size_t i = 0; i < datagram.version_count; i++) {
 			if (datagram.versions[i] == TW_VERSION_1)
 				return;
 		}
 		if (conn->state == TW_CONN_CONNECTING && conn->initiator)
-			tw_conn_finish(conn, TW_CONN_VERSION, 0, "no protocol version in common", false);
+			tw_conn_finish(conn, TW_CONN_VERSION, 0, "no protocol version in common",
+				       false);
 		break;
 	default:
 		break;
@@ -269,19 +282,21 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 	tw_conn_touch(conn);
 }
 
-void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote, tw_ns now)
+void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote,
+			     tw_ns now)
 {
 	for (size_t i = 0; i < endpoint->count; i++) {
 		struct tw_conn *conn = endpoint->conns[i];
 		conn->now = now;
 		/* Once established, silence decides: anybody can forge an ICMP message. */
-		if (conn->state == TW_CONN_CONNECTING && conn->initiator && conn->handshake->sends &&
-		    tw_address_equal(&conn->path.path.remote, remote))
+		if (conn->state == TW_CONN_CONNECTING && conn->initiator &&
+		    conn->handshake->sends && tw_address_equal(&conn->path.path.remote, remote))
 			tw_conn_finish(conn, TW_CONN_UNREACHABLE, 0, "nobody listens there", false);
 	}
 }
 
-void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn, uint32_t datagram_bytes, tw_ns now)
+void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn,
+			  uint32_t datagram_bytes, tw_ns now)
 {
 	(void)endpoint;
 	if (!conn || conn->state != TW_CONN_ESTABLISHED)
@@ -325,8 +340,9 @@ bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_n
 	if (send_reply(endpoint, train))
 		return true;
 	/*
-	 * The connection that has waited longest goes first. One that was served comes back with a later deadline. One that
-	 * had nothing to send although it was due waits for a tick: its deadline may lie in the past for a while.
+	 * The connection that has waited longest goes first. One that was served comes back with a
+	 * later deadline. One that had nothing to send although it was due waits for a tick: its
+	 * deadline may lie in the past for a while.
 	 */
 	for (;;) {
 		struct tw_timer *timer = tw_heap_top(&endpoint->timers);
@@ -348,7 +364,8 @@ bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_n
 
 void tw_endpoint_timeout(struct tw_endpoint *endpoint, tw_ns now)
 {
-	/* Timers are dealt with where trains are built: a connection that is due gets both. Nothing else runs on time. */
+	/* Timers are dealt with where trains are built: a connection that is due gets both. Nothing
+	 * else runs on time. */
 	endpoint->now = now;
 }
 

@@ -11,7 +11,8 @@
 
 #define TW_REPLIES_MAX 16
 
-/* An answer to a stranger waiting to leave: no state, only bytes. The oldest is dropped when there are too many. */
+/* An answer to a stranger waiting to leave: no state, only bytes. The oldest is dropped when there
+ * are too many. */
 struct tw_reply {
 	struct tw_path path;
 	uint8_t bytes[128];
@@ -21,9 +22,9 @@ struct tw_reply {
 struct tw_endpoint {
 	struct tw_endpoint_config config;
 	struct tw_table by_cid;
-	struct tw_table by_init;        /* accepting side: hash of (client's id, address) -> connection */
+	struct tw_table by_init; /* accepting side: hash of (client's id, address) -> connection */
 	struct tw_heap timers;
-	struct tw_conn **conns;         /* owned array of owned connections */
+	struct tw_conn **conns; /* owned array of owned connections */
 	size_t count, room, half_open;
 	struct tw_cookie_jar cookies;
 	struct tw_reply replies[TW_REPLIES_MAX];

@@ -1,14 +1,16 @@
 /*
- * handshake.c - from two keys to a protected connection in one round trip (docs/protocol.md, "Handshake").
+ * handshake.c - from two keys to a protected connection in one round trip (docs/protocol.md,
+ * "Handshake").
  *
  *   INIT    ->   e, es, s, ss, {initiator's id, parameters}
  *           <-   RETRY with a cookie (only under load)
  *           <-   ACCEPT  e, ee, se, {responder's id, parameters}
  *   PACKET  ->   the first protected packet shows that the initiator holds the keys
  *
- * The prologue binds version, pattern and the initiator's connection id; the responder's id travels inside the encrypted
- * payload. The level of the cipher is agreed inside too, so nobody in the middle can lower it. With the pattern `plain`
- * (encryption off, key unknown) the same payloads travel bare.
+ * The prologue binds version, pattern and the initiator's connection id; the responder's id travels
+ * inside the encrypted payload. The level of the cipher is agreed inside too, so nobody in the
+ * middle can lower it. With the pattern `plain` (encryption off, key unknown) the same payloads
+ * travel bare.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@
 #define PROLOGUE_SIZE 32
 #define PAYLOAD_MAX 512
 
-static size_t write_prologue(uint8_t prologue[PROLOGUE_SIZE], uint8_t pattern, uint64_t initiator_cid)
+static size_t write_prologue(uint8_t prologue[PROLOGUE_SIZE], uint8_t pattern,
+			     uint64_t initiator_cid)
 {
 	struct tw_writer writer;
 	tw_writer_init(&writer, prologue, PROLOGUE_SIZE);
@@ -34,7 +37,8 @@ static size_t write_prologue(uint8_t prologue[PROLOGUE_SIZE], uint8_t pattern, u
 
 uint64_t tw_handshake_hash(const struct tw_datagram *init)
 {
-	/* FNV-1a: tells a repeated INIT from another one with the same id; nothing depends on it being hard to forge. */
+	/* FNV-1a: tells a repeated INIT from another one with the same id; nothing depends on it
+	 * being hard to forge. */
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 	for (size_t i = 0; i < init->message_length; i++)
 		hash = (hash ^ init->message[i]) * UINT64_C(0x100000001b3);
@@ -55,7 +59,8 @@ static void own_params(const struct tw_conn *conn, struct tw_params *params)
 }
 
 /* The payload of either message: the writer's connection id and its parameters. */
-static size_t write_payload(const struct tw_conn *conn, const struct tw_params *params, uint8_t payload[PAYLOAD_MAX])
+static size_t write_payload(const struct tw_conn *conn, const struct tw_params *params,
+			    uint8_t payload[PAYLOAD_MAX])
 {
 	struct tw_writer writer;
 	tw_writer_init(&writer, payload, PAYLOAD_MAX);
@@ -73,13 +78,14 @@ static int read_payload(const uint8_t *payload, size_t length, uint64_t scid, st
 	return tw_params_read(reader.at, tw_reader_left(&reader), ret);
 }
 
-static int write_message(struct tw_handshake *handshake, const uint8_t *payload, size_t length, uint8_t *ret_message,
-			 size_t *ret_length)
+static int write_message(struct tw_handshake *handshake, const uint8_t *payload, size_t length,
+			 uint8_t *ret_message, size_t *ret_length)
 {
 	if (!length)
 		return -ENOBUFS;
 	if (handshake->pattern == TW_PATTERN_IK)
-		return tw_noise_write(&handshake->noise, payload, length, ret_message, TW_HANDSHAKE_MESSAGE_MAX, ret_length);
+		return tw_noise_write(&handshake->noise, payload, length, ret_message,
+				      TW_HANDSHAKE_MESSAGE_MAX, ret_length);
 	memcpy(ret_message, payload, length);
 	*ret_length = length;
 	return 0;
@@ -91,13 +97,15 @@ static int read_message(struct tw_handshake *handshake, const struct tw_datagram
 	if (datagram->message_length > TW_HANDSHAKE_MESSAGE_MAX)
 		return TW_E_FORMAT;
 	if (handshake->pattern == TW_PATTERN_IK)
-		return tw_noise_read(&handshake->noise, datagram->message, datagram->message_length, payload, ret_length);
+		return tw_noise_read(&handshake->noise, datagram->message, datagram->message_length,
+				     payload, ret_length);
 	memcpy(payload, datagram->message, datagram->message_length);
 	*ret_length = datagram->message_length;
 	return 0;
 }
 
-static int handshake_new(struct tw_conn *conn, uint8_t pattern, const struct tw_public_key *peer, uint64_t initiator_cid)
+static int handshake_new(struct tw_conn *conn, uint8_t pattern, const struct tw_public_key *peer,
+			 uint64_t initiator_cid)
 {
 	struct tw_handshake *handshake = calloc(1, sizeof(*handshake));
 	if (!handshake)
@@ -110,8 +118,8 @@ static int handshake_new(struct tw_conn *conn, uint8_t pattern, const struct tw_
 	struct tw_secret ephemeral;
 	uint8_t prologue[PROLOGUE_SIZE];
 	tw_random_fill(&conn->endpoint->config.random, ephemeral.bytes, sizeof(ephemeral.bytes));
-	int error = tw_noise_init(&handshake->noise, conn->endpoint->config.identity, &ephemeral, peer, prologue,
-				  write_prologue(prologue, pattern, initiator_cid));
+	int error = tw_noise_init(&handshake->noise, conn->endpoint->config.identity, &ephemeral,
+				  peer, prologue, write_prologue(prologue, pattern, initiator_cid));
 	tw_wipe(&ephemeral, sizeof(ephemeral));
 	return error;
 }
@@ -152,13 +160,15 @@ static bool write_init_datagram(struct tw_conn *conn, const uint8_t *cookie)
 		.message = handshake->message,
 		.message_length = handshake->message_length,
 	};
-	handshake->length = tw_datagram_write_init(&init, handshake->datagram, sizeof(handshake->datagram));
+	handshake->length =
+		tw_datagram_write_init(&init, handshake->datagram, sizeof(handshake->datagram));
 	return handshake->length > 0;
 }
 
 int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, tw_ns now)
 {
-	uint8_t pattern = tw_public_key_known(&connect->peer_key) ? TW_PATTERN_IK : TW_PATTERN_PLAIN;
+	uint8_t pattern =
+		tw_public_key_known(&connect->peer_key) ? TW_PATTERN_IK : TW_PATTERN_PLAIN;
 	if (pattern == TW_PATTERN_PLAIN && connect->cipher != TW_CIPHER_NONE)
 		return TW_E_WEAK;
 	conn->peer_key = connect->peer_key;
@@ -167,15 +177,16 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 		return error;
 	struct tw_handshake *handshake = conn->handshake;
 	handshake->wish = connect->cipher;
-	handshake->give_up_at = now + (connect->handshake_timeout ? connect->handshake_timeout : TW_HANDSHAKE_TIMEOUT);
+	handshake->give_up_at = now + (connect->handshake_timeout ? connect->handshake_timeout
+								  : TW_HANDSHAKE_TIMEOUT);
 
 	struct tw_params params;
 	uint8_t payload[PAYLOAD_MAX];
 	own_params(conn, &params);
 	params.cipher = connect->cipher;
 	params.aead = tw_aead_supported();
-	error = write_message(handshake, payload, write_payload(conn, &params, payload), handshake->message,
-			      &handshake->message_length);
+	error = write_message(handshake, payload, write_payload(conn, &params, payload),
+			      handshake->message, &handshake->message_length);
 	if (error)
 		return error;
 	if (!write_init_datagram(conn, NULL))
@@ -184,10 +195,12 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 	return 0;
 }
 
-/* Level and algorithm for what the initiator asks; anything but OK goes back to him as the reason. */
+/* Level and algorithm for what the initiator asks; anything but OK goes back to him as the reason.
+ */
 static uint64_t agree(struct tw_conn *conn, const struct tw_params *theirs)
 {
-	if (theirs->cipher >= TW_CIPHER_COUNT || theirs->cipher < conn->endpoint->config.cipher_min ||
+	if (theirs->cipher >= TW_CIPHER_COUNT ||
+	    theirs->cipher < conn->endpoint->config.cipher_min ||
 	    theirs->cipher < theirs->cipher_min)
 		return TW_HANDSHAKE_CIPHER_TOO_WEAK;
 	conn->cipher = (enum tw_cipher)theirs->cipher;
@@ -208,6 +221,7 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 	void *context = NULL;
 	switch (config->admit(config->context, &conn->peer_key, path, &settings, &app, &context)) {
 	case TW_ACCEPT_YES:
+		tw_conn_settle(&settings);
 		conn->config = settings;
 		conn->app = app;
 		conn->app_context = context;
@@ -219,7 +233,8 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 	}
 }
 
-int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init, const struct tw_path *path, tw_ns now)
+int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
+			const struct tw_path *path, tw_ns now)
 {
 	uint8_t payload[TW_HANDSHAKE_MESSAGE_MAX];
 	size_t length;
@@ -250,8 +265,8 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init, co
 	params.aead = conn->aead;
 	params.observed_port = path->remote.port;
 	uint8_t answer[PAYLOAD_MAX];
-	error = write_message(handshake, answer, write_payload(conn, &params, answer), handshake->message,
-			      &handshake->message_length);
+	error = write_message(handshake, answer, write_payload(conn, &params, answer),
+			      handshake->message, &handshake->message_length);
 	if (error)
 		return error;
 	const struct tw_datagram accept = {
@@ -263,7 +278,8 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init, co
 		.message = handshake->message,
 		.message_length = handshake->message_length,
 	};
-	handshake->length = tw_datagram_write_accept(&accept, handshake->datagram, sizeof(handshake->datagram));
+	handshake->length =
+		tw_datagram_write_accept(&accept, handshake->datagram, sizeof(handshake->datagram));
 	if (!handshake->length)
 		return -ENOBUFS;
 	handshake->send_now = true;
@@ -294,11 +310,13 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	if (!handshake || !conn->initiator || accept->pattern != handshake->pattern)
 		return;
 	/*
-	 * A forged ACCEPT must not end the attempt: reading works on a copy, kept only when it opens.
+	 * A forged ACCEPT must not end the attempt: reading works on a copy, kept only when it
+	 * opens.
 	 */
 	struct tw_noise before = handshake->noise;
 	struct tw_params theirs;
-	if (read_message(handshake, accept, payload, &length) || read_payload(payload, length, accept->scid, &theirs)) {
+	if (read_message(handshake, accept, payload, &length) ||
+	    read_payload(payload, length, accept->scid, &theirs)) {
 		handshake->noise = before;
 		tw_wipe(&before, sizeof(before));
 		return;
@@ -312,12 +330,14 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 		tw_conn_finish(conn, refusal(theirs.status), 0, "", false);
 		return;
 	}
-	if (theirs.cipher != (uint64_t)handshake->wish || theirs.cipher < conn->endpoint->config.cipher_min) {
+	if (theirs.cipher != (uint64_t)handshake->wish ||
+	    theirs.cipher < conn->endpoint->config.cipher_min) {
 		tw_conn_finish(conn, TW_CONN_CIPHER_TOO_WEAK, 0, "", false);
 		return;
 	}
 	conn->cipher = (enum tw_cipher)theirs.cipher;
-	conn->aead = theirs.aead == TW_AEAD_CHACHA20_POLY1305 ? TW_AEAD_CHACHA20_POLY1305 : TW_AEAD_AES_GCM;
+	conn->aead = theirs.aead == TW_AEAD_CHACHA20_POLY1305 ? TW_AEAD_CHACHA20_POLY1305
+							      : TW_AEAD_AES_GCM;
 	if (make_keys(conn)) {
 		tw_conn_finish(conn, TW_CONN_RESOURCES, 0, "out of memory", false);
 		return;

@@ -1,11 +1,13 @@
 #include "core/mtu.h"
 
 /*
- * UDP payloads of the links that exist: 1280-byte IPv6 minimum, tunnels and PPPoE, Ethernet under IPv6 and IPv4, FDDI,
- * 4 KiB clouds, jumbo frames under IPv6 and IPv4.
+ * UDP payloads of the links that exist: 1280-byte IPv6 minimum, tunnels and PPPoE, Ethernet under
+ * IPv6 and IPv4, FDDI, 4 KiB clouds, jumbo frames under IPv6 and IPv4.
  */
-static const uint32_t sizes[] = { 1200, 1232, 1300, 1352, 1392, 1412, 1432, 1444, 1452, 1464, 1472, 2276, 4048, 4324,
-				  6000, 7000, 8152, 8424, 8872, 8932, 8952, 8972 };
+static const uint32_t sizes[] = {
+	1200, 1232, 1300, 1352, 1392, 1412, 1432, 1444, 1452, 1464, 1472,
+	2276, 4048, 4324, 6000, 7000, 8152, 8424, 8872, 8932, 8952, 8972
+};
 #define SIZE_COUNT ((int)(sizeof(sizes) / sizeof(sizes[0])))
 /* Ethernet: what most paths end at, so it is tried first. */
 #define USUAL_IPV4 10

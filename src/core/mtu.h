@@ -1,10 +1,11 @@
 /*
  * mtu.h - the largest datagram the path carries, found by probing (RFC 8899, DPLPMTUD).
  *
- * Starts at 1200 bytes, which every path must carry, and searches a list of sizes that networks are really built with,
- * up to jumbo frames. A probe is one padded datagram; it counts as too long after TW_MTU_TRIES of them went missing or
- * the system refused it. When full datagrams vanish while small ones arrive (a black hole), the search begins anew at
- * 1200. Ten minutes after the search it looks upward again.
+ * Starts at 1200 bytes, which every path must carry, and searches a list of sizes that networks are
+ * really built with, up to jumbo frames. A probe is one padded datagram; it counts as too long
+ * after TW_MTU_TRIES of them went missing or the system refused it. When full datagrams vanish
+ * while small ones arrive (a black hole), the search begins anew at 1200. Ten minutes after the
+ * search it looks upward again.
  */
 #pragma once
 
@@ -17,16 +18,16 @@
 #define TW_MTU_BASE 1200
 #define TW_MTU_TRIES 3
 #define TW_MTU_RAISE (600 * TW_SECOND)
-#define TW_MTU_BLACK_HOLE 12            /* full datagrams lost in a row */
+#define TW_MTU_BLACK_HOLE 12 /* full datagrams lost in a row */
 
 struct tw_mtu {
-	uint32_t current;               /* in use, UDP payload */
-	uint32_t max;                   /* what both ends take */
-	uint32_t probing;               /* size of the probe under way, 0: none */
+	uint32_t current; /* in use, UDP payload */
+	uint32_t max;     /* what both ends take */
+	uint32_t probing; /* size of the probe under way, 0: none */
 	unsigned tries;
-	int good, bad;                  /* places in the list: known to work, known not to (or one past the end) */
+	int good, bad; /* places in the list: known to work, known not to (or one past the end) */
 	bool tried_usual;
-	tw_ns next_at;                  /* when the next probe may leave */
+	tw_ns next_at; /* when the next probe may leave */
 	unsigned lost_in_row;
 };
 

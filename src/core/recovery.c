@@ -1,9 +1,11 @@
 /*
- * recovery.c - acknowledgements in, losses out (RFC 9002, 6; RFC 8985), and one rate sample for each.
+ * recovery.c - acknowledgements in, losses out (RFC 9002, 6; RFC 8985), and one rate sample for
+ * each.
  *
- * A packet is lost when enough later ones have arrived (packets) or long enough ago did one that left after it (time).
- * Both thresholds adapt to the reordering of the path: a "lost" packet that turns up raises them, quiet rounds lower
- * them. Nothing is ever resent by number; the content goes back to its owner.
+ * A packet is lost when enough later ones have arrived (packets) or long enough ago did one that
+ * left after it (time). Both thresholds adapt to the reordering of the path: a "lost" packet that
+ * turns up raises them, quiet rounds lower them. Nothing is ever resent by number; the content goes
+ * back to its owner.
  */
 #include "core/conn_internal.h"
 
@@ -71,13 +73,14 @@ static void leave_flight(struct tw_conn *conn, const struct tw_sent *sent)
 /* What stays the same for all packets of one ACK. */
 struct ack_batch {
 	struct tw_rate_sample sample;
-	const struct tw_sent *newest;   /* newest packet acknowledged for the first time */
+	const struct tw_sent *newest; /* newest packet acknowledged for the first time */
 	uint64_t newest_number;
 	struct tw_sent newest_copy;
 	tw_ns oldest_sent_at;
 };
 
-static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_sent *sent, tw_ns now)
+static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_sent *sent,
+			 tw_ns now)
 {
 	int error = 0;
 	if (sent->content & TW_SENT_DATA) {
@@ -87,16 +90,20 @@ static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_
 			conn->app->data_acked(conn->app_context, conn, &ref);
 	}
 	if (sent->content & TW_SENT_STREAM) {
-		struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, sent->stream);
+		struct tw_send_stream *stream =
+			tw_send_stream_find(&conn->send_streams, sent->stream);
 		if (stream) {
-			error = tw_send_stream_acked(stream, sent->stream_offset, sent->stream_length,
+			error = tw_send_stream_acked(stream, sent->stream_offset,
+						     sent->stream_length,
 						     sent->content & TW_SENT_STREAM_LAST);
 			if (tw_send_stream_done(stream)) {
 				tw_send_stream_drop(&conn->send_streams, stream);
-			} else if (stream->was_full && stream->end - stream->base < TW_STREAM_BUFFER / 2) {
+			} else if (stream->was_full &&
+				   stream->end - stream->base < TW_STREAM_BUFFER / 2) {
 				stream->was_full = false;
 				if (conn->app)
-					conn->app->stream_writable(conn->app_context, conn, stream->id);
+					conn->app->stream_writable(conn->app_context, conn,
+								   stream->id);
 			}
 		}
 	}
@@ -130,7 +137,8 @@ static void spurious(struct tw_conn *conn, uint64_t number, struct ack_batch *ba
 	conn->packets_spurious++;
 }
 
-static int packet_acked(struct tw_conn *conn, uint64_t number, struct tw_sent *sent, struct ack_batch *batch, tw_ns now)
+static int packet_acked(struct tw_conn *conn, uint64_t number, struct tw_sent *sent,
+			struct ack_batch *batch, tw_ns now)
 {
 	struct tw_recovery *recovery = &conn->recovery;
 	if (sent->state == TW_SENT_LOST)
@@ -152,11 +160,13 @@ static int packet_acked(struct tw_conn *conn, uint64_t number, struct tw_sent *s
 	return content_acked(conn, number, sent, now);
 }
 
-static int ack_ranges(struct tw_conn *conn, const struct tw_ack_frame *ack, struct ack_batch *batch, tw_ns now)
+static int ack_ranges(struct tw_conn *conn, const struct tw_ack_frame *ack, struct ack_batch *batch,
+		      tw_ns now)
 {
 	struct tw_sent_map *map = &conn->recovery.sent;
 	for (size_t i = 0; i < ack->range_count; i++) {
-		uint64_t number = ack->ranges[i].start > map->base ? ack->ranges[i].start : map->base;
+		uint64_t number =
+			ack->ranges[i].start > map->base ? ack->ranges[i].start : map->base;
 		for (; number < ack->ranges[i].end; number++) {
 			struct tw_sent *sent = tw_sent_map_get(map, number);
 			if (sent->state == TW_SENT_IDLE)
@@ -181,7 +191,8 @@ static void content_lost(struct tw_conn *conn, const struct tw_sent *sent, tw_ns
 			conn->app->data_lost(conn->app_context, conn, &ref);
 	}
 	if (sent->content & TW_SENT_STREAM) {
-		struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, sent->stream);
+		struct tw_send_stream *stream =
+			tw_send_stream_find(&conn->send_streams, sent->stream);
 		if (stream && tw_send_stream_lost(stream, sent->stream_offset, sent->stream_length,
 						  sent->content & TW_SENT_STREAM_LAST))
 			tw_conn_finish(conn, TW_CONN_RESOURCES, 0, "out of memory", true);
@@ -190,7 +201,8 @@ static void content_lost(struct tw_conn *conn, const struct tw_sent *sent, tw_ns
 	if (sent->content & TW_SENT_DATA_WINDOW)
 		conn->data_window_owed = true;
 	if (sent->content & TW_SENT_STREAM_WINDOW) {
-		struct tw_receive_stream *stream = tw_receive_stream_find(&conn->receive_streams, sent->stream);
+		struct tw_receive_stream *stream =
+			tw_receive_stream_find(&conn->receive_streams, sent->stream);
 		if (stream && stream->last == UINT64_MAX) {
 			stream->window_owed = true;
 			conn->windows_owed = true;
@@ -226,9 +238,11 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 	for (uint64_t number = recovery->scan; number < recovery->largest_acked; number++) {
 		struct tw_sent *sent = tw_sent_map_get(map, number);
 		if (sent->state == TW_SENT_FLIGHT) {
-			bool by_count = recovery->largest_acked - number >= recovery->reorder_packets;
+			bool by_count =
+				recovery->largest_acked - number >= recovery->reorder_packets;
 			if (!by_count && sent->sent_at + wait > now) {
-				recovery->loss_at = tw_ns_min(recovery->loss_at, sent->sent_at + wait);
+				recovery->loss_at =
+					tw_ns_min(recovery->loss_at, sent->sent_at + wait);
 				all_gone = false;
 				continue;
 			}
@@ -252,7 +266,8 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 
 static int64_t forward_delay(const struct tw_ack_frame *ack, tw_ns sent_at)
 {
-	/* 48 bits of two clocks with an unknown offset: the difference is right modulo 2^48 us, and 8.9 years are plenty. */
+	/* 48 bits of two clocks with an unknown offset: the difference is right modulo 2^48 us,
+	 * and 8.9 years are plenty. */
 	uint64_t difference = (ack->receive_time_us - sent_at / TW_USEC) << (64 - US_BITS);
 	return ((int64_t)difference >> (64 - US_BITS)) * (int64_t)TW_USEC;
 }
@@ -268,7 +283,9 @@ static void rate_of(const struct tw_recovery *recovery, struct ack_batch *batch)
 	sample->in_flight_before = newest->in_flight;
 	sample->delivery_interval = interval;
 	if (interval)
-		sample->delivery_rate_bps = (uint64_t)((double)(recovery->delivered - newest->delivered) * 8e9 / (double)interval);
+		sample->delivery_rate_bps =
+			(uint64_t)((double)(recovery->delivered - newest->delivered) * 8e9 /
+				   (double)interval);
 }
 
 static void end_round(struct tw_conn *conn)
@@ -280,7 +297,8 @@ static void end_round(struct tw_conn *conn)
 	else
 		tw_pacer_round_quiet(&conn->pacer);
 	recovery->train_loss = false;
-	if (recovery->reorder_packets == TW_REORDER_PACKETS || ++recovery->quiet_rounds < QUIET_ROUNDS)
+	if (recovery->reorder_packets == TW_REORDER_PACKETS ||
+	    ++recovery->quiet_rounds < QUIET_ROUNDS)
 		return;
 	recovery->quiet_rounds = 0;
 	recovery->reorder_packets -= (recovery->reorder_packets - TW_REORDER_PACKETS + 3) / 4;
@@ -324,7 +342,8 @@ int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns 
 		.sample = { .forward_delay = INT64_MIN },
 		.oldest_sent_at = TW_NEVER,
 	};
-	bool largest_is_new = ack->largest >= map->base && tw_sent_map_get(map, ack->largest)->state == TW_SENT_FLIGHT;
+	bool largest_is_new = ack->largest >= map->base &&
+			      tw_sent_map_get(map, ack->largest)->state == TW_SENT_FLIGHT;
 	tw_ns largest_sent_at = largest_is_new ? tw_sent_map_get(map, ack->largest)->sent_at : 0;
 	int error = ack_ranges(conn, ack, &batch, now);
 	if (error)
@@ -347,13 +366,15 @@ int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns 
 	}
 	detect_losses(conn, &batch.sample, now);
 	finish_sample(conn, &batch, now);
-	tw_sent_map_trim(map, tw_ns_since(now, 3 * tw_ns_max(conn->model.rtt_smoothed, 10 * TW_MSEC)));
+	tw_sent_map_trim(map,
+			 tw_ns_since(now, 3 * tw_ns_max(conn->model.rtt_smoothed, 10 * TW_MSEC)));
 	return 0;
 }
 
 static tw_ns pto_interval(const struct tw_conn *conn)
 {
-	tw_ns pto = tw_path_model_pto(&conn->model) + tw_ns_min(conn->peer.ack_delay_us, 1000000) * TW_USEC;
+	tw_ns pto = tw_path_model_pto(&conn->model) +
+		    tw_ns_min(conn->peer.ack_delay_us, 1000000) * TW_USEC;
 	tw_ns cap = tw_ns_max(TW_PTO_MAX, pto);
 	unsigned doublings = conn->recovery.pto_count < 16 ? conn->recovery.pto_count : 16;
 	return tw_ns_min(pto << doublings, cap);
@@ -384,7 +405,8 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 		return;
 	recovery->pto_count++;
 	recovery->probes_owed = 1;
-	/* The first probe only asks about the tail; silence beyond it is news for the controller. */
+	/* The first probe only asks about the tail; silence beyond it is news for the controller.
+	 */
 	if (recovery->pto_count == 2)
 		tw_rate_controller_timeout(&conn->rate, &conn->model, now);
 	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);

@@ -1,10 +1,10 @@
 /*
  * sent.h - every packet under way: a ring of fixed-size records, indexed by packet number.
  *
- * Each number from `base` up to `next` has a record. Numbers that nobody needs to hear of again (packets without a frame
- * that asks for an acknowledgement) are IDLE from the start. A LOST record stays for a while, so that a late
- * acknowledgement is recognised (the loss was spurious). The ring grows by doubling up to TW_SENT_MAX; a full ring stops
- * the sender as a full window does.
+ * Each number from `base` up to `next` has a record. Numbers that nobody needs to hear of again
+ * (packets without a frame that asks for an acknowledgement) are IDLE from the start. A LOST record
+ * stays for a while, so that a late acknowledgement is recognised (the loss was spurious). The ring
+ * grows by doubling up to TW_SENT_MAX; a full ring stops the sender as a full window does.
  */
 #pragma once
 
@@ -36,23 +36,24 @@ enum tw_sent_content {
 
 struct tw_sent {
 	tw_ns sent_at;
-	/* draft-cheng-iccrg-delivery-rate-estimation: the connection's counters when this packet left. */
+	/* draft-cheng-iccrg-delivery-rate-estimation: the connection's counters when this packet
+	 * left. */
 	uint64_t delivered;
 	tw_ns delivered_at, first_sent_at;
 	uint64_t in_flight;
 	uint64_t data_offset;
 	uint32_t data_transfer;
 	uint16_t data_length;
-	uint16_t bytes;                 /* UDP payload */
+	uint16_t bytes; /* UDP payload */
 	uint8_t state, content;
 	uint16_t stream_length;
 	uint32_t stream;
 	uint64_t stream_offset;
-	uint64_t ack_largest;           /* with TW_SENT_ACK */
+	uint64_t ack_largest; /* with TW_SENT_ACK */
 };
 
 struct tw_sent_map {
-	struct tw_sent *records;        /* owned, a power of two */
+	struct tw_sent *records; /* owned, a power of two */
 	uint64_t size;
 	uint64_t base, next;
 };
@@ -61,7 +62,8 @@ void tw_sent_map_init(struct tw_sent_map *map);
 void tw_sent_map_deinit(struct tw_sent_map *map);
 /* Makes sure that @count more packets fit. TW_E_FULL: the cap is reached, -ENOMEM. */
 int tw_sent_map_reserve(struct tw_sent_map *map, uint64_t count);
-/* The zeroed record of the next packet number; room must have been reserved (asserted). Lent until the map grows. */
+/* The zeroed record of the next packet number; room must have been reserved (asserted). Lent until
+ * the map grows. */
 struct tw_sent *tw_sent_map_push(struct tw_sent_map *map, uint64_t *ret_packet_number);
 /* The record of a number in [base, next). */
 static inline struct tw_sent *tw_sent_map_get(const struct tw_sent_map *map, uint64_t packet_number)

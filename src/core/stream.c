@@ -53,7 +53,8 @@ static int insert(struct tw_stream_table *table, uint64_t id, void *stream)
 		table->room = room;
 	}
 	size_t place = place_of(table, id);
-	memmove(&table->streams[place + 1], &table->streams[place], (table->count - place) * sizeof(*table->streams));
+	memmove(&table->streams[place + 1], &table->streams[place],
+		(table->count - place) * sizeof(*table->streams));
 	table->streams[place] = stream;
 	table->count++;
 	return 0;
@@ -63,8 +64,10 @@ static void take_out(struct tw_stream_table *table, uint64_t id)
 {
 	size_t place = place_of(table, id);
 	table->count--;
-	memmove(&table->streams[place], &table->streams[place + 1], (table->count - place) * sizeof(*table->streams));
-	/* A full memory of ended streams forgets this one: a stray repeat then opens it again, which the session refuses. */
+	memmove(&table->streams[place], &table->streams[place + 1],
+		(table->count - place) * sizeof(*table->streams));
+	/* A full memory of ended streams forgets this one: a stray repeat then opens it again,
+	 * which the session refuses. */
 	(void)tw_ranges_add(&table->over, id, id + 1);
 }
 
@@ -108,7 +111,8 @@ struct tw_send_stream *tw_send_stream_find(const struct tw_stream_table *table, 
 	return find(table, id);
 }
 
-struct tw_send_stream *tw_send_stream_open(struct tw_stream_table *table, uint64_t id, uint64_t window)
+struct tw_send_stream *tw_send_stream_open(struct tw_stream_table *table, uint64_t id,
+					   uint64_t window)
 {
 	struct tw_send_stream *stream = find(table, id);
 	if (stream)
@@ -144,7 +148,8 @@ size_t tw_send_stream_write(struct tw_send_stream *stream, const void *bytes, si
 	return length;
 }
 
-bool tw_send_stream_next(const struct tw_send_stream *stream, size_t room, struct tw_range *ret, bool *ret_last)
+bool tw_send_stream_next(const struct tw_send_stream *stream, size_t room, struct tw_range *ret,
+			 bool *ret_last)
 {
 	*ret_last = false;
 	if (stream->lost.count) {
@@ -166,7 +171,8 @@ bool tw_send_stream_next(const struct tw_send_stream *stream, size_t room, struc
 	return ret->end > ret->start || *ret_last;
 }
 
-void tw_send_stream_take(struct tw_send_stream *stream, const struct tw_range *piece, bool last, uint8_t *bytes)
+void tw_send_stream_take(struct tw_send_stream *stream, const struct tw_range *piece, bool last,
+			 uint8_t *bytes)
 {
 	ring_get(stream->ring, piece->start, bytes, (size_t)(piece->end - piece->start));
 	/* Only ever cuts at the front of the first lost range. */
@@ -251,7 +257,8 @@ struct tw_receive_stream *tw_receive_stream_find(const struct tw_stream_table *t
 	return find(table, id);
 }
 
-static int receive_stream_open(struct tw_stream_table *table, uint64_t id, struct tw_receive_stream **ret)
+static int receive_stream_open(struct tw_stream_table *table, uint64_t id,
+			       struct tw_receive_stream **ret)
 {
 	if (tw_ranges_contain(&table->over, id, id + 1))
 		return TW_E_END;
@@ -272,8 +279,8 @@ static int receive_stream_open(struct tw_stream_table *table, uint64_t id, struc
 	return 0;
 }
 
-int tw_receive_stream_add(struct tw_stream_table *table, uint64_t id, const struct tw_range *piece, const uint8_t *bytes,
-			  bool last, struct tw_receive_stream **ret)
+int tw_receive_stream_add(struct tw_stream_table *table, uint64_t id, const struct tw_range *piece,
+			  const uint8_t *bytes, bool last, struct tw_receive_stream **ret)
 {
 	struct tw_receive_stream *stream = find(table, id);
 	if (!stream) {
@@ -284,8 +291,11 @@ int tw_receive_stream_add(struct tw_stream_table *table, uint64_t id, const stru
 	if (piece->end > stream->window || piece->end > stream->last)
 		return TW_E_FORMAT;
 	if (last) {
-		uint64_t reached = stream->arrived.count ? stream->arrived.at[stream->arrived.count - 1].end : stream->read;
-		if ((stream->last != UINT64_MAX && stream->last != piece->end) || reached > piece->end)
+		uint64_t reached = stream->arrived.count
+					   ? stream->arrived.at[stream->arrived.count - 1].end
+					   : stream->read;
+		if ((stream->last != UINT64_MAX && stream->last != piece->end) ||
+		    reached > piece->end)
 			return TW_E_FORMAT;
 		stream->last = piece->end;
 	}
@@ -294,13 +304,15 @@ int tw_receive_stream_add(struct tw_stream_table *table, uint64_t id, const stru
 		int error = tw_ranges_add(&stream->arrived, start, piece->end);
 		if (error)
 			return error;
-		ring_put(stream->ring, start, bytes + (start - piece->start), (size_t)(piece->end - start));
+		ring_put(stream->ring, start, bytes + (start - piece->start),
+			 (size_t)(piece->end - start));
 	}
 	*ret = stream;
 	return 0;
 }
 
-size_t tw_receive_stream_read(struct tw_receive_stream *stream, void *bytes, size_t room, bool *ret_ended)
+size_t tw_receive_stream_read(struct tw_receive_stream *stream, void *bytes, size_t room,
+			      bool *ret_ended)
 {
 	size_t length = 0;
 	if (stream->arrived.count && stream->arrived.at[0].start == stream->read) {
@@ -309,7 +321,8 @@ size_t tw_receive_stream_read(struct tw_receive_stream *stream, void *bytes, siz
 		ring_get(stream->ring, stream->read, bytes, length);
 		(void)tw_ranges_remove(&stream->arrived, stream->read, stream->read + length);
 		stream->read += length;
-		if (stream->last == UINT64_MAX && stream->read + TW_STREAM_BUFFER - stream->window >= TW_STREAM_BUFFER / 4) {
+		if (stream->last == UINT64_MAX &&
+		    stream->read + TW_STREAM_BUFFER - stream->window >= TW_STREAM_BUFFER / 4) {
 			stream->window = stream->read + TW_STREAM_BUFFER;
 			stream->window_owed = true;
 		}

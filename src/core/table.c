@@ -5,7 +5,7 @@
 
 struct tw_table_slot {
 	uint64_t key;
-	void *value;                    /* NULL: free */
+	void *value; /* NULL: free */
 };
 
 #define SIZE_MIN 64
@@ -40,7 +40,8 @@ static struct tw_table_slot *find(const struct tw_table *table, uint64_t key)
 
 static int grow(struct tw_table *table)
 {
-	struct tw_table bigger = { .size = table->size ? table->size * 2 : SIZE_MIN, .secret = table->secret };
+	struct tw_table bigger = { .size = table->size ? table->size * 2 : SIZE_MIN,
+				   .secret = table->secret };
 	bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
 	if (!bigger.slots)
 		return -ENOMEM;

@@ -1,6 +1,7 @@
 /*
- * table.h - a hash table from 64-bit connection ids to pointers: open addressing, linear probing, at most half full. The
- * ids we choose are random, so they are their own hash; ids that strangers choose are mixed with a secret first.
+ * table.h - a hash table from 64-bit connection ids to pointers: open addressing, linear probing,
+ * at most half full. The ids we choose are random, so they are their own hash; ids that strangers
+ * choose are mixed with a secret first.
  */
 #pragma once
 
@@ -8,7 +9,7 @@
 #include <stdint.h>
 
 struct tw_table {
-	struct tw_table_slot *slots;    /* owned */
+	struct tw_table_slot *slots; /* owned */
 	size_t size, count;
 	uint64_t secret;
 };
