@@ -31,7 +31,7 @@
 #include "wire/params.h"
 
 #define TW_STREAM_BUFFER ((size_t)256 << 10)
-#define TW_STREAMS_MAX 4096             /* open at a time, each direction */
+#define TW_STREAMS_MAX 4096 /* open at a time, each direction */
 #define TW_DATA_WINDOW_INITIAL (UINT64_C(16) << 20)
 
 struct tw_conn;
@@ -47,17 +47,17 @@ struct tw_data_ref {
 
 /* What happened to a connection for good. */
 enum tw_conn_end {
-	TW_CONN_CLOSED_LOCAL = 0,       /* tw_conn_close() */
-	TW_CONN_CLOSED_PEER,            /* the peer said CLOSE: code and reason */
+	TW_CONN_CLOSED_LOCAL = 0, /* tw_conn_close() */
+	TW_CONN_CLOSED_PEER,      /* the peer said CLOSE: code and reason */
 	/* silence for longer than the idle time, or no answer to the handshake */
 	TW_CONN_TIMEOUT,
-	TW_CONN_UNREACHABLE,            /* the network said so during the handshake */
+	TW_CONN_UNREACHABLE, /* the network said so during the handshake */
 	TW_CONN_NOT_AUTHORIZED,
 	TW_CONN_CIPHER_TOO_WEAK,
 	TW_CONN_VERSION,
 	TW_CONN_BUSY,
-	TW_CONN_PROTOCOL,               /* the peer broke the protocol */
-	TW_CONN_RESOURCES,              /* no memory */
+	TW_CONN_PROTOCOL,  /* the peer broke the protocol */
+	TW_CONN_RESOURCES, /* no memory */
 };
 
 struct tw_conn_app {
@@ -102,13 +102,13 @@ struct tw_conn_app {
 struct tw_conn_config {
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
-	tw_ns idle_timeout;             /* closed after so long without a datagram; 0: 30 s */
+	tw_ns idle_timeout; /* closed after so long without a datagram; 0: 30 s */
 	/* a PING after so long without sending; 0: a third of idle_timeout */
 	tw_ns keep_alive;
 	/* most bytes of DATA that may be on their way to us; 0: 256 MiB */
 	uint64_t data_window_max;
-	uint32_t datagram_max;          /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
-	tw_ns rtt_hint;                 /* 0: unknown */
+	uint32_t datagram_max; /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
+	tw_ns rtt_hint;        /* 0: unknown */
 };
 
 /* Streams. */
@@ -153,16 +153,16 @@ void *tw_conn_app_context(const struct tw_conn *conn);
 void tw_conn_set_app(struct tw_conn *conn, const struct tw_conn_app *app, void *context);
 
 enum tw_conn_state {
-	TW_CONN_CONNECTING,             /* handshake under way */
+	TW_CONN_CONNECTING, /* handshake under way */
 	TW_CONN_ESTABLISHED,
-	TW_CONN_CLOSING,                /* CLOSE said or heard, kept to answer stray datagrams */
+	TW_CONN_CLOSING, /* CLOSE said or heard, kept to answer stray datagrams */
 	TW_CONN_GONE,
 };
 
 /* All that a snapshot shows of a connection. */
 struct tw_conn_info {
 	enum tw_conn_state state;
-	uint64_t id;                    /* our connection id */
+	uint64_t id; /* our connection id */
 	struct tw_path path;
 	struct tw_public_key peer_key;
 	enum tw_cipher cipher;
@@ -173,11 +173,11 @@ struct tw_conn_info {
 	tw_ns silent_since;
 	tw_ns rtt_smoothed, rtt_min, queue_delay; /* 0: unknown */
 	uint64_t pacing_bps, bandwidth_bps;
-	double loss;                    /* share of packets, smoothed */
-	uint32_t datagram_bytes;        /* path MTU: UDP payload of a full datagram */
+	double loss;             /* share of packets, smoothed */
+	uint32_t datagram_bytes; /* path MTU: UDP payload of a full datagram */
 	uint64_t window_bytes, in_flight_bytes;
 	uint64_t packets_sent, packets_received, packets_lost, packets_spurious;
-	uint64_t bytes_sent, bytes_received;            /* UDP payload */
+	uint64_t bytes_sent, bytes_received; /* UDP payload */
 	uint64_t data_bytes_sent, data_bytes_acked, data_bytes_lost, data_bytes_received;
 	uint64_t acks_sent, forged;
 	uint64_t key_updates;

@@ -23,8 +23,8 @@
 #include "core/conn.h"
 #include "crypto/identity.h"
 
-#define TW_HALF_OPEN_COOKIE 64          /* from here on an INIT needs a cookie */
-#define TW_HALF_OPEN_MAX 1024           /* above: the oldest goes */
+#define TW_HALF_OPEN_COOKIE 64 /* from here on an INIT needs a cookie */
+#define TW_HALF_OPEN_MAX 1024  /* above: the oldest goes */
 #define TW_HANDSHAKE_TIMEOUT (10 * TW_SECOND)
 
 enum tw_verdict {
@@ -34,11 +34,11 @@ enum tw_verdict {
 };
 
 struct tw_endpoint_config {
-	const struct tw_identity *identity;     /* borrowed for the life of the endpoint */
+	const struct tw_identity *identity; /* borrowed for the life of the endpoint */
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 	enum tw_cipher cipher_min;
 	struct tw_random random;
-	bool accept;                            /* takes connections from outside */
+	bool accept; /* takes connections from outside */
 	/*
 	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES:
 	 * fill in @ret_config, @ret_app, @ret_context.
@@ -50,25 +50,25 @@ struct tw_endpoint_config {
 };
 
 struct tw_connect {
-	struct tw_address remote, local;        /* local: family NONE for any */
-	struct tw_public_key peer_key;          /* unknown: only with cipher `none` */
+	struct tw_address remote, local; /* local: family NONE for any */
+	struct tw_public_key peer_key;   /* unknown: only with cipher `none` */
 	enum tw_cipher cipher;
 	struct tw_conn_config config;
 	const struct tw_conn_app *app;
 	void *app_context;
-	tw_ns handshake_timeout;                /* 0: TW_HANDSHAKE_TIMEOUT */
+	tw_ns handshake_timeout; /* 0: TW_HANDSHAKE_TIMEOUT */
 };
 
 /* A train: equal datagrams behind each other (the last may be shorter), for one send with GSO. */
 struct tw_train {
-	uint8_t *bytes;                 /* caller's buffer */
-	size_t room;                    /* at least TW_DATAGRAM_MAX; 65536 makes full trains */
+	uint8_t *bytes; /* caller's buffer */
+	size_t room;    /* at least TW_DATAGRAM_MAX; 65536 makes full trains */
 	size_t length;
-	uint32_t segment;               /* bytes of each datagram but the last */
+	uint32_t segment; /* bytes of each datagram but the last */
 	struct tw_path path;
 	/* one datagram that may be too long for the path: EMSGSIZE is no error */
 	bool mtu_probe;
-	struct tw_conn *conn;           /* NULL: an answer to a stranger */
+	struct tw_conn *conn; /* NULL: an answer to a stranger */
 };
 
 int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct tw_endpoint **ret);

@@ -1,0 +1,108 @@
+#include "core/ack.h"
+
+/* Ranges of the window at a loss of one half, the worst that is worth remembering in full. */
+#define RANGES_MAX (TW_ACK_WINDOW / 4)
+/* Old numbers are forgotten in strides, so that the array moves rarely. */
+#define FORGET_STRIDE (TW_ACK_WINDOW / 8)
+
+void tw_ack_tracker_init(struct tw_ack_tracker *tracker)
+{
+	*tracker = (struct tw_ack_tracker){ 0 };
+	tw_ranges_init(&tracker->received, RANGES_MAX);
+}
+
+void tw_ack_tracker_deinit(struct tw_ack_tracker *tracker)
+{
+	tw_ranges_deinit(&tracker->received);
+}
+
+bool tw_ack_tracker_fresh(const struct tw_ack_tracker *tracker, uint64_t packet_number)
+{
+	if (packet_number < tracker->floor)
+		return false;
+	return !tw_ranges_contain(&tracker->received, packet_number, packet_number + 1);
+}
+
+static void forget(struct tw_ack_tracker *tracker, uint64_t below)
+{
+	if (below <= tracker->floor)
+		return;
+	/* Cutting at the low end never makes a range more. */
+	(void)tw_ranges_remove(&tracker->received, 0, below);
+	tracker->floor = below;
+	if (tracker->report_from < below)
+		tracker->report_from = below;
+}
+
+int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
+		       tw_ns now)
+{
+	if (tracker->received.count + 1 >= RANGES_MAX)
+		forget(tracker, tracker->received.at[RANGES_MAX / 4].start);
+	if (packet_number < tracker->floor)
+		return 0;
+	int error = tw_ranges_add(&tracker->received, packet_number, packet_number + 1);
+	if (error)
+		return error;
+	if (!tracker->any || packet_number > tracker->largest) {
+		tracker->largest = packet_number;
+		tracker->largest_at = now;
+		tracker->any = true;
+		if (packet_number > tracker->floor + TW_ACK_WINDOW + FORGET_STRIDE)
+			forget(tracker, packet_number - TW_ACK_WINDOW);
+	}
+	if (packet_number < tracker->report_from)
+		tracker->report_from = packet_number;
+	tracker->total++;
+	if (elicits) {
+		if (tracker->waiting++ == 0)
+			tracker->first_waiting_at = now;
+	}
+	return 0;
+}
+
+tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
+{
+	if (tracker->now)
+		return 0;
+	if (!tracker->waiting)
+		return TW_NEVER;
+	tw_ns interval = tw_ns_min(tw_ns_max(rtt / 8, TW_ACK_INTERVAL_MIN), TW_ACK_INTERVAL_MAX);
+	/* The first packets of a connection are what its rate model starts from: report them early.
+	 */
+	if (tracker->total < 256)
+		interval = tw_ns_min(interval, 2 * TW_MSEC);
+	else if (tracker->waiting < TW_ACK_FEW_PACKETS)
+		interval *= 2;
+	return tracker->first_waiting_at + interval;
+}
+
+bool tw_ack_tracker_frame(const struct tw_ack_tracker *tracker, tw_ns now, struct tw_ack_frame *ret)
+{
+	if (!tracker->any || !tracker->received.count)
+		return false;
+	ret->largest = tracker->largest;
+	ret->receive_time_us = (tracker->largest_at / TW_USEC) & ((UINT64_C(1) << 48) - 1);
+	ret->delay_us = tw_ns_since(now, tracker->largest_at) / TW_USEC;
+	size_t count = 0;
+	for (size_t i = tracker->received.count; i > 0 && count < TW_ACK_RANGES_MAX; i--) {
+		const struct tw_range *range = &tracker->received.at[i - 1];
+		if (count && range->end <= tracker->report_from)
+			break;
+		ret->ranges[count++] = *range;
+	}
+	ret->range_count = count;
+	return true;
+}
+
+void tw_ack_tracker_sent(struct tw_ack_tracker *tracker)
+{
+	tracker->waiting = 0;
+	tracker->now = false;
+}
+
+void tw_ack_tracker_confirmed(struct tw_ack_tracker *tracker, uint64_t largest)
+{
+	if (largest + 1 > tracker->report_from && largest <= tracker->largest)
+		tracker->report_from = largest + 1;
+}

@@ -1,0 +1,55 @@
+/*
+ * ack.h - what has arrived and when to say so: the receiving half of acknowledgement.
+ *
+ * Remembers every packet number of the newest TW_ACK_WINDOW numbers; anything older, and anything
+ * seen before, counts as a repeat and is refused: this is the replay window too. Acknowledgements
+ * go out by time (about an eighth of a round trip after the first packet that asks for one), in
+ * ranges, newest first. A range is repeated until an acknowledgement that carried it has itself
+ * been acknowledged; a packet that comes late below that point opens it again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ranges.h"
+#include "base/time.h"
+#include "wire/frame.h"
+
+#define TW_ACK_WINDOW (UINT64_C(1) << 18)
+#define TW_ACK_INTERVAL_MIN (1 * TW_MSEC)
+#define TW_ACK_INTERVAL_MAX (25 * TW_MSEC)
+#define TW_ACK_DELAY_MAX (2 * TW_ACK_INTERVAL_MAX) /* told to the peer */
+#define TW_ACK_FEW_PACKETS 8                       /* fewer than these wait for a second interval */
+
+struct tw_ack_tracker {
+	struct tw_ranges received;
+	uint64_t floor;       /* numbers below count as seen */
+	uint64_t report_from; /* numbers below need not be reported again */
+	uint64_t largest;
+	tw_ns largest_at;
+	bool any;
+	uint64_t total;   /* packets taken in */
+	uint64_t waiting; /* packets that ask for an acknowledgement and have none yet */
+	tw_ns first_waiting_at;
+	bool now; /* do not wait for the interval */
+};
+
+void tw_ack_tracker_init(struct tw_ack_tracker *tracker);
+void tw_ack_tracker_deinit(struct tw_ack_tracker *tracker);
+/* True for a number that is new and inside the window. */
+bool tw_ack_tracker_fresh(const struct tw_ack_tracker *tracker, uint64_t packet_number);
+/* Takes it in. -ENOMEM, TW_E_FULL: treat the packet as not received. */
+int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
+		       tw_ns now);
+/* When the next acknowledgement is due; TW_NEVER: nothing waits. */
+tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt);
+/* Fills @ret with what there is to report; false: nothing was ever received. */
+bool tw_ack_tracker_frame(const struct tw_ack_tracker *tracker, tw_ns now,
+			  struct tw_ack_frame *ret);
+/* The frame was sent. */
+void tw_ack_tracker_sent(struct tw_ack_tracker *tracker);
+/* An acknowledgement that reported everything from report_from up to @largest has arrived at the
+ * peer. */
+void tw_ack_tracker_confirmed(struct tw_ack_tracker *tracker, uint64_t largest);

@@ -1,0 +1,209 @@
+/*
+ * conn_recv.c - a packet comes in: opened, checked against repeats, its frames handed to whom they
+ * concern.
+ */
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "core/conn_internal.h"
+
+struct incoming {
+	const struct tw_path *path;
+	uint64_t number;
+	tw_ns now;
+	bool elicits;
+	bool refused; /* no room for its DATA: as if it had not come */
+};
+
+static void broken(struct tw_conn *conn, const char *what)
+{
+	tw_conn_finish(conn, TW_CONN_PROTOCOL, 1, what, true);
+}
+
+static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
+{
+	struct tw_range piece = { frame->stream.offset,
+				  frame->stream.offset + frame->stream.length };
+	struct tw_receive_stream *stream;
+	int error = tw_receive_stream_add(&conn->receive_streams, frame->stream.stream, &piece,
+					  frame->stream.bytes, frame->stream.last, &stream);
+	if (error == TW_E_END)
+		return;
+	if (error == TW_E_FORMAT) {
+		broken(conn, "stream beyond its window or its end");
+		return;
+	}
+	if (error) {
+		tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "too many streams", true);
+		return;
+	}
+	bool readable = (stream->arrived.count && stream->arrived.at[0].start == stream->read) ||
+			stream->read == stream->last;
+	if (readable && conn->app)
+		conn->app->stream_readable(conn->app_context, conn, frame->stream.stream);
+}
+
+/*
+ * The window doubles while the peer fills more than half of it within a round trip: it must never
+ * be what limits a path that the disk can follow.
+ */
+static void grow_data_window(struct tw_conn *conn, tw_ns now)
+{
+	tw_ns rtt = conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL;
+	if (tw_ns_since(now, conn->data_round_at) < tw_ns_max(rtt, TW_MSEC))
+		return;
+	if (conn->data_received - conn->data_round_start > conn->data_window / 2)
+		conn->data_window *= 2;
+	if (conn->data_window > conn->config.data_window_max)
+		conn->data_window = conn->config.data_window_max;
+	conn->data_round_at = now;
+	conn->data_round_start = conn->data_received;
+}
+
+static void receive_data(struct tw_conn *conn, const struct tw_frame *frame, struct incoming *in)
+{
+	struct tw_data_ref piece = { frame->data.transfer, frame->data.offset, frame->data.length };
+	/*
+	 * Nobody to take it yet, or no room. The window is no bound to enforce here: what the
+	 * sender took for lost may arrive beside its repetition; memory is guarded by whoever takes
+	 * the data.
+	 */
+	if (!conn->app || !conn->app->data_received ||
+	    !conn->app->data_received(conn->app_context, conn, &piece, frame->data.bytes)) {
+		in->refused = true;
+		return;
+	}
+	conn->data_received += piece.length;
+	grow_data_window(conn, in->now);
+}
+
+static void receive_frame(struct tw_conn *conn, const struct tw_frame *frame,
+			  const struct tw_ack_frame *ack, struct incoming *in)
+{
+	struct tw_send_stream *stream;
+	switch (frame->type) {
+	case TW_FRAME_ACK:
+		switch (tw_recovery_ack(conn, ack, in->now)) {
+		case 0:
+			break;
+		case TW_E_FORMAT:
+			broken(conn, "acknowledgement of what was never sent");
+			break;
+		default:
+			tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "out of memory", true);
+		}
+		break;
+	case TW_FRAME_STREAM:
+	case TW_FRAME_STREAM_LAST:
+		receive_stream(conn, frame);
+		break;
+	case TW_FRAME_STREAM_WINDOW:
+		stream = tw_send_stream_find(&conn->send_streams, frame->stream_window.stream);
+		if (stream && frame->stream_window.offset_max > stream->window) {
+			stream->window = frame->stream_window.offset_max;
+			conn->streams_ready = 1;
+		}
+		break;
+	case TW_FRAME_DATA_WINDOW:
+		if (frame->data_window.bytes_max > conn->data_max) {
+			conn->data_max = frame->data_window.bytes_max;
+			conn->data_blocked = false;
+		}
+		break;
+	case TW_FRAME_DATA_BLOCKED:
+		conn->data_window_owed = true;
+		break;
+	case TW_FRAME_DATA:
+		receive_data(conn, frame, in);
+		break;
+	case TW_FRAME_PATH_CHALLENGE:
+		tw_conn_path_challenged(conn, frame->path_token, in->path);
+		break;
+	case TW_FRAME_PATH_RESPONSE:
+		tw_conn_path_answered(conn, frame->path_token, in->now);
+		break;
+	case TW_FRAME_CLOSE: {
+		char reason[TW_CLOSE_REASON_MAX + 1];
+		memcpy(reason, frame->close.reason, frame->close.reason_length);
+		reason[frame->close.reason_length] = 0;
+		tw_conn_finish(conn, TW_CONN_CLOSED_PEER, frame->close.code, reason, false);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+static void receive_frames(struct tw_conn *conn, const uint8_t *bytes, size_t length,
+			   struct incoming *in)
+{
+	/* Big, and filled only as far as an ACK has ranges. */
+	struct tw_ack_frame ack;
+	struct tw_frame frame;
+	struct tw_reader reader;
+	tw_reader_init(&reader, bytes, length);
+	for (;;) {
+		int error = tw_frame_read(&reader, &frame, &ack);
+		if (error == TW_E_END)
+			return;
+		if (error) {
+			broken(conn, "malformed frame");
+			return;
+		}
+		in->elicits = in->elicits || tw_frame_elicits_ack(frame.type);
+		receive_frame(conn, &frame, &ack, in);
+		if (conn->state != TW_CONN_ESTABLISHED || in->refused)
+			return;
+	}
+}
+
+/* The first packet that opens shows that the initiator has the keys: only now is it more than a
+ * claim. */
+static void confirm(struct tw_conn *conn, tw_ns now)
+{
+	tw_ns rtt =
+		conn->handshake->sends == 1 ? tw_ns_since(now, conn->handshake->last_sent_at) : 0;
+	conn->path.validated = true;
+	tw_handshake_free(conn);
+	tw_conn_start(conn, rtt);
+}
+
+void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
+		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
+{
+	if (conn->state == TW_CONN_CLOSING) {
+		/* Whoever still sends has not heard: say it again, ever more rarely. */
+		conn->strays++;
+		if (conn->end != TW_CONN_CLOSED_PEER && (conn->strays & (conn->strays - 1)) == 0)
+			conn->close_owed = true;
+		return;
+	}
+	if (conn->state != TW_CONN_ESTABLISHED && (conn->initiator || !conn->handshake))
+		return;
+	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0,
+						  datagram->packet_number_low);
+	if (!tw_ack_tracker_fresh(&conn->acks, number))
+		return;
+	size_t header = datagram->header_length;
+	if (tw_open(&conn->open, datagram->key_phase, number, bytes, header, bytes + header,
+		    length - header))
+		return;
+	conn->now = now;
+	conn->packets_received++;
+	conn->bytes_received += length;
+	conn->last_received_at = now;
+	conn->silent_since = TW_NEVER;
+	if (conn->state == TW_CONN_CONNECTING)
+		confirm(conn, now);
+	if (!conn->acks.any || number > conn->acks.largest)
+		tw_conn_path_seen(conn, path, length, now);
+
+	struct incoming in = { .path = path, .number = number, .now = now };
+	receive_frames(conn, bytes + header, length - header - tw_cipher_tag_size(conn->cipher),
+		       &in);
+	if (in.refused || conn->state != TW_CONN_ESTABLISHED)
+		return;
+	if (tw_ack_tracker_add(&conn->acks, number, in.elicits, now))
+		tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "out of memory", true);
+}

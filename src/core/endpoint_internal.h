@@ -1,0 +1,36 @@
+/*
+ * endpoint_internal.h - what endpoint.c and the files of the connection share.
+ */
+#pragma once
+
+#include "base/heap.h"
+#include "core/endpoint.h"
+#include "core/table.h"
+#include "crypto/cookie.h"
+#include "wire/datagram.h"
+
+#define TW_REPLIES_MAX 16
+
+/* An answer to a stranger waiting to leave: no state, only bytes. The oldest is dropped when there
+ * are too many. */
+struct tw_reply {
+	struct tw_path path;
+	uint8_t bytes[128];
+	size_t length;
+};
+
+struct tw_endpoint {
+	struct tw_endpoint_config config;
+	struct tw_table by_cid;
+	struct tw_table by_init; /* accepting side: hash of (client's id, address) -> connection */
+	struct tw_heap timers;
+	struct tw_conn **conns; /* owned array of owned connections */
+	size_t count, room, half_open;
+	struct tw_cookie_jar cookies;
+	struct tw_reply replies[TW_REPLIES_MAX];
+	size_t reply_first, reply_count;
+	tw_ns now;
+};
+
+/* The key of an INIT in by_init. */
+uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote);

@@ -1,0 +1,413 @@
+/*
+ * recovery.c - acknowledgements in, losses out (RFC 9002, 6; RFC 8985), and one rate sample for
+ * each.
+ *
+ * A packet is lost when enough later ones have arrived (packets) or long enough ago did one that
+ * left after it (time). Both thresholds adapt to the reordering of the path: a "lost" packet that
+ * turns up raises them, quiet rounds lower them. Nothing is ever resent by number; the content goes
+ * back to its owner.
+ */
+#include "core/conn_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+
+#define TIME_EIGHTHS_MIN 9
+#define TIME_EIGHTHS_MAX 16
+#define QUIET_ROUNDS 32
+#define US_BITS 48
+
+void tw_recovery_init(struct tw_conn *conn)
+{
+	conn->recovery = (struct tw_recovery){
+		.loss_at = TW_NEVER,
+		.reorder_packets = TW_REORDER_PACKETS,
+		.reorder_eighths = TIME_EIGHTHS_MIN,
+	};
+	tw_sent_map_init(&conn->recovery.sent);
+}
+
+void tw_recovery_deinit(struct tw_conn *conn)
+{
+	tw_sent_map_deinit(&conn->recovery.sent);
+}
+
+void tw_recovery_sent(struct tw_conn *conn, struct tw_sent *sent, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	if (!recovery->in_flight_packets) {
+		/* After idleness the interval begins here, not at the last acknowledgement. */
+		recovery->first_sent_at = now;
+		recovery->delivered_at = now;
+	}
+	sent->state = TW_SENT_FLIGHT;
+	sent->sent_at = now;
+	sent->delivered = recovery->delivered;
+	sent->delivered_at = recovery->delivered_at;
+	sent->first_sent_at = recovery->first_sent_at;
+	if (recovery->app_limited_until > recovery->delivered)
+		sent->content |= TW_SENT_APP_LIMITED;
+	recovery->in_flight += sent->bytes;
+	recovery->in_flight_packets++;
+	sent->in_flight = recovery->in_flight;
+	recovery->last_eliciting_at = now;
+	if (conn->silent_since == TW_NEVER)
+		conn->silent_since = now;
+}
+
+static struct tw_data_ref data_of(const struct tw_sent *sent)
+{
+	return (struct tw_data_ref){ sent->data_transfer, sent->data_offset, sent->data_length };
+}
+
+static void leave_flight(struct tw_conn *conn, const struct tw_sent *sent)
+{
+	conn->recovery.in_flight -= sent->bytes;
+	conn->recovery.in_flight_packets--;
+	if (sent->content & TW_SENT_DATA)
+		conn->data_in_flight -= sent->data_length;
+}
+
+/* What stays the same for all packets of one ACK. */
+struct ack_batch {
+	struct tw_rate_sample sample;
+	const struct tw_sent *newest; /* newest packet acknowledged for the first time */
+	uint64_t newest_number;
+	struct tw_sent newest_copy;
+	tw_ns oldest_sent_at;
+};
+
+static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_sent *sent,
+			 tw_ns now)
+{
+	int error = 0;
+	if (sent->content & TW_SENT_DATA) {
+		struct tw_data_ref ref = data_of(sent);
+		conn->data_acked += sent->data_length;
+		if (conn->app)
+			conn->app->data_acked(conn->app_context, conn, &ref);
+	}
+	if (sent->content & TW_SENT_STREAM) {
+		struct tw_send_stream *stream =
+			tw_send_stream_find(&conn->send_streams, sent->stream);
+		if (stream) {
+			error = tw_send_stream_acked(stream, sent->stream_offset,
+						     sent->stream_length,
+						     sent->content & TW_SENT_STREAM_LAST);
+			if (tw_send_stream_done(stream)) {
+				tw_send_stream_drop(&conn->send_streams, stream);
+			} else if (stream->was_full &&
+				   stream->end - stream->base < TW_STREAM_BUFFER / 2) {
+				stream->was_full = false;
+				if (conn->app)
+					conn->app->stream_writable(conn->app_context, conn,
+								   stream->id);
+			}
+		}
+	}
+	if (sent->content & TW_SENT_ACK)
+		tw_ack_tracker_confirmed(&conn->acks, sent->ack_largest);
+	if (sent->content & TW_SENT_MTU_PROBE) {
+		if (tw_mtu_probe_acked(&conn->mtu, sent->bytes, now)) {
+			tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
+			tw_pacer_set_datagram(&conn->pacer, conn->mtu.current);
+		}
+	} else {
+		tw_mtu_packet_acked(&conn->mtu, sent->bytes);
+	}
+	tw_seal_chain_acked(&conn->seal, number);
+	return error;
+}
+
+/* A loss that was none: the path reorders more than we allowed for. */
+static void spurious(struct tw_conn *conn, uint64_t number, struct ack_batch *batch)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	uint64_t distance = recovery->largest_acked > number ? recovery->largest_acked - number : 0;
+	if (distance + 1 > recovery->reorder_packets)
+		recovery->reorder_packets = distance + distance / 4 + 1;
+	if (recovery->reorder_packets > TW_REORDER_PACKETS_MAX)
+		recovery->reorder_packets = TW_REORDER_PACKETS_MAX;
+	if (recovery->reorder_eighths < TIME_EIGHTHS_MAX)
+		recovery->reorder_eighths++;
+	recovery->quiet_rounds = 0;
+	batch->sample.spurious_packets++;
+	conn->packets_spurious++;
+}
+
+static int packet_acked(struct tw_conn *conn, uint64_t number, struct tw_sent *sent,
+			struct ack_batch *batch, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	if (sent->state == TW_SENT_LOST)
+		spurious(conn, number, batch);
+	else
+		leave_flight(conn, sent);
+	sent->state = TW_SENT_IDLE;
+	recovery->delivered += sent->bytes;
+	recovery->delivered_at = now;
+	batch->sample.acked_bytes += sent->bytes;
+	batch->sample.acked_packets++;
+	if (sent->sent_at < batch->oldest_sent_at)
+		batch->oldest_sent_at = sent->sent_at;
+	if (!batch->newest || number > batch->newest_number) {
+		batch->newest_copy = *sent;
+		batch->newest = &batch->newest_copy;
+		batch->newest_number = number;
+	}
+	return content_acked(conn, number, sent, now);
+}
+
+static int ack_ranges(struct tw_conn *conn, const struct tw_ack_frame *ack, struct ack_batch *batch,
+		      tw_ns now)
+{
+	struct tw_sent_map *map = &conn->recovery.sent;
+	for (size_t i = 0; i < ack->range_count; i++) {
+		uint64_t number =
+			ack->ranges[i].start > map->base ? ack->ranges[i].start : map->base;
+		for (; number < ack->ranges[i].end; number++) {
+			struct tw_sent *sent = tw_sent_map_get(map, number);
+			if (sent->state == TW_SENT_IDLE)
+				continue;
+			int error = packet_acked(conn, number, sent, batch, now);
+			if (error)
+				return error;
+		}
+		if (ack->ranges[i].start <= map->base)
+			break;
+	}
+	return 0;
+}
+
+static void content_lost(struct tw_conn *conn, const struct tw_sent *sent, tw_ns now)
+{
+	if (sent->content & TW_SENT_DATA) {
+		struct tw_data_ref ref = data_of(sent);
+		conn->data_lost += sent->data_length;
+		conn->data_ready = true;
+		if (conn->app)
+			conn->app->data_lost(conn->app_context, conn, &ref);
+	}
+	if (sent->content & TW_SENT_STREAM) {
+		struct tw_send_stream *stream =
+			tw_send_stream_find(&conn->send_streams, sent->stream);
+		if (stream && tw_send_stream_lost(stream, sent->stream_offset, sent->stream_length,
+						  sent->content & TW_SENT_STREAM_LAST))
+			tw_conn_finish(conn, TW_CONN_RESOURCES, 0, "out of memory", true);
+		conn->streams_ready = 1;
+	}
+	if (sent->content & TW_SENT_DATA_WINDOW)
+		conn->data_window_owed = true;
+	if (sent->content & TW_SENT_STREAM_WINDOW) {
+		struct tw_receive_stream *stream =
+			tw_receive_stream_find(&conn->receive_streams, sent->stream);
+		if (stream && stream->last == UINT64_MAX) {
+			stream->window_owed = true;
+			conn->windows_owed = true;
+		}
+	}
+	if (sent->content & TW_SENT_MTU_PROBE) {
+		tw_mtu_probe_lost(&conn->mtu, sent->bytes, now);
+	} else if (tw_mtu_packet_lost(&conn->mtu, sent->bytes, now)) {
+		tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
+		tw_pacer_set_datagram(&conn->pacer, conn->mtu.current);
+	}
+}
+
+static tw_ns time_threshold(const struct tw_conn *conn)
+{
+	tw_ns rtt = tw_ns_max(conn->model.rtt_smoothed, conn->model.rtt_latest);
+	return tw_ns_max(rtt / 8 * conn->recovery.reorder_eighths, TW_RTT_GRANULARITY);
+}
+
+/* Declares lost what the thresholds say; sets when the next one is due by time. */
+static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	struct tw_sent_map *map = &recovery->sent;
+	tw_ns wait = time_threshold(conn);
+	tw_ns previous_lost_at = 0;
+	bool all_gone = true;
+	recovery->loss_at = TW_NEVER;
+	if (!recovery->any_acked)
+		return;
+	if (recovery->scan < map->base)
+		recovery->scan = map->base;
+	for (uint64_t number = recovery->scan; number < recovery->largest_acked; number++) {
+		struct tw_sent *sent = tw_sent_map_get(map, number);
+		if (sent->state == TW_SENT_FLIGHT) {
+			bool by_count =
+				recovery->largest_acked - number >= recovery->reorder_packets;
+			if (!by_count && sent->sent_at + wait > now) {
+				recovery->loss_at =
+					tw_ns_min(recovery->loss_at, sent->sent_at + wait);
+				all_gone = false;
+				continue;
+			}
+			sent->state = TW_SENT_LOST;
+			leave_flight(conn, sent);
+			conn->packets_lost++;
+			if (!(sent->content & TW_SENT_MTU_PROBE)) {
+				sample->lost_bytes += sent->bytes;
+				sample->lost_packets++;
+				recovery->lost_total += sent->bytes;
+				if (previous_lost_at == sent->sent_at)
+					recovery->train_loss = true;
+				previous_lost_at = sent->sent_at;
+			}
+			content_lost(conn, sent, now);
+		}
+		if (all_gone)
+			recovery->scan = number + 1;
+	}
+}
+
+static int64_t forward_delay(const struct tw_ack_frame *ack, tw_ns sent_at)
+{
+	/* 48 bits of two clocks with an unknown offset: the difference is right modulo 2^48 us,
+	 * and 8.9 years are plenty. */
+	uint64_t difference = (ack->receive_time_us - sent_at / TW_USEC) << (64 - US_BITS);
+	return ((int64_t)difference >> (64 - US_BITS)) * (int64_t)TW_USEC;
+}
+
+static void rate_of(const struct tw_recovery *recovery, struct ack_batch *batch)
+{
+	const struct tw_sent *newest = batch->newest;
+	struct tw_rate_sample *sample = &batch->sample;
+	tw_ns send_time = newest->sent_at - newest->first_sent_at;
+	tw_ns ack_time = tw_ns_since(recovery->delivered_at, newest->delivered_at);
+	tw_ns interval = tw_ns_max(send_time, ack_time);
+	sample->app_limited = newest->content & TW_SENT_APP_LIMITED;
+	sample->in_flight_before = newest->in_flight;
+	sample->delivery_interval = interval;
+	if (interval)
+		sample->delivery_rate_bps =
+			(uint64_t)((double)(recovery->delivered - newest->delivered) * 8e9 /
+				   (double)interval);
+}
+
+static void end_round(struct tw_conn *conn)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	recovery->round_end = recovery->delivered + recovery->in_flight;
+	if (recovery->train_loss)
+		tw_pacer_train_lost(&conn->pacer);
+	else
+		tw_pacer_round_quiet(&conn->pacer);
+	recovery->train_loss = false;
+	if (recovery->reorder_packets == TW_REORDER_PACKETS ||
+	    ++recovery->quiet_rounds < QUIET_ROUNDS)
+		return;
+	recovery->quiet_rounds = 0;
+	recovery->reorder_packets -= (recovery->reorder_packets - TW_REORDER_PACKETS + 3) / 4;
+	if (recovery->reorder_eighths > TIME_EIGHTHS_MIN)
+		recovery->reorder_eighths--;
+}
+
+static void finish_sample(struct tw_conn *conn, struct ack_batch *batch, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	struct tw_rate_sample *sample = &batch->sample;
+	if (!sample->acked_packets && !sample->lost_packets)
+		return;
+	sample->now = now;
+	sample->in_flight_bytes = recovery->in_flight;
+	sample->delivered_total = recovery->delivered;
+	sample->lost_total = recovery->lost_total;
+	if (batch->newest) {
+		rate_of(recovery, batch);
+		sample->burst_span = batch->newest->sent_at - batch->oldest_sent_at;
+		recovery->first_sent_at = batch->newest->sent_at;
+		if (batch->newest->delivered >= recovery->round_end) {
+			sample->round_start = true;
+			end_round(conn);
+		}
+	}
+	if (recovery->app_limited_until && recovery->delivered > recovery->app_limited_until)
+		recovery->app_limited_until = 0;
+	tw_path_model_update(&conn->model, sample);
+	tw_rate_controller_sample(&conn->rate, &conn->model, sample);
+	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);
+}
+
+int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	struct tw_sent_map *map = &recovery->sent;
+	if (ack->largest >= map->next)
+		return TW_E_FORMAT;
+	struct ack_batch batch = {
+		.sample = { .forward_delay = INT64_MIN },
+		.oldest_sent_at = TW_NEVER,
+	};
+	bool largest_is_new = ack->largest >= map->base &&
+			      tw_sent_map_get(map, ack->largest)->state == TW_SENT_FLIGHT;
+	tw_ns largest_sent_at = largest_is_new ? tw_sent_map_get(map, ack->largest)->sent_at : 0;
+	int error = ack_ranges(conn, ack, &batch, now);
+	if (error)
+		return error;
+	if (!recovery->any_acked || ack->largest > recovery->largest_acked) {
+		recovery->largest_acked = ack->largest;
+		recovery->any_acked = true;
+	}
+	if (largest_is_new) {
+		tw_ns delay = tw_ns_min(ack->delay_us, UINT32_MAX) * TW_USEC;
+		tw_ns elapsed = tw_ns_since(now, largest_sent_at);
+		batch.sample.rtt = elapsed > delay ? elapsed - delay : elapsed;
+		if (!batch.sample.rtt)
+			batch.sample.rtt = 1;
+		batch.sample.forward_delay = forward_delay(ack, largest_sent_at);
+	}
+	if (batch.sample.acked_packets) {
+		recovery->pto_count = 0;
+		recovery->probes_owed = 0;
+	}
+	detect_losses(conn, &batch.sample, now);
+	finish_sample(conn, &batch, now);
+	tw_sent_map_trim(map,
+			 tw_ns_since(now, 3 * tw_ns_max(conn->model.rtt_smoothed, 10 * TW_MSEC)));
+	return 0;
+}
+
+static tw_ns pto_interval(const struct tw_conn *conn)
+{
+	tw_ns pto = tw_path_model_pto(&conn->model) +
+		    tw_ns_min(conn->peer.ack_delay_us, 1000000) * TW_USEC;
+	tw_ns cap = tw_ns_max(TW_PTO_MAX, pto);
+	unsigned doublings = conn->recovery.pto_count < 16 ? conn->recovery.pto_count : 16;
+	return tw_ns_min(pto << doublings, cap);
+}
+
+tw_ns tw_recovery_deadline(const struct tw_conn *conn)
+{
+	const struct tw_recovery *recovery = &conn->recovery;
+	if (recovery->loss_at != TW_NEVER)
+		return recovery->loss_at;
+	if (!recovery->in_flight_packets)
+		return TW_NEVER;
+	return recovery->last_eliciting_at + pto_interval(conn);
+}
+
+void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	if (recovery->loss_at != TW_NEVER) {
+		if (recovery->loss_at > now)
+			return;
+		struct ack_batch batch = { .sample = { .forward_delay = INT64_MIN } };
+		detect_losses(conn, &batch.sample, now);
+		finish_sample(conn, &batch, now);
+		return;
+	}
+	if (!recovery->in_flight_packets || recovery->last_eliciting_at + pto_interval(conn) > now)
+		return;
+	recovery->pto_count++;
+	recovery->probes_owed = 1;
+	/* The first probe only asks about the tail; silence beyond it is news for the controller.
+	 */
+	if (recovery->pto_count == 2)
+		tw_rate_controller_timeout(&conn->rate, &conn->model, now);
+	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);
+}

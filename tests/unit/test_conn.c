@@ -1,0 +1,526 @@
+/*
+ * The connection over a wire in virtual time: every test has a bound in that time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "base/ranges.h"
+#include "corewire.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* An application that sends a tape of numbered bytes, and one that checks them. */
+struct side {
+	struct wire *wire;
+	struct tw_conn *conn;
+	bool established, closed;
+	enum tw_conn_end end;
+	uint64_t code;
+	char reason[128];
+	/* sending */
+	uint64_t size;
+	struct tw_ranges owed, acked;
+	/* receiving */
+	struct tw_ranges received;
+	uint64_t repeats, wrong;
+	bool refuse;
+	uint64_t hold; /* bytes not yet consumed */
+	bool stalled;
+	/* streams */
+	uint8_t stream[1 << 16];
+	size_t stream_length;
+	bool stream_ended;
+	unsigned writable;
+};
+
+static uint8_t tape(uint64_t offset)
+{
+	return (uint8_t)(offset * 131 ^ offset >> 8 ^ offset >> 16);
+}
+
+static void on_established(void *app, struct tw_conn *conn)
+{
+	struct side *side = app;
+	side->conn = conn;
+	side->established = true;
+	if (side->size)
+		tw_conn_wake(conn);
+}
+
+static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code,
+		      const char *reason)
+{
+	struct side *side = app;
+	(void)conn;
+	side->closed = true;
+	side->conn = NULL;
+	side->end = end;
+	side->code = code;
+	snprintf(side->reason, sizeof(side->reason), "%s", reason);
+}
+
+static bool on_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
+{
+	struct side *side = app;
+	struct tw_range range;
+	(void)conn;
+	if (!tw_ranges_next(&side->owed, 0, UINT64_MAX, &range))
+		return false;
+	*ret = (struct tw_data_ref){ 7, range.start, range.end - range.start };
+	return true;
+}
+
+static void on_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+		    uint8_t *bytes)
+{
+	struct side *side = app;
+	(void)conn;
+	for (uint64_t i = 0; i < piece->length; i++)
+		bytes[i] = tape(piece->offset + i);
+	assert_int_equal(
+		tw_ranges_remove(&side->owed, piece->offset, piece->offset + piece->length), 0);
+}
+
+static void on_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+{
+	struct side *side = app;
+	(void)conn;
+	assert_int_equal(tw_ranges_add(&side->acked, piece->offset, piece->offset + piece->length),
+			 0);
+	assert_int_equal(
+		tw_ranges_remove(&side->owed, piece->offset, piece->offset + piece->length), 0);
+}
+
+static void on_lost(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+{
+	struct side *side = app;
+	(void)conn;
+	assert_int_equal(tw_ranges_add(&side->owed, piece->offset, piece->offset + piece->length),
+			 0);
+}
+
+static bool on_data(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+		    const uint8_t *bytes)
+{
+	struct side *side = app;
+	if (side->refuse)
+		return false;
+	side->wrong += piece->transfer != 7;
+	for (uint64_t i = 0; i < piece->length; i++)
+		side->wrong += bytes[i] != tape(piece->offset + i);
+	side->repeats +=
+		tw_ranges_overlap(&side->received, piece->offset, piece->offset + piece->length);
+	assert_int_equal(
+		tw_ranges_add(&side->received, piece->offset, piece->offset + piece->length), 0);
+	if (side->stalled)
+		side->hold += piece->length;
+	else
+		tw_conn_data_consumed(conn, piece->length);
+	return true;
+}
+
+static void on_readable(void *app, struct tw_conn *conn, uint64_t stream)
+{
+	struct side *side = app;
+	if (stream != 3)
+		return;
+	size_t length = 1;
+	while (length && !side->stream_ended) {
+		length = tw_conn_stream_read(conn, stream, side->stream + side->stream_length,
+					     sizeof(side->stream) - side->stream_length,
+					     &side->stream_ended);
+		side->stream_length += length;
+	}
+}
+
+static void on_writable(void *app, struct tw_conn *conn, uint64_t stream)
+{
+	struct side *side = app;
+	(void)conn;
+	(void)stream;
+	side->writable++;
+}
+
+static const struct tw_conn_app side_app = {
+	.established = on_established,
+	.closed = on_closed,
+	.data_next = on_next,
+	.data_take = on_take,
+	.data_acked = on_acked,
+	.data_lost = on_lost,
+	.data_received = on_data,
+	.stream_readable = on_readable,
+	.stream_writable = on_writable,
+};
+
+struct pair {
+	struct wire wire;
+	struct tw_identity identities[2];
+	struct side sides[2];
+	struct tw_conn_config config;
+	enum tw_verdict verdict;
+	enum tw_cipher cipher_min;
+	enum tw_cipher cipher;
+};
+
+static enum tw_verdict on_admit(void *context, const struct tw_public_key *peer,
+				const struct tw_path *path, struct tw_conn_config *ret_config,
+				const struct tw_conn_app **ret_app, void **ret_context)
+{
+	struct pair *pair = context;
+	(void)path;
+	if (tw_public_key_known(peer))
+		assert_memory_equal(peer, &pair->identities[0].public_key, sizeof(*peer));
+	*ret_config = pair->config;
+	*ret_app = &side_app;
+	*ret_context = &pair->sides[1];
+	return pair->verdict;
+}
+
+static struct pair *pair_new(uint64_t seed)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+	wire_init(&pair->wire, seed);
+	struct tw_random random = tw_prng_random(&pair->wire.prng);
+	pair->cipher = TW_CIPHER_128;
+	pair->config = (struct tw_conn_config){ .method = TW_RATE_BBR,
+						.limits = { .max_bps = UINT64_MAX } };
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tw_identity_generate(&random, &pair->identities[i]), 0);
+		pair->sides[i].wire = &pair->wire;
+		tw_ranges_init(&pair->sides[i].owed, 1 << 20);
+		tw_ranges_init(&pair->sides[i].acked, 1 << 20);
+		tw_ranges_init(&pair->sides[i].received, 1 << 20);
+	}
+	return pair;
+}
+
+static void pair_free(struct pair *pair)
+{
+	wire_deinit(&pair->wire);
+	for (int i = 0; i < 2; i++) {
+		tw_ranges_deinit(&pair->sides[i].owed);
+		tw_ranges_deinit(&pair->sides[i].acked);
+		tw_ranges_deinit(&pair->sides[i].received);
+	}
+	free(pair);
+}
+
+static void pair_connect(struct pair *pair, uint64_t size)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct tw_endpoint_config config = {
+			.identity = &pair->identities[i],
+			.server_id = { (uint8_t)(i + 1) },
+			.cipher_min = i ? pair->cipher_min : TW_CIPHER_NONE,
+			.random = tw_prng_random(&pair->wire.prng),
+			.accept = i == 1,
+			.admit = on_admit,
+			.context = pair,
+		};
+		assert_int_equal(tw_endpoint_new(&config, pair->wire.now, &pair->wire.ends[i]), 0);
+	}
+	if (size)
+		assert_int_equal(tw_ranges_add(&pair->sides[0].owed, 0, size), 0);
+	pair->sides[0].size = size;
+	const struct tw_connect connect = {
+		.remote = pair->wire.addresses[1],
+		.peer_key = pair->identities[1].public_key,
+		.cipher = pair->cipher,
+		.config = pair->config,
+		.app = &side_app,
+		.app_context = &pair->sides[0],
+	};
+	assert_int_equal(tw_endpoint_connect(pair->wire.ends[0], &connect, pair->wire.now,
+					     &pair->sides[0].conn),
+			 0);
+}
+
+static bool all_acked(void *context)
+{
+	struct pair *pair = context;
+	return pair->sides[0].acked.total == pair->sides[0].size;
+}
+
+static bool both_up(void *context)
+{
+	struct pair *pair = context;
+	return pair->sides[0].established && pair->sides[1].established;
+}
+
+static const struct {
+	const char *name;
+	uint64_t rate_bps;
+	tw_ns delay;
+	double loss;
+	uint64_t size;
+	tw_ns limit;
+	enum tw_cipher cipher;
+} cases[] = {
+	{ "lan", 1000000000, TW_MSEC / 10, 0, 32 * MIB, 400 * TW_MSEC, TW_CIPHER_128 },
+	{ "far", 100000000, 50 * TW_MSEC, 0, 16 * MIB, 2600 * TW_MSEC, TW_CIPHER_128 },
+	{ "far, 1 % loss", 100000000, 50 * TW_MSEC, 0.01, 16 * MIB, 2800 * TW_MSEC, TW_CIPHER_256 },
+	{ "far, 10 % loss", 100000000, 50 * TW_MSEC, 0.10, 16 * MIB, 3300 * TW_MSEC,
+	  TW_CIPHER_AUTH },
+	{ "far, 30 % loss", 100000000, 50 * TW_MSEC, 0.30, 8 * MIB, 5000 * TW_MSEC,
+	  TW_CIPHER_NONE },
+	{ "moon", 10000000, 1300 * TW_MSEC, 0.01, 2 * MIB, 22000 * TW_MSEC, TW_CIPHER_128 },
+};
+
+static void test_transfers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct pair *pair = pair_new(i + 1);
+		pair->wire.rate_bps = cases[i].rate_bps;
+		pair->wire.delay = cases[i].delay;
+		pair->wire.loss = cases[i].loss;
+		pair->cipher = cases[i].cipher;
+		tw_ns start = pair->wire.now;
+		pair_connect(pair, cases[i].size);
+		bool done = wire_run(&pair->wire, start + 10 * cases[i].limit, all_acked, pair);
+		struct tw_conn_info info = { 0 };
+		if (pair->sides[0].conn)
+			tw_conn_info(pair->sides[0].conn, &info);
+		print_message(
+			"%s: %s in %.0f ms (limit %.0f), mtu %u, sent %.3f of size, lost %lu spurious %lu repeats %lu, "
+			"return %.2f %%\n",
+			cases[i].name, done ? "done" : "NOT DONE",
+			(double)(pair->wire.now - start) / 1e6, (double)cases[i].limit / 1e6,
+			info.datagram_bytes, (double)pair->wire.bytes[1] / (double)cases[i].size,
+			info.packets_lost, info.packets_spurious, pair->sides[1].repeats,
+			100.0 * (double)pair->wire.bytes[0] / (double)pair->wire.bytes[1]);
+		assert_true(done);
+		assert_true(pair->wire.now - start <= cases[i].limit);
+		assert_int_equal(pair->sides[1].wrong, 0);
+		assert_int_equal(pair->sides[1].received.total, cases[i].size);
+		pair_free(pair);
+	}
+}
+
+static void test_streams(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(9);
+	pair->wire.loss = 0.1;
+	pair_connect(pair, 0);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	uint8_t text[50000];
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = tape(i);
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 3, text, sizeof(text)),
+			 sizeof(text));
+	tw_conn_stream_finish(pair->sides[0].conn, 3);
+	wire_run(&pair->wire, pair->wire.now + 2 * TW_SECOND, NULL, NULL);
+	assert_int_equal(pair->sides[1].stream_length, sizeof(text));
+	assert_memory_equal(pair->sides[1].stream, text, sizeof(text));
+	assert_true(pair->sides[1].stream_ended);
+	assert_true(tw_conn_stream_flushed(pair->sides[0].conn, 3));
+	/* An ended stream stays over. */
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 3, text, 1), 0);
+	/* A full buffer takes no more and says so when it has room. */
+	size_t taken = 0;
+	while (taken < TW_STREAM_BUFFER)
+		taken += tw_conn_stream_write(pair->sides[0].conn, 5, text, sizeof(text));
+	assert_int_equal(taken, TW_STREAM_BUFFER);
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 5, text, 1), 0);
+	wire_run(&pair->wire, pair->wire.now + 2 * TW_SECOND, NULL, NULL);
+	assert_int_equal(pair->sides[0].writable, 1);
+	pair_free(pair);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(11);
+	pair->verdict = TW_ACCEPT_NOT_AUTHORIZED;
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[0].closed);
+	assert_int_equal(pair->sides[0].end, TW_CONN_NOT_AUTHORIZED);
+	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
+	assert_int_equal(tw_endpoint_count(pair->wire.ends[1]), 0);
+	pair_free(pair);
+
+	pair = pair_new(12);
+	pair->cipher_min = TW_CIPHER_256;
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_int_equal(pair->sides[0].end, TW_CONN_CIPHER_TOO_WEAK);
+	pair_free(pair);
+
+	/* A wrong key: silence, then a time-out. */
+	pair = pair_new(13);
+	pair_connect(pair, 0);
+	pair->identities[1] = pair->identities[0];
+	wire_run(&pair->wire, pair->wire.now + 11 * TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[0].closed);
+	assert_int_equal(pair->sides[0].end, TW_CONN_TIMEOUT);
+	assert_int_equal(pair->wire.datagrams[0], 0);
+	pair_free(pair);
+}
+
+static void test_close(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(14);
+	pair_connect(pair, 0);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	tw_conn_close(pair->sides[0].conn, 42, "enough");
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_int_equal(pair->sides[0].end, TW_CONN_CLOSED_LOCAL);
+	assert_int_equal(pair->sides[1].end, TW_CONN_CLOSED_PEER);
+	assert_int_equal(pair->sides[1].code, 42);
+	assert_string_equal(pair->sides[1].reason, "enough");
+	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
+	assert_int_equal(
+		tw_endpoint_count(pair->wire.ends[0]) + tw_endpoint_count(pair->wire.ends[1]), 0);
+	pair_free(pair);
+}
+
+static bool drop_all(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)wire, (void)to, (void)bytes, (void)length;
+	return false;
+}
+
+static void test_idle_and_keep_alive(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(15);
+	pair_connect(pair, 0);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	wire_run(&pair->wire, pair->wire.now + 120 * TW_SECOND, NULL, NULL);
+	assert_false(pair->sides[0].closed || pair->sides[1].closed);
+	pair->wire.hook = drop_all;
+	wire_run(&pair->wire, pair->wire.now + 45 * TW_SECOND, NULL, NULL);
+	assert_int_equal(pair->sides[0].end, TW_CONN_TIMEOUT);
+	assert_int_equal(pair->sides[1].end, TW_CONN_TIMEOUT);
+	assert_true(pair->sides[0].closed && pair->sides[1].closed);
+	pair_free(pair);
+}
+
+/* The client's address as the server sees it changes all the time. */
+static bool rebind(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)to, (void)bytes, (void)length;
+	wire->addresses[0] = wire_address(1, (uint16_t)(2000 + wire->now / TW_SECOND));
+	return true;
+}
+
+static void test_rebinding(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(16);
+	pair->wire.rate_bps = 20000000;
+	pair->wire.delay = 20 * TW_MSEC;
+	pair->wire.hook = rebind;
+	pair_connect(pair, 12 * MIB);
+	tw_ns start = pair->wire.now;
+	assert_true(wire_run(&pair->wire, start + 7 * TW_SECOND, all_acked, pair));
+	struct tw_conn_info info;
+	tw_conn_info(pair->sides[1].conn, &info);
+	assert_true(info.path.remote.port > 2002);
+	pair_free(pair);
+}
+
+static void test_black_hole(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(17);
+	pair->wire.rate_bps = 50000000;
+	pair_connect(pair, 16 * MIB);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	struct tw_conn_info info;
+	tw_conn_info(pair->sides[0].conn, &info);
+	assert_int_equal(info.datagram_bytes, 8972);
+	pair->wire.mtu = 1252;
+	uint64_t before = pair->sides[0].acked.total;
+	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
+	tw_conn_info(pair->sides[0].conn, &info);
+	assert_true(info.datagram_bytes >= 1200 && info.datagram_bytes <= 1252);
+	assert_true(pair->sides[0].acked.total > before + MIB);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 10 * TW_SECOND, all_acked, pair));
+	pair_free(pair);
+}
+
+static bool fragile(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)to;
+	if (tw_prng_unit(&wire->prng) < 0.3)
+		bytes[tw_prng_below(&wire->prng, *length)] ^=
+			(uint8_t)(1 + tw_prng_below(&wire->prng, 255));
+	return true;
+}
+
+static void test_corruption(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(18);
+	pair->wire.rate_bps = 50000000;
+	pair->wire.hook = fragile;
+	pair_connect(pair, 4 * MIB);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 5 * TW_SECOND, all_acked, pair));
+	assert_int_equal(pair->sides[1].wrong, 0);
+	pair_free(pair);
+}
+
+static void test_slow_receiver(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(19);
+	pair->wire.rate_bps = 1000000000;
+	pair->sides[1].stalled = true;
+	pair_connect(pair, 64 * MIB);
+	wire_run(&pair->wire, pair->wire.now + 5 * TW_SECOND, NULL, NULL);
+	/* No more than the window came, and nothing was lost. */
+	assert_true(pair->sides[1].received.total <= TW_DATA_WINDOW_INITIAL * 2);
+	assert_true(pair->sides[1].received.total >= TW_DATA_WINDOW_INITIAL / 2);
+	struct tw_conn_info info;
+	tw_conn_info(pair->sides[0].conn, &info);
+	assert_true(info.data_blocked);
+	pair->sides[1].stalled = false;
+	tw_conn_data_consumed(pair->sides[1].conn, pair->sides[1].hold);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, all_acked, pair));
+	pair_free(pair);
+}
+
+static void test_outage(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(20);
+	pair->wire.rate_bps = 50000000;
+	pair_connect(pair, 32 * MIB);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	pair->wire.loss = 1;
+	wire_run(&pair->wire, pair->wire.now + 8 * TW_SECOND, NULL, NULL);
+	pair->wire.loss = 0;
+	uint64_t before = pair->sides[0].acked.total;
+	/* Two round trips and a second, and then at the old rate. */
+	wire_run(&pair->wire, pair->wire.now + 1040 * TW_MSEC, NULL, NULL);
+	assert_true(pair->sides[0].acked.total > before);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 6 * TW_SECOND, all_acked, pair));
+	pair_free(pair);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_idle_and_keep_alive),
+		cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_black_hole),
+		cmocka_unit_test(test_corruption),
+		cmocka_unit_test(test_slow_receiver),
+		cmocka_unit_test(test_outage),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
