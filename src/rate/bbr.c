@@ -13,27 +13,34 @@
 #include "rate/controller.h"
 #include "rate/units.h"
 
-#define STARTUP_GAIN 2.77 /* 4 ln 2: doubles each round trip when samples lag by one */
-#define ACCELERATE_GAIN 2.0             /* first round after a probe found more */
+#define STARTUP_GAIN 2.9 /* 4 ln 2 doubles each round trip when samples lag by one; ours lag more \
+			  */
+#define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
 #define DOWN_GAIN 0.8
 #define TEST_GAIN 0.9
-#define QUEUE_GAIN 0.25                 /* the most a standing queue takes off the cruise */
-#define GROWTH 1.25                     /* startup goes on while a round brings that much more */
+#define QUEUE_GAIN 0.25 /* the most a standing queue takes off the cruise */
+#define GROWTH 1.25     /* startup goes on while a round brings that much more */
 #define FLAT_ROUNDS 3
-#define FOUND 1.1                       /* an up-probe that brings that much found more */
-#define START_DATAGRAMS 48              /* in the first round trip */
+#define FOUND 1.1          /* an up-probe that brings that much found more */
+#define START_DATAGRAMS 64 /* in the first round trip */
 #define START_RTT_MIN TW_MSEC
 #define LOSS_BASE_MAX 0.8
-#define LOSS_WEIGHT_MAX 1000.0          /* packets that the old loss_base counts for at most */
-#define LOSS_BURST 3.0 /* losses come in bursts: the variance of a share is that much higher */
+#define LOSS_WEIGHT_MAX 1000.0 /* packets that what was seen before counts for at most */
+#define LOSS_BURST 6.0    /* losses come in bursts: the variance of a share is that much higher */
+#define LOSS_SLOPE 2.0    /* how far the difference between above and below is drawn on downward */
+#define LOSS_RESPONSE 0.7 /* loss that falls below that share of itself when we send less is ours \
+			   */
+#define OFFSET_SPAN (10 * TW_SECOND) /* a queue that was judged not to be ours is judged again */
+#define LOSS_MARGIN 0.01
+#define STARTUP_LOSS_MARGIN 0.1 /* doubling shows itself by more than that */
 #define QUEUE_FRESH (5 * TW_SECOND)
 
 #define TO(mode) (1u << TW_BBR_##mode)
 
 static const struct {
 	const char *name;
-	unsigned next;                  /* allowed successors */
+	unsigned next; /* allowed successors */
 } modes[] = {
 	[TW_BBR_STARTUP] = { "startup", TO(STARTUP) | TO(DRAIN) },
 	[TW_BBR_DRAIN] = { "drain", TO(STARTUP) | TO(CRUISE) },
@@ -44,7 +51,8 @@ static const struct {
 };
 static_assert(sizeof(modes) / sizeof(modes[0]) == TW_BBR_MODE_COUNT, "a row for each mode");
 
-/* what the path says */
+/* --- what the path says
+ * ----------------------------------------------------------------------------------------- */
 
 static tw_ns base_rtt(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
@@ -72,11 +80,11 @@ static tw_ns queue_overshoot(const struct tw_bbr *bbr, const struct tw_path_mode
 
 /*
  * How long an up- or down-probe takes: a round trip, or two acknowledgements where the round trip
- * is shorter.
+ * is shorter, and more where jitter would drown what is to be measured.
  */
 static tw_ns probe_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC);
+	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC) + 2 * path->jitter;
 }
 
 static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
@@ -84,7 +92,9 @@ static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
 	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss_base));
 }
 
-/* segments */
+/* --- segments
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static struct tw_bbr_segment *segment_head(struct tw_bbr *bbr)
 {
@@ -108,10 +118,8 @@ static void open_segment(struct tw_bbr *bbr, uint64_t start, tw_ns now)
 	};
 }
 
-/*
- * Ends the open segment at what has been sent so far and opens the next. With the ring full it just
- * grows on.
- */
+/* Ends the open segment at what has been sent so far and opens the next. With the ring full it just
+ * grows on. */
 static void cut_segment(struct tw_bbr *bbr, tw_ns now)
 {
 	struct tw_bbr_segment *open = segment_open(bbr);
@@ -133,13 +141,16 @@ static void restart_segments(struct tw_bbr *bbr, tw_ns now)
 	open_segment(bbr, bbr->resolved + bbr->in_flight, now);
 }
 
-/* modes */
+/* --- modes
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
 {
 	assert(modes[bbr->mode].next & (1u << mode));
 	bbr->mode = (uint8_t)mode;
 	bbr->mode_since = now;
+	bbr->meter_at = 0;
 	cut_segment(bbr, now);
 }
 
@@ -188,37 +199,69 @@ static void enter_up(struct tw_bbr *bbr, tw_ns now)
 	enter(bbr, TW_BBR_UP, now);
 }
 
-/* judging what was sent */
+/* --- judging what was sent
+ * -------------------------------------------------------------------------------------- */
 
 struct verdict {
 	const struct tw_bbr_segment *segment;
-	uint64_t delivered_bps;         /* 0: not measured */
+	uint64_t delivered_bps; /* 0: not measured */
 	double loss;
 	tw_ns now;
 };
 
-static void learn_loss(struct tw_bbr *bbr, const struct verdict *verdict)
+/*
+ * Loss that is there whatever we send is the same above and below the estimate. Where it is higher
+ * above, part of what is seen below is congestion too, made by us with others: it must not be
+ * compensated, or each would drive the other.
+ */
+static void update_loss_base(struct tw_bbr *bbr)
 {
-	double packets = (double)verdict->segment->packets, weight = bbr->loss_weight;
+	const struct tw_bbr_loss *up = &bbr->loss_up, *down = &bbr->loss_down;
+	double base = down->share, apart = up->share - down->share;
 
-	if (weight > LOSS_WEIGHT_MAX)
-		weight = LOSS_WEIGHT_MAX;
-	bbr->loss_base = (bbr->loss_base * weight + verdict->loss * packets) / (weight + packets);
-	bbr->loss_weight = weight + packets;
-	if (bbr->loss_base > LOSS_BASE_MAX)
-		bbr->loss_base = LOSS_BASE_MAX;
+	if (up->weight > 0 && down->weight > 0 && apart > 0) {
+		double noise =
+			4 * up->share * (1 - up->share) * (1 / up->weight + 1 / down->weight);
+
+		if (apart * apart > noise)
+			base -= LOSS_SLOPE * (apart - noise / apart);
+	}
+	base = base > 0 ? base : 0;
+	bbr->loss_base = base < LOSS_BASE_MAX ? base : LOSS_BASE_MAX;
 }
 
-/* Is that loss more than what is always there, beyond doubt? */
-static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdict)
+static void learn_loss(struct tw_bbr *bbr, struct tw_bbr_loss *loss, const struct verdict *verdict)
+{
+	double packets = (double)verdict->segment->packets, weight = loss->weight;
+
+	if (packets < 1)
+		return;
+	if (weight > LOSS_WEIGHT_MAX)
+		weight = LOSS_WEIGHT_MAX;
+	loss->share = (loss->share * weight + verdict->loss * packets) / (weight + packets);
+	loss->weight = weight + packets;
+	update_loss_base(bbr);
+}
+
+/* Below the estimate. Loss from a full queue is somebody's doing: it can only prove that there is
+ * less than believed. */
+static void learn_loss_down(struct tw_bbr *bbr, const struct tw_path_model *path,
+			    const struct verdict *verdict)
+{
+	if (queue_now(bbr, path) < queue_high(bbr, path) || verdict->loss < bbr->loss_down.share)
+		learn_loss(bbr, &bbr->loss_down, verdict);
+}
+
+/* Is that loss more than what is always there, by @margin at least and beyond doubt? */
+static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdict, double margin)
 {
 	double share = bbr->loss_base > 0.01 ? bbr->loss_base : 0.01, noise, over;
 
-	if (bbr->loss_weight < 1 || verdict->segment->packets == 0)
+	if (bbr->loss_down.weight < 1 || verdict->segment->packets == 0)
 		return false;
 	noise = share * (1 - share) * LOSS_BURST;
-	noise *= 1 / (double)verdict->segment->packets + 1 / bbr->loss_weight;
-	over = verdict->loss - (bbr->loss_base * 1.3 + 0.01);
+	noise *= 1 / (double)verdict->segment->packets + 1 / bbr->loss_down.weight;
+	over = verdict->loss - (bbr->loss_base * 1.1 + margin);
 	return over > 0 && over * over > 4 * 4 * noise;
 }
 
@@ -229,18 +272,19 @@ static void leave_startup(struct tw_bbr *bbr, tw_ns now)
 	enter(bbr, TW_BBR_DRAIN, now);
 }
 
-static void judge_startup(struct tw_bbr *bbr, const struct verdict *verdict)
+static void judge_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
+			  const struct verdict *verdict)
 {
 	if (bbr->mode != TW_BBR_STARTUP) {
-		if (bbr->mode != TW_BBR_DRAIN && !loss_is_excess(bbr, verdict))
+		if (bbr->mode != TW_BBR_DRAIN && !loss_is_excess(bbr, verdict, LOSS_MARGIN))
 			note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
 		return;
 	}
-	if (loss_is_excess(bbr, verdict)) {
+	if (loss_is_excess(bbr, verdict, STARTUP_LOSS_MARGIN)) {
 		leave_startup(bbr, verdict->now);
 		return;
 	}
-	learn_loss(bbr, verdict);
+	learn_loss_down(bbr, path, verdict);
 	if (verdict->segment->app_limited)
 		return;
 	if ((double)bbr->capacity_bps >= (double)bbr->flat_bps * GROWTH) {
@@ -256,7 +300,8 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 {
 	uint64_t found = compensate(bbr, verdict->delivered_bps);
 
-	if (loss_is_excess(bbr, verdict)) {
+	learn_loss(bbr, &bbr->loss_up, verdict);
+	if (loss_is_excess(bbr, verdict, LOSS_MARGIN)) {
 		uint64_t most = tw_rate_scale(bbr->before_bps, 1.05);
 
 		if (bbr->up_failures < UINT8_MAX)
@@ -278,7 +323,7 @@ static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 	if (!verdict->segment->app_limited ||
 	    compensate(bbr, verdict->delivered_bps) > bbr->capacity_bps)
 		note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
-	if (!loss_is_excess(bbr, verdict) || verdict->delivered_bps == 0)
+	if (!loss_is_excess(bbr, verdict, LOSS_MARGIN) || verdict->delivered_bps == 0)
 		return;
 	if (bbr->mode != TW_BBR_CRUISE && bbr->mode != TW_BBR_UP && bbr->mode != TW_BBR_DOWN)
 		return;
@@ -288,17 +333,21 @@ static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 	enter(bbr, TW_BBR_TEST, verdict->now);
 }
 
-/*
- * We sent less than was delivered before. Loss that fell was ours: that delivery is the capacity.
- * Else it is noise.
- */
+/* We sent less than was delivered before. Loss that fell was ours: that delivery is the capacity.
+ * Else it is noise. */
 static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 		       const struct verdict *verdict)
 {
 	if (bbr->mode != TW_BBR_TEST)
 		return;
-	bbr->loss_weight = 0;
-	learn_loss(bbr, verdict);
+	if (verdict->loss < LOSS_RESPONSE * bbr->loss_trigger ||
+	    queue_now(bbr, path) >= queue_high(bbr, path)) {
+		if (verdict->loss < bbr->loss_down.share)
+			learn_loss(bbr, &bbr->loss_down, verdict);
+	} else {
+		bbr->loss_up.weight = bbr->loss_down.weight = 0;
+		learn_loss(bbr, &bbr->loss_down, verdict);
+	}
 	set_capacity(bbr, compensate(bbr, bbr->before_bps));
 	enter_cruise(bbr, path, verdict->now);
 }
@@ -310,17 +359,17 @@ static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 			const struct verdict *verdict)
 {
-	tw_ns from = verdict->segment->queue_from, sent = tw_ns_since(verdict->segment->sent_until,
-								     verdict->segment->sent_from);
+	tw_ns from = verdict->segment->queue_from,
+	      sent = tw_ns_since(verdict->segment->sent_until, verdict->segment->sent_from);
 
-	if (queue_now(bbr, path) < queue_high(bbr, path))
-		learn_loss(bbr, verdict);
+	learn_loss_down(bbr, path, verdict);
 	if (bbr->mode != TW_BBR_DRAIN || queue_now(bbr, path) < 2 * queue_high(bbr, path) ||
 	    sent < base_rtt(bbr, path) / 2)
 		return;
-	if (path->queue_delay + sent / 10 < from)
+	if (path->queue_delay + sent / 20 < from || loss_is_excess(bbr, verdict, LOSS_MARGIN))
 		return;
 	bbr->queue_offset = path->queue_delay;
+	bbr->offset_at = verdict->now;
 	accelerate(bbr, verdict->now);
 }
 
@@ -340,13 +389,13 @@ static void judge(struct tw_bbr *bbr, const struct tw_path_model *path,
 	verdict.loss = (double)segment->lost / (double)(segment->acked + segment->lost);
 	switch ((enum tw_bbr_mode)segment->mode) {
 	case TW_BBR_STARTUP:
-		judge_startup(bbr, &verdict);
+		judge_startup(bbr, path, &verdict);
 		break;
 	case TW_BBR_UP:
 		judge_up(bbr, path, &verdict);
 		break;
 	case TW_BBR_DOWN:
-		learn_loss(bbr, &verdict);
+		learn_loss_down(bbr, path, &verdict);
 		break;
 	case TW_BBR_CRUISE:
 		judge_cruise(bbr, &verdict);
@@ -390,11 +439,12 @@ static void account(struct tw_bbr *bbr, const struct tw_path_model *path,
 		head->resolved_from = sample->now;
 		head->queue_from = path->queue_delay;
 	}
-	if (bbr->count == 1)
+	if (bbr->count == 1 && tw_ns_since(sample->now, head->sent_from) >= probe_span(bbr, path))
 		cut_segment(bbr, sample->now);
 }
 
-/* moving through the modes */
+/* --- moving through the modes
+ * ----------------------------------------------------------------------------------- */
 
 static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 			const struct tw_rate_sample *sample)
@@ -402,6 +452,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 	tw_ns rtt = base_rtt(bbr, path), now = sample->now;
 
 	bbr->queue_offset = tw_ns_min(bbr->queue_offset, path->queue_delay);
+	if (tw_ns_since(now, bbr->offset_at) > OFFSET_SPAN)
+		bbr->queue_offset = 0;
 	if (queue_now(bbr, path) < queue_high(bbr, path)) {
 		bbr->queue_low_at = now;
 		bbr->queue_high_since = TW_NEVER;
@@ -420,10 +472,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 	if (bbr->mode != TW_BBR_CRUISE)
 		return;
-	/*
-	 * A tall queue that stands through a whole cycle, or any that hid the path's minimum for
-	 * seconds.
-	 */
+	/* A tall queue that stands through a whole cycle, or any that hid the path's minimum for
+	 * seconds. */
 	if (bbr->queue_high_since != TW_NEVER &&
 	    ((queue_now(bbr, path) > rtt / 4 + queue_high(bbr, path) &&
 	      tw_ns_since(now, bbr->queue_high_since) > 8 * rtt + 20 * TW_MSEC) ||
@@ -441,22 +491,26 @@ static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 
 	if (rate > bbr->capacity_bps)
 		set_capacity(bbr, rate);
-	if (bbr->capacity_bps > 0 && queue_now(bbr, path) > queue_overshoot(bbr, path))
+	if (bbr->capacity_bps > 0 && tw_ns_since(path->queue_latest, bbr->queue_offset) >
+					     queue_overshoot(bbr, path) + 4 * path->jitter)
 		leave_startup(bbr, sample->now);
 }
 
 static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 		       const struct tw_rate_sample *sample)
 {
-	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
-	tw_ns queue = queue_now(bbr, path);
+	tw_ns queue = queue_now(bbr, path), metered = tw_ns_since(sample->now, bbr->meter_at);
 
-	/*
-	 * While a queue stands, what comes out of it is the capacity, be it more or less than
-	 * believed.
-	 */
-	if (queue > queue_high(bbr, path) && rate > 0 && !sample->app_limited)
-		set_capacity(bbr, rate);
+	/* While a queue stands, what comes out of it is the capacity, be it more or less than
+	 * believed. */
+	if (metered >= probe_span(bbr, path) / 2) {
+		if (bbr->meter_at > 0 && queue > queue_high(bbr, path))
+			set_capacity(bbr, compensate(bbr, tw_rate_of(sample->delivered_total -
+									     bbr->meter_delivered,
+								     metered)));
+		bbr->meter_at = sample->now;
+		bbr->meter_delivered = sample->delivered_total;
+	}
 	if (queue < queue_high(bbr, path) / 2 ||
 	    sample->in_flight_bytes <= tw_rate_bytes(bbr->capacity_bps, base_rtt(bbr, path)))
 		enter_cruise(bbr, path, sample->now);
@@ -501,16 +555,24 @@ static void step(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 }
 
-/* rates */
+/* --- rates
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /*
  * A standing queue takes up to QUEUE_GAIN off, in proportion: all flows see the same queue and give
- * way alike.
+ * way alike. What is seen of it is a round trip old: what is in flight says how much of it is still
+ * ours to drain.
  */
 static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	tw_ns high = queue_high(bbr, path), queue = queue_now(bbr, path);
+	tw_ns high = queue_high(bbr, path), queue = queue_now(bbr, path), rtt = base_rtt(bbr, path);
 	double over;
+
+	if (bbr->capacity_bps > 0)
+		queue = tw_ns_min(queue,
+				  tw_ns_since(tw_rate_time(bbr->capacity_bps, bbr->in_flight),
+					      rtt + tw_ns_max(rtt / 16, TW_MSEC)));
 
 	if (queue <= high)
 		return 1;
@@ -520,7 +582,7 @@ static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *
 
 static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	uint64_t rate;
+	uint64_t rate, least;
 
 	switch ((enum tw_bbr_mode)bbr->mode) {
 	case TW_BBR_STARTUP:
@@ -529,7 +591,10 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 		rate = tw_rate_scale(bbr->capacity_bps, STARTUP_GAIN);
 		if (bbr->accelerating && bbr->capacity_bps > 0)
 			return rate;
-		return rate > bbr->start_bps ? rate : bbr->start_bps;
+		/* A round trip on, the first rate has proved itself although it was not yet
+		 * measured to the end. */
+		least = bbr->capacity_bps > 0 ? 2 * bbr->start_bps : bbr->start_bps;
+		return rate > least ? rate : least;
 	case TW_BBR_DRAIN:
 		return tw_rate_scale(bbr->capacity_bps,
 				     queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
@@ -594,10 +659,8 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
 }
 
-/*
- * --- the table's functions
- * --------------------------------------------------------------------------------------
- */
+/* --- the table's functions
+ * -------------------------------------------------------------------------------------- */
 
 static void bbr_init(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		     tw_ns now)
@@ -613,10 +676,8 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 		.dice = now,
 	};
 	if (path->bandwidth_bps > 0) {
-		/*
-		 * A change of method on a known path: what was delivered, and half of it again to
-		 * see what fits.
-		 */
+		/* A change of method on a known path: what was delivered, and half of it again to
+		 * see what fits. */
 		bbr->accelerating = true;
 		set_capacity(bbr, path->bandwidth_bps / 2);
 	}
@@ -625,10 +686,8 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 	set_rates(controller, path);
 }
 
-/*
- * Anew from a fraction of what was: a quarter at the startup gain is 0.7 of the old rate for the
- * first round trip.
- */
+/* Anew from a fraction of what was: a quarter at the startup gain is 0.7 of the old rate for the
+ * first round trip. */
 static void resume(struct tw_bbr *bbr, tw_ns now)
 {
 	bool long_gone = tw_ns_since(now, bbr->acked_at) > 10 * TW_SECOND;
@@ -663,10 +722,8 @@ static void bbr_sample(struct tw_rate_controller *controller, const struct tw_pa
 	set_rates(controller, path);
 }
 
-/*
- * Rates stay: the full window stops us while nothing comes back, and the first acknowledgement
- * resumes.
- */
+/* Rates stay: the full window stops us while nothing comes back, and the first acknowledgement
+ * resumes. */
 static void bbr_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path,
 			tw_ns now)
 {
@@ -684,7 +741,7 @@ static void bbr_path_changed(struct tw_rate_controller *controller,
 	bbr->queue_offset = 0;
 	bbr->queue_high_since = TW_NEVER;
 	bbr->queue_low_at = now;
-	bbr->loss_weight = 0;
+	bbr->loss_up.weight = bbr->loss_down.weight = 0;
 	resume(bbr, now);
 	set_rates(controller, path);
 }

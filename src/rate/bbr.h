@@ -18,60 +18,66 @@
 #define TW_BBR_SEGMENTS 8
 
 enum tw_bbr_mode {
-	TW_BBR_STARTUP,                 /* double each round trip */
-	TW_BBR_DRAIN,                   /* empty the queue that was built or found */
-	TW_BBR_UP,                      /* a round trip above the estimate: is there more? */
-	/* a round trip below: drain, and see the loss that is not ours */
-	TW_BBR_DOWN,
-	TW_BBR_CRUISE,                  /* at the estimate */
-	TW_BBR_TEST,                    /* loss rose: does it fall when we send less? */
+	TW_BBR_STARTUP, /* double each round trip */
+	TW_BBR_DRAIN,   /* empty the queue that was built or found */
+	TW_BBR_UP,      /* a round trip above the estimate: is there more? */
+	TW_BBR_DOWN,    /* a round trip below: drain, and see the loss that is not ours */
+	TW_BBR_CRUISE,  /* at the estimate */
+	TW_BBR_TEST,    /* loss rose: does it fall when we send less? */
 	TW_BBR_MODE_COUNT,
 };
 
 struct tw_bbr_segment {
-	/* [start, end) of the bytes sent; end UINT64_MAX while it is being sent */
-	uint64_t start, end;
+	uint64_t start,
+		end; /* [start, end) of the bytes sent; end UINT64_MAX while it is being sent */
 	tw_ns sent_from, sent_until;
-	tw_ns resolved_from;            /* when the bytes before @start had been accounted for */
-	uint64_t acked, lost;           /* bytes */
+	tw_ns resolved_from;  /* when the bytes before @start had been accounted for */
+	uint64_t acked, lost; /* bytes */
 	uint64_t packets;
-	tw_ns queue_from;               /* queue when it began to be acknowledged */
-	uint8_t mode;                   /* enum tw_bbr_mode it was sent in */
+	tw_ns queue_from; /* queue when it began to be acknowledged */
+	uint8_t mode;     /* enum tw_bbr_mode it was sent in */
 	bool app_limited;
 };
 
+/* A share of packets lost, and how many packets it was seen on (older ones count less). */
+struct tw_bbr_loss {
+	double share, weight;
+};
+
 struct tw_bbr {
-	uint8_t mode;                   /* enum tw_bbr_mode; only enter() writes it */
-	bool rtt_seen;                  /* the first rate was set from a measured round trip */
-	bool accelerating;              /* startup again, after a probe found more */
-	bool test_held;                 /* second half of a test: wait for its outcome */
-	uint8_t flat_rounds;            /* startup: rounds in a row without growth */
-	uint8_t timeouts;               /* probe timeouts since the last acknowledgement */
-	uint8_t up_failures;            /* up-probes in a row that met loss */
+	uint8_t mode;        /* enum tw_bbr_mode; only enter() writes it */
+	bool rtt_seen;       /* the first rate was set from a measured round trip */
+	bool accelerating;   /* startup again, after a probe found more */
+	bool test_held;      /* second half of a test: wait for its outcome */
+	uint8_t flat_rounds; /* startup: rounds in a row without growth */
+	uint8_t timeouts;    /* probe timeouts since the last acknowledgement */
+	uint8_t up_failures; /* up-probes in a row that met loss */
 	tw_ns mode_since;
-	tw_ns cruise_ns;                /* length of this cruise */
+	tw_ns cruise_ns; /* length of this cruise */
 	/* what was sent */
-	uint64_t resolved;              /* bytes acknowledged or lost */
-	uint64_t in_flight;             /* bytes, at the last sample */
+	uint64_t resolved;  /* bytes acknowledged or lost */
+	uint64_t in_flight; /* bytes, at the last sample */
 	struct tw_bbr_segment segments[TW_BBR_SEGMENTS];
-	uint8_t head, count;            /* ring of segments; the last one is open */
+	uint8_t head, count; /* ring of segments; the last one is open */
 	/* the model */
-	/* rate the path takes: the higher of the two cycles below */
-	uint64_t capacity_bps;
-	uint64_t cycle_bps[2];          /* highest of this cycle and of the one before */
-	uint64_t flat_bps;              /* startup: the rate to outgrow */
-	uint64_t before_bps;            /* estimate when the up-probe or the test began */
-	uint64_t start_bps;             /* rate before anything is known */
-	double loss_base;               /* share lost whatever rate we send at */
-	double loss_weight;             /* packets behind loss_base */
-	double loss_trigger;            /* what made us test */
-	/* delay above the path's minimum that is not a queue of ours */
-	tw_ns queue_offset;
-	tw_ns queue_low_at;             /* when the queue was last seen empty */
-	/* since when the queue has stood without a break; TW_NEVER: it does not */
-	tw_ns queue_high_since;
-	tw_ns acked_at;                 /* last acknowledgement */
-	uint64_t dice;                  /* spreads the cruises of flows that share a path */
+	uint64_t capacity_bps; /* rate the path takes: the higher of the two cycles below */
+	uint64_t cycle_bps[2]; /* highest of this cycle and of the one before */
+	uint64_t flat_bps;     /* startup: the rate to outgrow */
+	uint64_t before_bps;   /* estimate when the up-probe or the test began */
+	uint64_t start_bps;    /* rate before anything is known */
+	struct tw_bbr_loss loss_down, loss_up; /* seen below and above the estimate */
+	double loss_base;       /* share lost whatever rate we send at: what the two say */
+	double loss_trigger;    /* what made us test */
+	tw_ns queue_offset;     /* delay above the path's minimum that is not a queue of ours */
+	tw_ns offset_at;        /* when that was judged */
+	tw_ns queue_low_at;     /* when the queue was last seen empty */
+	tw_ns queue_high_since; /* since when the queue has stood without a break; TW_NEVER: it does
+				   not */
+	tw_ns acked_at;         /* last acknowledgement */
+	/* drain: what comes out of the queue, measured over half a round trip at a time */
+	tw_ns meter_at;
+	uint64_t meter_delivered;
+	uint64_t dice; /* spreads the cruises of flows that share a path */
 };
 
 struct tw_rate_ops;

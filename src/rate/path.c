@@ -4,6 +4,8 @@
 
 #include "rate/units.h"
 
+#define QUEUE_SLOT_MAX (50 * TW_MSEC)
+
 void tw_path_model_init(struct tw_path_model *path, tw_ns now)
 {
 	*path = (struct tw_path_model){
@@ -21,10 +23,8 @@ void tw_path_model_init(struct tw_path_model *path, tw_ns now)
 	}
 }
 
-/*
- * The smoothed round trip stays as a first guess for timeouts; everything that could bind the new
- * route goes.
- */
+/* The smoothed round trip stays as a first guess for timeouts; everything that could bind the new
+ * route goes. */
 void tw_path_model_reset(struct tw_path_model *path, tw_ns now)
 {
 	tw_ns smoothed = path->rtt_smoothed, variance = path->rtt_variance;
@@ -38,8 +38,7 @@ void tw_path_model_reset(struct tw_path_model *path, tw_ns now)
 	}
 }
 
-/*
- * Only called with a sample at hand for the fresh bucket, so that the minima are never left empty.
+/* Only called with a sample at hand for the fresh bucket, so that the minima are never left empty.
  */
 static void turn_buckets(struct tw_path_model *path, tw_ns now)
 {
@@ -87,15 +86,29 @@ static void smooth_rtt(struct tw_path_model *path, tw_ns rtt)
 	path->rtt_smoothed = (7 * path->rtt_smoothed + rtt) / 8;
 }
 
-static void note_queue(struct tw_path_model *path, tw_ns queue)
+/*
+ * The queue is the lowest of the last slots, so that jitter does not count. Where it jitters the
+ * slots grow with it: a queue stands longer than a late packet.
+ */
+static void note_queue(struct tw_path_model *path, tw_ns queue, tw_ns now)
 {
-	tw_ns lowest = queue;
+	tw_ns slot = tw_ns_min(tw_ns_max(path->rtt_min / 8, path->jitter), QUEUE_SLOT_MAX);
+	tw_ns lowest = queue, above;
 
-	path->queue_recent[path->queue_next++ % TW_PATH_RECENT] = queue;
-	for (unsigned i = 0; i < TW_PATH_RECENT && i < path->queue_next; i++)
+	if (tw_ns_since(now, path->queue_slot_started) >= slot) {
+		path->queue_slot = (path->queue_slot + 1) % TW_PATH_RECENT;
+		path->queue_recent[path->queue_slot] = queue;
+		path->queue_slot_started = now;
+	}
+	path->queue_recent[path->queue_slot] =
+		tw_ns_min(path->queue_recent[path->queue_slot], queue);
+	for (unsigned i = 0; i < TW_PATH_RECENT; i++)
 		lowest = tw_ns_min(lowest, path->queue_recent[i]);
+	path->queue_latest = queue;
 	path->queue_delay = lowest;
 	path->queue_delay_smoothed = (7 * path->queue_delay_smoothed + queue) / 8;
+	above = queue - lowest;
+	path->jitter = (31 * path->jitter + above) / 32;
 }
 
 static void update_delays(struct tw_path_model *path, const struct tw_rate_sample *sample)
@@ -116,7 +129,7 @@ static void update_delays(struct tw_path_model *path, const struct tw_rate_sampl
 		/* Unsigned, because a peer may claim any clock. */
 		queue = tw_ns_min(queue,
 				  (uint64_t)sample->forward_delay - (uint64_t)path->delay_base);
-	note_queue(path, queue);
+	note_queue(path, queue, sample->now);
 }
 
 static void update_bandwidth(struct tw_path_model *path, const struct tw_rate_sample *sample)

@@ -28,47 +28,42 @@ struct tw_path_model {
 	/* RFC 9002, 5 */
 	bool rtt_known;
 	tw_ns rtt_latest, rtt_smoothed, rtt_variance;
-	/* over the last TW_PATH_BUCKETS buckets; TW_NEVER before the first sample */
-	tw_ns rtt_min;
+	tw_ns rtt_min; /* over the last TW_PATH_BUCKETS buckets; TW_NEVER before the first sample */
 	tw_ns rtt_buckets[TW_PATH_BUCKETS];
-	/* lowest forward delay over the buckets; TW_DELAY_UNKNOWN before the first */
-	int64_t delay_base;
+	int64_t delay_base; /* lowest forward delay over the buckets; TW_DELAY_UNKNOWN before the
+			       first */
 	int64_t delay_buckets[TW_PATH_BUCKETS];
 	tw_ns bucket_started;
 	unsigned bucket;
-	/* newest one-way queueing delay, the lowest of the last few samples */
-	tw_ns queue_delay;
+	tw_ns queue_latest; /* one-way queueing delay of the newest sample */
+	tw_ns queue_delay;  /* the lowest of half a round trip, and longer where it jitters */
 	tw_ns queue_delay_smoothed;
-	tw_ns queue_recent[TW_PATH_RECENT];
-	unsigned queue_next;
+	tw_ns queue_recent[TW_PATH_RECENT]; /* the lowest of each slot; a slot is an eighth of a
+					       round trip or more */
+	tw_ns queue_slot_started;
+	unsigned queue_slot;
+	tw_ns jitter; /* how far a sample lies above queue_delay, smoothed */
 	/* delivery */
-	/* maximum of delivery-rate samples over the last ten rounds */
-	uint64_t bandwidth_bps;
+	uint64_t bandwidth_bps; /* maximum of delivery-rate samples over the last ten rounds */
 	uint64_t bandwidth_rounds[TW_PATH_ROUNDS];
-	uint64_t round;                 /* round trips counted */
-	/*
-	 * loss: share of bytes, smoothed over 30 rounds or 1 s, whichever is shorter, and of the
-	 * last whole round
-	 */
+	uint64_t round; /* round trips counted */
+	/* loss: share of bytes, smoothed over 30 rounds or 1 s, whichever is shorter, and of the
+	 * last whole round */
 	double loss_smoothed, loss_round;
 	uint64_t round_acked, round_lost;
 	tw_ns round_started;
-	double loss_acked, loss_lost;   /* decayed sums behind loss_smoothed, bytes */
+	double loss_acked, loss_lost; /* decayed sums behind loss_smoothed, bytes */
 };
 
 void tw_path_model_init(struct tw_path_model *path, tw_ns now);
 void tw_path_model_update(struct tw_path_model *path, const struct tw_rate_sample *sample);
 /* A round-trip time known from elsewhere (the handshake) as the first sample. */
 void tw_path_model_seed_rtt(struct tw_path_model *path, tw_ns rtt);
-/*
- * The address changed: delays and rates start anew, so that nothing learned on the old route binds
- * the new one.
- */
+/* The address changed: delays and rates start anew, so that nothing learned on the old route binds
+ * the new one. */
 void tw_path_model_reset(struct tw_path_model *path, tw_ns now);
-/*
- * Probe timeout without the peer's acknowledgement delay: smoothed + max(4 * variance,
- * granularity).
- */
+/* Probe timeout without the peer's acknowledgement delay: smoothed + max(4 * variance,
+ * granularity). */
 tw_ns tw_path_model_pto(const struct tw_path_model *path);
 /* bandwidth * rtt_min in bytes; 0 while either is unknown. */
 uint64_t tw_path_model_bdp(const struct tw_path_model *path);

@@ -72,10 +72,8 @@ static void test_minimum_expires(void **state)
 	assert_int_equal(path.delay_base, 5);
 }
 
-/*
- * The return path does not count, clocks may differ by years, the lowest of the last few samples
- * rules.
- */
+/* The return path does not count, clocks may differ by years, the lowest of the last few samples
+ * rules. */
 static void test_queue(void **state)
 {
 	const int64_t years = INT64_C(-300000000000000000);
@@ -86,16 +84,39 @@ static void test_queue(void **state)
 	feed(&path, 0, 100 * TW_MSEC, years);
 	assert_int_equal(path.queue_delay, 0);
 	for (unsigned i = 0; i < TW_PATH_RECENT; i++)
-		feed(&path, TW_SECOND, 150 * TW_MSEC, years + 20000000);
+		feed(&path, TW_SECOND + i * 50 * TW_MSEC, 150 * TW_MSEC, years + 20000000);
 	assert_int_equal(path.queue_delay, 20 * TW_MSEC);
-	feed(&path, TW_SECOND, 190 * TW_MSEC, years + 90000000);
+	feed(&path, 1250 * TW_MSEC, 190 * TW_MSEC, years + 90000000);
 	assert_int_equal(path.queue_delay, 20 * TW_MSEC);
-	feed(&path, TW_SECOND, 105 * TW_MSEC, years + 5000000);
+	assert_int_equal(path.queue_latest, 90 * TW_MSEC);
+	feed(&path, 1300 * TW_MSEC, 105 * TW_MSEC, years + 5000000);
 	assert_int_equal(path.queue_delay, 5 * TW_MSEC);
 	/* Without a forward delay the round trip has to do. */
 	for (unsigned i = 0; i < TW_PATH_RECENT; i++)
-		feed(&path, TW_SECOND, 130 * TW_MSEC, INT64_MIN);
+		feed(&path, 2 * TW_SECOND + i * 50 * TW_MSEC, 130 * TW_MSEC, INT64_MIN);
 	assert_int_equal(path.queue_delay, 30 * TW_MSEC);
+}
+
+/* Delay that wanders is jitter, however far; delay that stays is a queue. */
+static void test_jitter(void **state)
+{
+	struct tw_path_model path;
+	tw_ns now = 0;
+
+	(void)state;
+	tw_path_model_init(&path, now);
+	for (unsigned i = 0; i < 2000; i++, now += 2 * TW_MSEC) {
+		tw_ns late = (i / 4) % 5 * 10 * TW_MSEC;
+
+		feed(&path, now, 5 * TW_MSEC + late, (int64_t)late);
+		if (i > 1000)
+			assert_int_equal(path.queue_delay, 0);
+	}
+	assert_true(path.jitter > 12 * TW_MSEC && path.jitter < 28 * TW_MSEC);
+	for (unsigned i = 0; i < 200; i++, now += 2 * TW_MSEC)
+		feed(&path, now, 45 * TW_MSEC, 40000000);
+	assert_int_equal(path.queue_delay, 40 * TW_MSEC);
+	assert_true(path.jitter < TW_MSEC);
 }
 
 /* A peer's clock that runs 500 ppm fast drifts by 30 ms in the minute that the base is kept. */
@@ -144,10 +165,8 @@ static void test_bandwidth(void **state)
 	}
 	round_with(&path, 10000000, false);
 	assert_int_equal(path.bandwidth_bps, 10000000);
-	/*
-	 * Too little to send is no evidence of a slow path, but more than expected is of a fast
-	 * one.
-	 */
+	/* Too little to send is no evidence of a slow path, but more than expected is of a fast
+	 * one. */
 	for (unsigned i = 0; i < 50; i++)
 		round_with(&path, 1000, true);
 	assert_int_equal(path.bandwidth_bps, 10000000);
@@ -196,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_seed),
 		cmocka_unit_test(test_minimum_expires),
 		cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_drift),
 		cmocka_unit_test(test_bandwidth),
 		cmocka_unit_test(test_loss),
