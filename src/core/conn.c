@@ -75,6 +75,8 @@ void tw_conn_settle(struct tw_conn_config *config)
 		config->data_window_max = TW_DATA_WINDOW_MAX;
 	if (!config->datagram_max || config->datagram_max > TW_DATAGRAM_MAX)
 		config->datagram_max = TW_DATAGRAM_MAX;
+	if (config->datagram_max < TW_DATAGRAM_INIT_MIN)
+		config->datagram_max = TW_DATAGRAM_INIT_MIN;
 	if (!config->limits.max_bps)
 		config->limits.max_bps = UINT64_MAX;
 }

@@ -45,6 +45,7 @@ struct tw_handshake {
 	uint64_t message_hash; /* ACCEPT: of the INIT it answers */
 	uint64_t peer_scid;
 	bool send_now;
+	bool refused; /* accepting side: there are no keys, nothing can be opened */
 	unsigned sends;
 	tw_ns first_sent_at, last_sent_at, give_up_at;
 };

@@ -179,7 +179,9 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 			conn->close_owed = true;
 		return;
 	}
-	if (conn->state != TW_CONN_ESTABLISHED && (conn->initiator || !conn->handshake))
+	/* While connecting only the accepting side has keys, and only for whom it let in. */
+	if (conn->state != TW_CONN_ESTABLISHED &&
+	    (conn->initiator || !conn->handshake || conn->handshake->refused))
 		return;
 	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0,
 						  datagram->packet_number_low);

@@ -286,6 +286,7 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	if (status == TW_HANDSHAKE_OK)
 		return make_keys(conn);
 	/* Refused: it learns only why, and this side forgets it soon. */
+	handshake->refused = true;
 	handshake->give_up_at = now + TW_CLOSE_LINGER;
 	return 0;
 }

@@ -11,6 +11,8 @@
 
 #include "base/ranges.h"
 #include "corewire.h"
+#include "crypto/protect.h"
+#include "wire/frame.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -365,6 +367,53 @@ static void test_refusals(void **state)
 	pair_free(pair);
 }
 
+static uint64_t refused_cid;
+
+static bool note_refusal(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	struct tw_datagram datagram;
+	(void)wire;
+	if (to == 0 && tw_datagram_parse(bytes, *length, &datagram) == 0 &&
+	    datagram.type == TW_DATAGRAM_ACCEPT)
+		refused_cid = datagram.scid;
+	return true;
+}
+
+/* Whoever was refused has no keys, and no packet of his is opened, a bare checksum least of all. */
+static void test_refused_stays_out(void **state)
+{
+	(void)state;
+	for (uint64_t payload = 1; payload < 64; payload++) {
+		struct pair *pair = pair_new(14);
+		struct tw_seal_chain chain;
+		struct tw_conn_info info;
+		pair->verdict = TW_ACCEPT_NOT_AUTHORIZED;
+		pair->wire.hook = note_refusal;
+		refused_cid = 0;
+		pair_connect(pair, 0);
+		wire_run(&pair->wire, pair->wire.now + 100 * TW_MSEC, NULL, NULL);
+		assert_int_not_equal(refused_cid, 0);
+		assert_int_equal(tw_endpoint_count(pair->wire.ends[1]), 1);
+
+		const struct tw_path path = { pair->wire.addresses[1], pair->wire.addresses[0] };
+		size_t length = TW_PACKET_HEADER_SIZE + payload + TW_CHECKSUM_SIZE;
+		uint8_t *bytes = calloc(1, length);
+		tw_datagram_write_packet_header(refused_cid, false, 0, bytes);
+		memset(bytes + TW_PACKET_HEADER_SIZE, TW_FRAME_PING, payload);
+		assert_int_equal(
+			tw_seal_chain_init(&chain, TW_CIPHER_NONE, TW_AEAD_AES_GCM, NULL), 0);
+		tw_seal(&chain, 0, bytes, TW_PACKET_HEADER_SIZE, bytes + TW_PACKET_HEADER_SIZE,
+			payload);
+		tw_endpoint_receive(pair->wire.ends[1], &path, bytes, length, pair->wire.now);
+		tw_conn_info(tw_endpoint_conn(pair->wire.ends[1], 0), &info);
+		assert_int_equal(info.state, TW_CONN_CONNECTING);
+		assert_int_equal(info.packets_received, 0);
+		free(bytes);
+		tw_seal_chain_deinit(&chain);
+		pair_free(pair);
+	}
+}
+
 static void test_close(void **state)
 {
 	(void)state;
@@ -514,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_transfers),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_refused_stays_out),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_idle_and_keep_alive),
 		cmocka_unit_test(test_rebinding),
