@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,7 +114,10 @@ void tw_conn_finish(struct tw_conn *conn, enum tw_conn_end end, uint64_t code, c
 	bool established = conn->state == TW_CONN_ESTABLISHED;
 	conn->end = end;
 	conn->close_code = code;
-	snprintf(conn->close_reason, sizeof(conn->close_reason), "%s", reason ? reason : "");
+	size_t length = reason ? strnlen(reason, TW_CLOSE_REASON_MAX) : 0;
+	if (length)
+		memcpy(conn->close_reason, reason, length);
+	conn->close_reason[length] = 0;
 	conn->close_owed = say && established;
 	conn->gone_at = conn->now + (established ? TW_CLOSE_LINGER : 0);
 	tw_conn_enter(conn, TW_CONN_CLOSING);

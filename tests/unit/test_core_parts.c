@@ -1,0 +1,312 @@
+/*
+ * The organs of a connection one by one: acknowledgement tracker, sent map, path MTU search, table
+ * of ids, streams.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "core/ack.h"
+#include "core/mtu.h"
+#include "core/sent.h"
+#include "core/stream.h"
+#include "core/table.h"
+
+static void test_ack_repeats(void **state)
+{
+	(void)state;
+	struct tw_ack_tracker tracker;
+	tw_ack_tracker_init(&tracker);
+	assert_true(tw_ack_tracker_fresh(&tracker, 0));
+	for (uint64_t number = 0; number < 100; number += 2)
+		assert_int_equal(tw_ack_tracker_add(&tracker, number, true, number), 0);
+	for (uint64_t number = 0; number < 100; number++)
+		assert_int_equal(tw_ack_tracker_fresh(&tracker, number), number % 2);
+	/* Far ahead: what falls out of the window counts as seen, what stays inside does not. */
+	uint64_t far = 4 * TW_ACK_WINDOW;
+	assert_int_equal(tw_ack_tracker_add(&tracker, far, true, 0), 0);
+	assert_false(tw_ack_tracker_fresh(&tracker, 1));
+	assert_true(tw_ack_tracker_fresh(&tracker, far - TW_ACK_WINDOW));
+	assert_false(tw_ack_tracker_fresh(&tracker, far - TW_ACK_WINDOW - 1));
+	tw_ack_tracker_deinit(&tracker);
+}
+
+static void test_ack_times(void **state)
+{
+	(void)state;
+	struct tw_ack_tracker tracker;
+	tw_ack_tracker_init(&tracker);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
+	assert_int_equal(tw_ack_tracker_add(&tracker, 0, false, 5), 0);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
+	for (uint64_t number = 1; number < 1000; number++)
+		assert_int_equal(tw_ack_tracker_add(&tracker, number, true, TW_SECOND), 0);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_SECOND + 10 * TW_MSEC);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 0), TW_SECOND + TW_ACK_INTERVAL_MIN);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 10 * TW_SECOND),
+			 TW_SECOND + TW_ACK_INTERVAL_MAX);
+	tw_ack_tracker_sent(&tracker);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
+	/* A few packets wait twice as long. */
+	assert_int_equal(tw_ack_tracker_add(&tracker, 1000, true, 2 * TW_SECOND), 0);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), 2 * TW_SECOND + 20 * TW_MSEC);
+	tw_ack_tracker_deinit(&tracker);
+}
+
+static void test_ack_frames(void **state)
+{
+	(void)state;
+	static struct tw_ack_frame frame;
+	struct tw_ack_tracker tracker;
+	tw_ack_tracker_init(&tracker);
+	assert_false(tw_ack_tracker_frame(&tracker, 0, &frame));
+	for (uint64_t number = 0; number < 30; number++) {
+		if (number % 10 != 9)
+			assert_int_equal(
+				tw_ack_tracker_add(&tracker, number, true, number * TW_USEC), 0);
+	}
+	assert_true(tw_ack_tracker_frame(&tracker, 40 * TW_USEC, &frame));
+	assert_int_equal(frame.range_count, 3);
+	assert_int_equal(frame.largest, 28);
+	assert_int_equal(frame.receive_time_us, 28);
+	assert_int_equal(frame.delay_us, 12);
+	assert_int_equal(frame.ranges[0].start, 20);
+	assert_int_equal(frame.ranges[2].end, 9);
+	/* What the peer has heard of is not said again, until something below turns up late. */
+	tw_ack_tracker_confirmed(&tracker, 18);
+	assert_true(tw_ack_tracker_frame(&tracker, 0, &frame));
+	assert_int_equal(frame.range_count, 1);
+	assert_int_equal(tw_ack_tracker_add(&tracker, 9, true, 0), 0);
+	assert_true(tw_ack_tracker_frame(&tracker, 0, &frame));
+	assert_int_equal(frame.range_count, 2);
+	assert_int_equal(frame.ranges[1].start, 0);
+	assert_int_equal(frame.ranges[1].end, 19);
+	tw_ack_tracker_deinit(&tracker);
+}
+
+static void test_sent_map(void **state)
+{
+	(void)state;
+	struct tw_sent_map map;
+	tw_sent_map_init(&map);
+	uint64_t number;
+	for (uint64_t i = 0; i < 5000; i++) {
+		assert_int_equal(tw_sent_map_reserve(&map, 1), 0);
+		struct tw_sent *sent = tw_sent_map_push(&map, &number);
+		assert_int_equal(number, i);
+		sent->sent_at = i;
+		sent->state = i % 3 ? TW_SENT_FLIGHT : TW_SENT_IDLE;
+		if (i % 7 == 0)
+			tw_sent_map_trim(&map, 0);
+	}
+	for (uint64_t i = map.base; i < map.next; i++)
+		assert_int_equal(tw_sent_map_get(&map, i)->sent_at, i);
+	for (uint64_t i = map.base; i < map.next; i++)
+		tw_sent_map_get(&map, i)->state = TW_SENT_LOST;
+	tw_sent_map_trim(&map, 3000);
+	assert_int_equal(map.base, 3000);
+	assert_int_equal(tw_sent_map_reserve(&map, TW_SENT_MAX), TW_E_FULL);
+	tw_sent_map_deinit(&map);
+}
+
+/* Searches on a path that carries @limit bytes; returns what was found, counts probes. */
+static uint32_t search(struct tw_mtu *mtu, uint32_t limit, unsigned *ret_probes)
+{
+	unsigned probes = 0;
+	uint32_t size;
+	while ((size = tw_mtu_wants(mtu, 0)) && probes < 1000) {
+		tw_mtu_sent(mtu, size);
+		assert_int_equal(tw_mtu_wants(mtu, 0), 0);
+		probes++;
+		if (size <= limit)
+			tw_mtu_probe_acked(mtu, size, 0);
+		else
+			tw_mtu_probe_lost(mtu, size, 0);
+	}
+	*ret_probes = probes;
+	return mtu->current;
+}
+
+static void test_mtu(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t limit, max, found;
+		unsigned probes_max;
+	} cases[] = {
+		{ 1200, 8972, 1200, 20 }, { 1472, 8972, 1472, 20 }, { 1452, 8972, 1452, 20 },
+		{ 8972, 8972, 8972, 2 },  { 8952, 8972, 8952, 20 }, { 1472, 1472, 1472, 1 },
+		{ 9000, 4100, 4048, 8 },  { 1250, 8972, 1232, 20 },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tw_mtu mtu;
+		unsigned probes;
+		tw_mtu_init(&mtu, cases[i].max, 0);
+		assert_int_equal(mtu.current, TW_MTU_BASE);
+		assert_int_equal(search(&mtu, cases[i].limit, &probes), cases[i].found);
+		assert_true(probes <= cases[i].probes_max);
+		/* Later it looks upward again. */
+		if (cases[i].found < 8972 && cases[i].max == 8972) {
+			assert_int_equal(tw_mtu_deadline(&mtu), TW_MTU_RAISE);
+			assert_true(tw_mtu_wants(&mtu, TW_MTU_RAISE) > cases[i].found);
+		}
+	}
+}
+
+static void test_mtu_black_hole(void **state)
+{
+	(void)state;
+	struct tw_mtu mtu;
+	unsigned probes;
+	tw_mtu_init(&mtu, 8972, 0);
+	assert_int_equal(search(&mtu, 8972, &probes), 8972);
+	for (unsigned i = 0; i < TW_MTU_BLACK_HOLE - 1; i++)
+		assert_false(tw_mtu_packet_lost(&mtu, 8972, 0));
+	tw_mtu_packet_acked(&mtu, 1000);
+	tw_mtu_packet_acked(&mtu, 8972);
+	for (unsigned i = 0; i < TW_MTU_BLACK_HOLE - 1; i++)
+		assert_false(tw_mtu_packet_lost(&mtu, 8972, 0));
+	assert_true(tw_mtu_packet_lost(&mtu, 8972, 0));
+	assert_int_equal(mtu.current, TW_MTU_BASE);
+	assert_int_equal(search(&mtu, 1472, &probes), 1472);
+	/* The system's own refusal of what was in use. */
+	assert_true(tw_mtu_too_long(&mtu, 1472, 0));
+	assert_int_equal(search(&mtu, 1412, &probes), 1412);
+}
+
+static void test_table(void **state)
+{
+	(void)state;
+	struct tw_table table;
+	struct tw_prng prng;
+	static uint64_t keys[2000];
+	tw_prng_init(&prng, 3);
+	tw_table_init(&table, 77);
+	assert_null(tw_table_get(&table, 1));
+	tw_table_remove(&table, 1);
+	for (size_t i = 0; i < 2000; i++) {
+		keys[i] = tw_prng_u64(&prng);
+		assert_int_equal(tw_table_put(&table, keys[i], &keys[i]), 0);
+	}
+	assert_int_equal(tw_table_put(&table, keys[5], &keys[5]), -EEXIST);
+	for (size_t i = 0; i < 2000; i += 2)
+		tw_table_remove(&table, keys[i]);
+	for (size_t i = 0; i < 2000; i++)
+		assert_ptr_equal(tw_table_get(&table, keys[i]), i % 2 ? &keys[i] : NULL);
+	assert_int_equal(table.count, 1000);
+	tw_table_deinit(&table);
+}
+
+/* Two halves of a stream with pieces lost, repeated and out of order; windows held. */
+static void test_streams_at_random(void **state)
+{
+	(void)state;
+	enum { LENGTH = 1500000 };
+	uint8_t *sent = malloc(LENGTH), *got = malloc(LENGTH);
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct tw_prng prng;
+		struct tw_stream_table out, in;
+		size_t written = 0, read = 0;
+		bool ended = false;
+		tw_prng_init(&prng, seed);
+		tw_stream_table_init(&out);
+		tw_stream_table_init(&in);
+		for (size_t i = 0; i < LENGTH; i++)
+			sent[i] = (uint8_t)tw_prng_u64(&prng);
+		struct tw_send_stream *sender = tw_send_stream_open(&out, 9, TW_STREAM_BUFFER);
+		struct tw_receive_stream *receiver = NULL;
+		for (unsigned turn = 0; !ended; turn++) {
+			assert_true(turn < 1000000);
+			written += tw_send_stream_write(sender, sent + written, LENGTH - written);
+			sender->finished = written == LENGTH;
+			struct tw_range piece;
+			bool last;
+			uint8_t bytes[1400];
+			if (tw_send_stream_next(sender, 1 + tw_prng_below(&prng, sizeof(bytes)),
+						&piece, &last)) {
+				assert_true(piece.end <= sender->window);
+				tw_send_stream_take(sender, &piece, last, bytes);
+				uint64_t length = piece.end - piece.start;
+				uint64_t fate = tw_prng_below(&prng, 10);
+				if (fate < 8)
+					assert_int_equal(tw_receive_stream_add(&in, 9, &piece,
+									       bytes, last,
+									       &receiver),
+							 0);
+				/* Fate 7: it arrived, but is taken for lost. */
+				if (fate < 7)
+					assert_int_equal(tw_send_stream_acked(sender, piece.start,
+									      length, last),
+							 0);
+				else
+					assert_int_equal(tw_send_stream_lost(sender, piece.start,
+									     length, last),
+							 0);
+			}
+			if (receiver && tw_prng_below(&prng, 4) == 0) {
+				read += tw_receive_stream_read(receiver, got + read, LENGTH - read,
+							       &ended);
+				if (receiver->window_owed)
+					sender->window = receiver->window;
+			}
+		}
+		assert_int_equal(read, LENGTH);
+		assert_memory_equal(sent, got, LENGTH);
+		tw_receive_stream_drop(&in, receiver);
+		struct tw_range end = { LENGTH, LENGTH };
+		assert_int_equal(tw_receive_stream_add(&in, 9, &end, sent, true, &receiver),
+				 TW_E_END);
+		tw_send_streams_deinit(&out);
+		tw_receive_streams_deinit(&in);
+	}
+	free(sent);
+	free(got);
+}
+
+static void test_stream_refusals(void **state)
+{
+	(void)state;
+	struct tw_stream_table in;
+	struct tw_receive_stream *stream;
+	static uint8_t bytes[100];
+	tw_stream_table_init(&in);
+	struct tw_range beyond = { TW_STREAM_BUFFER - 50, TW_STREAM_BUFFER + 50 };
+	assert_int_equal(tw_receive_stream_add(&in, 1, &beyond, bytes, false, &stream),
+			 TW_E_FORMAT);
+	struct tw_range first = { 0, 100 }, second = { 100, 150 };
+	assert_int_equal(tw_receive_stream_add(&in, 1, &second, bytes, false, &stream), 0);
+	assert_int_equal(tw_receive_stream_add(&in, 1, &first, bytes, true, &stream), TW_E_FORMAT);
+	assert_int_equal(tw_receive_stream_add(&in, 1, &second, bytes, true, &stream), 0);
+	struct tw_range third = { 140, 160 };
+	assert_int_equal(tw_receive_stream_add(&in, 1, &third, bytes, false, &stream), TW_E_FORMAT);
+	for (uint64_t id = 2; id < TW_STREAMS_MAX + 1; id++)
+		assert_int_equal(tw_receive_stream_add(&in, id, &first, bytes, false, &stream), 0);
+	assert_int_equal(tw_receive_stream_add(&in, TW_STREAMS_MAX + 1, &first, bytes, false,
+					       &stream),
+			 TW_E_FULL);
+	tw_receive_streams_deinit(&in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ack_repeats),
+		cmocka_unit_test(test_ack_times),
+		cmocka_unit_test(test_ack_frames),
+		cmocka_unit_test(test_sent_map),
+		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_mtu_black_hole),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_streams_at_random),
+		cmocka_unit_test(test_stream_refusals),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
