@@ -26,6 +26,10 @@ static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 	struct tw_range piece = { frame->stream.offset,
 				  frame->stream.offset + frame->stream.length };
 	struct tw_receive_stream *stream;
+	if (frame->stream.stream > UINT32_MAX) {
+		broken(conn, "stream number out of bounds");
+		return;
+	}
 	int error = tw_receive_stream_add(&conn->receive_streams, frame->stream.stream, &piece,
 					  frame->stream.bytes, frame->stream.last, &stream);
 	if (error == TW_E_END)
