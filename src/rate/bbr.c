@@ -13,8 +13,9 @@
 #include "rate/controller.h"
 #include "rate/units.h"
 
-#define STARTUP_GAIN 2.9 /* 4 ln 2 doubles each round trip when samples lag by one; ours lag more \
-			  */
+#define STARTUP_GAIN \
+	2.9 /* 4 ln 2 doubles each round trip when samples lag by one; ours lag more \
+	     */
 #define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
 #define DOWN_GAIN 0.8
@@ -25,12 +26,13 @@
 #define FOUND 1.1          /* an up-probe that brings that much found more */
 #define START_DATAGRAMS 64 /* in the first round trip */
 #define START_RTT_MIN TW_MSEC
-#define LOSS_BASE_MAX 0.8
+#define LOSS_BASE_MAX 0.6
 #define LOSS_WEIGHT_MAX 1000.0 /* packets that what was seen before counts for at most */
-#define LOSS_BURST 6.0    /* losses come in bursts: the variance of a share is that much higher */
-#define LOSS_SLOPE 2.0    /* how far the difference between above and below is drawn on downward */
-#define LOSS_RESPONSE 0.7 /* loss that falls below that share of itself when we send less is ours \
-			   */
+#define LOSS_BURST 6.0 /* losses come in bursts: the variance of a share is that much higher */
+#define LOSS_SLOPE 2.0 /* how far the difference between above and below is drawn on downward */
+#define LOSS_RESPONSE \
+	0.7 /* loss that falls below that share of itself when we send less is ours \
+	     */
 #define OFFSET_SPAN (10 * TW_SECOND) /* a queue that was judged not to be ours is judged again */
 #define LOSS_MARGIN 0.01
 #define STARTUP_LOSS_MARGIN 0.1 /* doubling shows itself by more than that */
@@ -85,6 +87,12 @@ static tw_ns queue_overshoot(const struct tw_bbr *bbr, const struct tw_path_mode
 static tw_ns probe_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
 	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC) + 2 * path->jitter;
+}
+
+/* A queue that was there for so long without a break stands. */
+static tw_ns standing_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
+{
+	return 8 * base_rtt(bbr, path) + 20 * TW_MSEC;
 }
 
 static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
@@ -173,7 +181,8 @@ static void accelerate(struct tw_bbr *bbr, tw_ns now)
 {
 	bbr->accelerating = true;
 	bbr->flat_rounds = 0;
-	bbr->flat_bps = bbr->capacity_bps;
+	bbr->flat_bps = tw_rate_scale(bbr->capacity_bps, 1 - bbr->loss_base);
+	bbr->before_bps = bbr->capacity_bps;
 	enter(bbr, TW_BBR_STARTUP, now);
 }
 
@@ -284,11 +293,17 @@ static void judge_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 		leave_startup(bbr, verdict->now);
 		return;
 	}
-	learn_loss_down(bbr, path, verdict);
-	if (verdict->segment->app_limited)
+	if (verdict->segment->app_limited) {
+		learn_loss_down(bbr, path, verdict);
 		return;
-	if ((double)bbr->capacity_bps >= (double)bbr->flat_bps * GROWTH) {
-		bbr->flat_bps = bbr->capacity_bps;
+	}
+	/*
+	 * Growth counts in what is delivered. Estimates grow with the loss that is compensated, and
+	 * loss with the rate: each would prove the other right.
+	 */
+	if ((double)verdict->delivered_bps >= (double)bbr->flat_bps * GROWTH) {
+		learn_loss_down(bbr, path, verdict);
+		bbr->flat_bps = verdict->delivered_bps;
 		bbr->flat_rounds = 0;
 	} else if (++bbr->flat_rounds >= FLAT_ROUNDS) {
 		leave_startup(bbr, verdict->now);
@@ -363,14 +378,17 @@ static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 	      sent = tw_ns_since(verdict->segment->sent_until, verdict->segment->sent_from);
 
 	learn_loss_down(bbr, path, verdict);
-	if (bbr->mode != TW_BBR_DRAIN || queue_now(bbr, path) < 2 * queue_high(bbr, path) ||
-	    sent < base_rtt(bbr, path) / 2)
+	if (bbr->mode != TW_BBR_DRAIN || sent < base_rtt(bbr, path) / 2 ||
+	    tw_ns_since(verdict->now, bbr->queue_high_since) < standing_span(bbr, path))
 		return;
 	if (path->queue_delay + sent / 20 < from || loss_is_excess(bbr, verdict, LOSS_MARGIN))
 		return;
 	bbr->queue_offset = path->queue_delay;
 	bbr->offset_at = verdict->now;
-	accelerate(bbr, verdict->now);
+	/* What looked like a slower path was the gap that a longer one makes. */
+	if (bbr->before_bps > bbr->capacity_bps)
+		set_capacity(bbr, bbr->before_bps);
+	enter_cruise(bbr, path, verdict->now);
 }
 
 static void judge(struct tw_bbr *bbr, const struct tw_path_model *path,
@@ -463,22 +481,23 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
 		return;
 	/* The path became slower: a queue, and delivery far below the estimate. */
-	if (queue_now(bbr, path) > 2 * queue_high(bbr, path) && sample->delivery_rate_bps > 0 &&
-	    !sample->app_limited &&
+	if (queue_now(bbr, path) > tw_ns_max(rtt / 4, 2 * queue_high(bbr, path)) &&
+	    sample->delivery_rate_bps > 0 && !sample->app_limited &&
 	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.7 * (double)bbr->capacity_bps) {
+		bbr->before_bps = bbr->capacity_bps;
 		set_capacity(bbr, compensate(bbr, sample->delivery_rate_bps));
 		enter(bbr, TW_BBR_DRAIN, now);
 		return;
 	}
-	if (bbr->mode != TW_BBR_CRUISE)
+	if (bbr->mode != TW_BBR_CRUISE ||
+	    tw_ns_since(now, bbr->drained_at) < standing_span(bbr, path))
 		return;
-	/* A tall queue that stands through a whole cycle, or any that hid the path's minimum for
-	 * seconds. */
-	if (bbr->queue_high_since != TW_NEVER &&
-	    ((queue_now(bbr, path) > rtt / 4 + queue_high(bbr, path) &&
-	      tw_ns_since(now, bbr->queue_high_since) > 8 * rtt + 20 * TW_MSEC) ||
-	     tw_ns_since(now, bbr->queue_low_at) > QUEUE_FRESH + 20 * rtt)) {
-		bbr->queue_high_since = now;
+	/* A tall queue that stands, or any that hid the path's minimum for seconds. */
+	if ((queue_now(bbr, path) > rtt / 4 + queue_high(bbr, path) &&
+	     tw_ns_since(now, bbr->queue_high_since) > standing_span(bbr, path)) ||
+	    tw_ns_since(now, bbr->queue_low_at) > QUEUE_FRESH + 20 * rtt) {
+		bbr->before_bps = bbr->capacity_bps;
+		bbr->drained_at = now;
 		bbr->queue_low_at = now;
 		enter(bbr, TW_BBR_DRAIN, now);
 	}
@@ -501,13 +520,18 @@ static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 {
 	tw_ns queue = queue_now(bbr, path), metered = tw_ns_since(sample->now, bbr->meter_at);
 
-	/* While a queue stands, what comes out of it is the capacity, be it more or less than
-	 * believed. */
-	if (metered >= probe_span(bbr, path) / 2) {
+	/*
+	 * While a queue stands, what comes out of it is the capacity, be it more or less than
+	 * believed. That holds for what was sent before: what the drain itself sends may be too
+	 * little to keep the queue.
+	 */
+	if (segment_head(bbr)->mode == TW_BBR_DRAIN) {
+		bbr->meter_at = 0;
+	} else if (metered >= probe_span(bbr, path) / 2) {
+		uint64_t out = sample->delivered_total - bbr->meter_delivered;
+
 		if (bbr->meter_at > 0 && queue > queue_high(bbr, path))
-			set_capacity(bbr, compensate(bbr, tw_rate_of(sample->delivered_total -
-									     bbr->meter_delivered,
-								     metered)));
+			set_capacity(bbr, compensate(bbr, tw_rate_of(out, metered)));
 		bbr->meter_at = sample->now;
 		bbr->meter_delivered = sample->delivered_total;
 	}
@@ -586,7 +610,7 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 
 	switch ((enum tw_bbr_mode)bbr->mode) {
 	case TW_BBR_STARTUP:
-		if (bbr->accelerating && bbr->flat_bps == bbr->capacity_bps)
+		if (bbr->accelerating && bbr->before_bps == bbr->capacity_bps)
 			return tw_rate_scale(bbr->capacity_bps, ACCELERATE_GAIN);
 		rate = tw_rate_scale(bbr->capacity_bps, STARTUP_GAIN);
 		if (bbr->accelerating && bbr->capacity_bps > 0)
@@ -695,7 +719,8 @@ static void resume(struct tw_bbr *bbr, tw_ns now)
 	set_capacity(bbr, bbr->capacity_bps / (long_gone ? 8 : 4));
 	restart_segments(bbr, now);
 	accelerate(bbr, now);
-	bbr->flat_bps = bbr->capacity_bps / 2;
+	bbr->flat_bps /= 2;
+	bbr->before_bps = 0;
 }
 
 static void bbr_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,

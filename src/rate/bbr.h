@@ -62,8 +62,8 @@ struct tw_bbr {
 	/* the model */
 	uint64_t capacity_bps; /* rate the path takes: the higher of the two cycles below */
 	uint64_t cycle_bps[2]; /* highest of this cycle and of the one before */
-	uint64_t flat_bps;     /* startup: the rate to outgrow */
-	uint64_t before_bps;   /* estimate when the up-probe or the test began */
+	uint64_t flat_bps;     /* startup: the delivery to outgrow */
+	uint64_t before_bps;   /* estimate when the mode began, where that matters */
 	uint64_t start_bps;    /* rate before anything is known */
 	struct tw_bbr_loss loss_down, loss_up; /* seen below and above the estimate */
 	double loss_base;       /* share lost whatever rate we send at: what the two say */
@@ -71,6 +71,7 @@ struct tw_bbr {
 	tw_ns queue_offset;     /* delay above the path's minimum that is not a queue of ours */
 	tw_ns offset_at;        /* when that was judged */
 	tw_ns queue_low_at;     /* when the queue was last seen empty */
+	tw_ns drained_at;       /* when a standing queue was last drained to see what is below */
 	tw_ns queue_high_since; /* since when the queue has stood without a break; TW_NEVER: it does
 				   not */
 	tw_ns acked_at;         /* last acknowledgement */
