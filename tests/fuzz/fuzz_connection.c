@@ -9,6 +9,7 @@
 
 #include "../unit/corewire.h"
 #include "core/conn_internal.h"
+#include "fuzz.h"
 
 static bool on_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../unit/corewire.h"
+#include "fuzz.h"
 
 static enum tw_verdict on_admit(void *context, const struct tw_public_key *peer,
 				const struct tw_path *path, struct tw_conn_config *ret_config,
