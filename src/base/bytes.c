@@ -67,22 +67,23 @@ uint64_t tw_read_u64(struct tw_reader *reader)
  */
 uint64_t tw_read_varint(struct tw_reader *reader)
 {
+	static const uint8_t spare_bits[] = { 56, 48, 32, 0 };
 	uint64_t value;
-	size_t length;
+	unsigned form;
 
 	if (reader->failed || reader->at == reader->end) {
 		reader->failed = true;
 		return 0;
 	}
-	length = (size_t)1 << (*reader->at >> 6);
+	form = *reader->at >> 6;
 	if ((size_t)(reader->end - reader->at) >= sizeof value) {
 		memcpy(&value, reader->at, sizeof value);
-		value = be64toh(value) >> (64 - 8 * length);
-		reader->at += length;
+		value = be64toh(value) >> spare_bits[form];
+		reader->at += (size_t)1 << form;
 	} else {
-		value = read_be(reader, length);
+		value = read_be(reader, (size_t)1 << form);
 	}
-	return value & (TW_VARINT_MAX >> (64 - 8 * length));
+	return value & (TW_VARINT_MAX >> spare_bits[form]);
 }
 
 void tw_read_copy(struct tw_reader *reader, void *ret, size_t length)

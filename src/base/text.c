@@ -276,8 +276,8 @@ int tw_text_unhex(const char *text, void *ret, size_t length)
 		if (hex_value(text[i]) < 0)
 			return TW_E_FORMAT;
 	}
-	for (size_t i = 0; i < length; i++)
-		out[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
+	for (size_t i = 0; i < length; i++, text += 2)
+		out[i] = (uint8_t)(hex_value(text[0]) * 16 + hex_value(text[1]));
 	return 0;
 }
 

@@ -371,7 +371,7 @@ static int open_directory(struct tw_fs_posix *fs, const char *path, int *ret_fd)
 static int posix_set_directory_meta(void *context, const char *path, uint32_t mode,
 				    int64_t mtime_ns)
 {
-	int fd, r;
+	int fd = -1, r;
 
 	r = open_directory(context, path, &fd);
 	if (r)
@@ -383,7 +383,7 @@ static int posix_set_directory_meta(void *context, const char *path, uint32_t mo
 
 static int posix_sync_directory(void *context, const char *path)
 {
-	int fd, r;
+	int fd = -1, r;
 
 	r = open_directory(context, path, &fd);
 	if (r)
@@ -453,7 +453,7 @@ static int posix_list(void *context, const char *path, int (*each)(void *context
 {
 	struct names names = { 0 };
 	DIR *directory;
-	int fd, r;
+	int fd = -1, r;
 
 	r = open_directory(context, path, &fd);
 	if (r)
