@@ -29,8 +29,8 @@ IO_CALLS = re.compile(
     r"(?<![\w.>])(clock_gettime|gettimeofday|time|clock|nanosleep|usleep|sleep|open|openat|close"
     r"|read|write|pread|pwrite|readv|writev|lseek|fsync|fopen|fclose|fread|fwrite|printf|fprintf"
     r"|vprintf|vfprintf|puts|fputs|putchar|putc|perror|fgets|getline|getc|fflush|fdopen|popen"
-    r"|remove|rename|unlink|socket|bind|connect|accept|listen|recv|recvfrom|recvmsg|recvmmsg|send|sendto"
-    r"|sendmsg|sendmmsg|poll|epoll_wait|select|ioctl|mmap|rand|random|srand|rand_r|drand48"
+    r"|remove|rename|unlink|socket|bind|connect|accept|listen|recv|recvfrom|recvmsg|recvmmsg|send"
+    r"|sendto|sendmsg|sendmmsg|poll|epoll_wait|select|ioctl|mmap|rand|random|srand|rand_r|drand48"
     r"|getrandom|getentropy|arc4random\w*|RAND_\w+|getenv|abort|exit|system|fork)\s*\(")
 
 LIMITS = {"file lines": 1000, "function lines": 70, "parameters": 6}
