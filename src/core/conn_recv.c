@@ -169,6 +169,7 @@ static void confirm(struct tw_conn *conn, tw_ns now)
 	tw_ns rtt =
 		conn->handshake->sends == 1 ? tw_ns_since(now, conn->handshake->last_sent_at) : 0;
 	conn->path.validated = true;
+	tw_endpoint_half_open(conn, false);
 	tw_handshake_free(conn);
 	tw_conn_start(conn, rtt);
 }

@@ -82,6 +82,7 @@ static int adopt(struct tw_endpoint *endpoint, struct tw_conn *conn)
 
 static void let_go(struct tw_endpoint *endpoint, struct tw_conn *conn)
 {
+	tw_endpoint_half_open(conn, false);
 	tw_heap_remove(&endpoint->timers, &conn->timer);
 	tw_table_remove(&endpoint->by_cid, conn->cid);
 	if (conn->init_key && tw_table_get(&endpoint->by_init, conn->init_key) == conn)
@@ -160,20 +161,27 @@ static void reply_retry(struct tw_endpoint *endpoint, const struct tw_datagram *
 	reply->length = tw_datagram_write_retry(&retry, reply->bytes, sizeof(reply->bytes));
 }
 
-static size_t count_half_open(const struct tw_endpoint *endpoint, struct tw_conn **ret_oldest)
+/* Looked for only when there are too many of them. */
+static struct tw_conn *oldest_half_open(const struct tw_endpoint *endpoint)
 {
-	size_t count = 0;
-	*ret_oldest = NULL;
+	struct tw_conn *oldest = NULL;
 	for (size_t i = 0; i < endpoint->count; i++) {
 		struct tw_conn *conn = endpoint->conns[i];
-		if (conn->state != TW_CONN_CONNECTING || conn->initiator)
+		if (!conn->half_open || conn->state != TW_CONN_CONNECTING)
 			continue;
-		count++;
-		if (!*ret_oldest ||
-		    conn->handshake->give_up_at < (*ret_oldest)->handshake->give_up_at)
-			*ret_oldest = conn;
+		if (!oldest || conn->handshake->give_up_at < oldest->handshake->give_up_at)
+			oldest = conn;
 	}
-	return count;
+	return oldest;
+}
+
+void tw_endpoint_half_open(struct tw_conn *conn, bool half_open)
+{
+	if (half_open && !conn->half_open)
+		conn->endpoint->half_open++;
+	else if (!half_open && conn->half_open)
+		conn->endpoint->half_open--;
+	conn->half_open = half_open;
 }
 
 uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote)
@@ -188,17 +196,19 @@ uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote)
 static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 		   const struct tw_path *path, tw_ns now)
 {
-	struct tw_conn *oldest;
-	size_t half_open = count_half_open(endpoint, &oldest);
-	if (half_open < TW_HALF_OPEN_COOKIE)
+	if (endpoint->half_open < TW_HALF_OPEN_COOKIE)
 		return true;
 	if (!init->cookie || !tw_cookie_check(&endpoint->cookies, &endpoint->config.random, now,
 					      &path->remote, init->scid, init->cookie)) {
 		reply_retry(endpoint, init, path, now);
 		return false;
 	}
-	if (half_open >= TW_HALF_OPEN_MAX)
-		tw_conn_finish(oldest, TW_CONN_TIMEOUT, 0, "pushed out by newer ones", false);
+	if (endpoint->half_open >= TW_HALF_OPEN_MAX) {
+		struct tw_conn *oldest = oldest_half_open(endpoint);
+		if (oldest)
+			tw_conn_finish(oldest, TW_CONN_TIMEOUT, 0, "pushed out by newer ones",
+				       false);
+	}
 	return true;
 }
 
@@ -236,6 +246,7 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 	}
 	if (adopt(endpoint, conn))
 		return;
+	tw_endpoint_half_open(conn, true);
 	if (!tw_table_put(&endpoint->by_init, key, conn))
 		conn->init_key = key;
 }

@@ -34,3 +34,5 @@ struct tw_endpoint {
 
 /* The key of an INIT in by_init. */
 uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote);
+/* Counts @conn as half-open, or no longer. */
+void tw_endpoint_half_open(struct tw_conn *conn, bool half_open);

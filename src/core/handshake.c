@@ -310,19 +310,12 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	size_t length;
 	if (!handshake || !conn->initiator || accept->pattern != handshake->pattern)
 		return;
-	/*
-	 * A forged ACCEPT must not end the attempt: reading works on a copy, kept only when it
-	 * opens.
-	 */
-	struct tw_noise before = handshake->noise;
+	/* A forged ACCEPT must not end the attempt: one that does not open leaves the handshake as
+	 * it was. */
 	struct tw_params theirs;
 	if (read_message(handshake, accept, payload, &length) ||
-	    read_payload(payload, length, accept->scid, &theirs)) {
-		handshake->noise = before;
-		tw_wipe(&before, sizeof(before));
+	    read_payload(payload, length, accept->scid, &theirs))
 		return;
-	}
-	tw_wipe(&before, sizeof(before));
 	conn->peer = theirs;
 	conn->peer_cid = accept->scid;
 	conn->last_received_at = now;
@@ -337,6 +330,11 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 		return;
 	}
 	conn->cipher = (enum tw_cipher)theirs.cipher;
+	if (conn->cipher != TW_CIPHER_NONE && !(theirs.aead & tw_aead_supported())) {
+		tw_conn_finish(conn, TW_CONN_PROTOCOL, 0, "an algorithm that was not offered",
+			       false);
+		return;
+	}
 	conn->aead = theirs.aead == TW_AEAD_CHACHA20_POLY1305 ? TW_AEAD_CHACHA20_POLY1305
 							      : TW_AEAD_AES_GCM;
 	if (make_keys(conn)) {
