@@ -1,5 +1,7 @@
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -51,3 +53,27 @@ def link():
     maker = Maker(tw.Link)
     yield maker
     maker.close()
+
+
+@pytest.fixture
+def place():
+    """A folder for large things, in memory where there is room for them."""
+    memory = "/dev/shm"
+    roomy = os.path.isdir(memory) and shutil.disk_usage(memory).free > 3 << 30
+    folder = tempfile.mkdtemp(prefix="tw-e2e-", dir=memory if roomy else None)
+    yield folder
+    shutil.rmtree(os.fsencode(folder), ignore_errors=True)
+
+
+@pytest.fixture
+def pair(place):
+    """pair(network, "--min-cipher", "0", ipv6=True): a receiver that runs, and a sender's side."""
+    made = []
+
+    def make(network, *receive_options, **options):
+        made.append(tw.Pair(network, options.pop("place", place), *receive_options, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -283,8 +283,9 @@ class Side:
             "XDG_DATA_HOME": os.path.join(self.home, ".local/share"),
         }
 
-    def start(self, *arguments):
-        command = [TRADEWIND] + [os.fspath(a) for a in arguments]
+    def start(self, *arguments, prefix=()):
+        """`prefix`: a command that runs the program, such as setpriv with its options."""
+        command = list(prefix) + [TRADEWIND] + [os.fspath(a) for a in arguments]
         if self.namespace:
             process = self.namespace.start(command, env=self.environment())
         else:
@@ -292,14 +293,15 @@ class Side:
         self.processes.append(process)
         return process
 
-    def run(self, *arguments, limit=30):
-        return self.start(*arguments).wait(limit)
+    def run(self, *arguments, limit=30, prefix=()):
+        return self.start(*arguments, prefix=prefix).wait(limit)
 
     def close(self):
         for process in self.processes:
             process.close()
 
 
+# What `receive` prints: an address, and a public key of 32 bytes in base64url.
 URL = r"tw://(\S+?):(\d+)/(\S*?)#([A-Za-z0-9_-]{43})"
 
 
@@ -319,6 +321,61 @@ class Receiver:
     def url(self, folder="", host=None):
         host = host or self.host
         return "tw://%s:%d/%s#%s" % ("[%s]" % host if ":" in host else host, self.port, folder, self.key)
+
+
+class Pair:
+    """A sender on the left of a network, a receiver on its right, and a folder for what arrives."""
+
+    def __init__(self, network, place, *receive_options, ipv6=False, folder=None):
+        self.network = network
+        self.folder = os.fspath(folder or os.path.join(place, "arrived"))
+        os.makedirs(self.folder, exist_ok=True)
+        self.left = Side(os.path.join(place, "home-left"), network.left)
+        self.right = Side(os.path.join(place, "home-right"), network.right)
+        host = network.right_ip6 if ipv6 else network.right_ip
+        self.receiver = Receiver(self.right, self.folder, host, *receive_options)
+
+    def start(self, *arguments, folder=""):
+        """`tradewind send ARGUMENTS ADDRESS`"""
+        return self.left.start("send", *arguments, self.receiver.url(folder))
+
+    def send(self, *arguments, folder="", limit=30, code=0):
+        process = self.start(*arguments, folder=folder).wait(limit)
+        assert process.code == code, "exit code %s instead of %s; it said:\n%s" % (process.code, code, process.text())
+        return process
+
+    def arrived(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def close(self):
+        self.left.close()
+        self.right.close()
+
+
+def json_lines(process):
+    """What --json printed: every line of standard output is one object."""
+    return [json.loads(line) for line in process.out().decode().splitlines()]
+
+
+def fields(line):
+    """One line's fields by the API's names, wherever a nested structure holds them."""
+    flat = {}
+    for name, value in line.items():
+        if name in ("transfer", "connection"):
+            flat.update(value)
+        else:
+            flat[name] = value
+    return flat
+
+
+def last_sentence(process):
+    """The last thing said on standard error, which must be fit for a person and for a terminal."""
+    lines = [line for line in process.err().decode("utf-8").splitlines() if line.strip()]
+    assert lines, "nothing on standard error, exit code %s" % process.code
+    line = lines[-1]
+    assert 15 <= len(line) <= 500, line
+    assert line.isprintable(), ascii(line)
+    return line
 
 
 # ---------------------------------------------------------------------------------------------------------------------
