@@ -1,4 +1,6 @@
-"""What goes wrong on the way: killed programs, changing sources, full disks, paths that change or vanish."""
+"""What goes wrong on the way: killed programs, changing sources, full disks, paths that change or
+vanish.
+"""
 import os
 import random
 import subprocess
@@ -10,7 +12,8 @@ import tw
 
 pytestmark = pytest.mark.root
 
-# Sent again after one kill, at most: 64 MiB or what the line carries in a second, whichever is more.
+# Sent again after one kill, at most: 64 MiB or what the line carries in a second, whichever is
+# more.
 AGAIN_BYTES = 64 << 20
 
 
@@ -31,7 +34,9 @@ def wait_for_bytes(network, count, limit):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again(link, pair, place, seed):
-    """kill -9 of either side at five moments; it goes on by itself, ends whole, and hardly anything travels twice."""
+    """kill -9 of either side at five moments; it goes on by itself, ends whole, and hardly anything
+    travels twice.
+    """
     rng = random.Random(seed)
     source = os.path.join(place, "tree")
     os.makedirs(source)
@@ -98,7 +103,8 @@ def test_source_that_changes_is_reported_and_never_mixed(link, pair, place):
     source = os.path.join(place, "tree")
     os.makedirs(source)
     tw.make_file(os.path.join(source, "0-busy"), 70 << 20)
-    for number, name in enumerate(("1-written", "2-shorter", "3-longer", "4-removed", "5-swapped", "6-left-alone")):
+    for number, name in enumerate(("1-written", "2-shorter", "3-longer", "4-removed", "5-swapped",
+                                   "6-left-alone")):
         tw.make_file(os.path.join(source, name), 3_000_000, seed=number)
     p = pair(link(rate="300M", delay="5ms"))
     sender = p.start(source)
@@ -134,7 +140,8 @@ def test_disk_full_loses_nothing_and_goes_on_with_room(direct, pair, place):
         assert whole_or_absent(small, p.arrived("a-small")) == []
         assert not os.path.exists(p.arrived("b-large"))
         assert p.receiver.process.running()
-        subprocess.run(["mount", "-o", "remount,size=%d" % (120 << 20), folder], check=True, timeout=20)
+        subprocess.run(["mount", "-o", "remount,size=%d" % (120 << 20), folder], check=True,
+                       timeout=20)
         p.send(small, large)
         assert tw.differences(small, p.arrived("a-small")) == []
         assert tw.same_bytes(large, p.arrived("b-large"))
@@ -144,7 +151,9 @@ def test_disk_full_loses_nothing_and_goes_on_with_room(direct, pair, place):
 
 
 def test_nat_rebinding(link, pair, place):
-    """A NAT forgets the mapping, three times: the connection id carries on, from wherever datagrams come."""
+    """A NAT forgets the mapping, three times: the connection id carries on, from wherever datagrams
+    come.
+    """
     size = 20_000_000
     source = tw.make_file(os.path.join(place, "file"), size)
     network = link(rate="50M", delay="20ms", port_shift=100)

@@ -1,6 +1,8 @@
-"""The link emulator does what it was asked: rate, delay, queue, losses and the other faults, each measured from outside.
+"""The link emulator does what it was asked: rate, delay, queue, losses and the other faults, each
+measured from outside.
 
-Both ends of every measurement are sockets of this process that live in the two namespaces; arrival times are the kernel's.
+Both ends of every measurement are sockets of this process that live in the two namespaces; arrival
+times are the kernel's.
 """
 import ctypes
 import hashlib
@@ -67,7 +69,9 @@ class Probe:
                 time.sleep(gap)
 
     def receive(self, idle=0.3):
-        """All that arrives until nothing came for `idle` seconds: (number, delay in s, arrival in s, bytes)."""
+        """All that arrives until nothing came for `idle` seconds: (number, delay in s, arrival in
+        s, bytes).
+        """
         self.receiver.settimeout(idle)
         got = []
         while True:
@@ -146,11 +150,13 @@ def test_half_a_gigabit_in_trains(link, probe):
         while True:
             data, ancillary, _, _ = p.receiver.recvmsg(FULL, 64)
             assert len(data) == FULL
-            arrivals.append(sum(part * scale for part, scale in zip(struct.unpack("qq", ancillary[0][2]), (1, 1e-9))))
+            seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+            arrivals.append(seconds + nanoseconds * 1e-9)
     except socket.timeout:
         pass
     assert len(arrivals) == 500 * 44
-    assert len(arrivals) * FRAME * 8 / (arrivals[-1] - arrivals[0]) == pytest.approx(500e6, rel=0.03)
+    seconds = arrivals[-1] - arrivals[0]
+    assert len(arrivals) * FRAME * 8 / seconds == pytest.approx(500e6, rel=0.03)
     assert tw.fault(network.counters()) is None
 
 
@@ -180,9 +186,12 @@ def test_queue_drops_at_its_tail(link, probe):
 
 
 def test_queue_in_time_and_in_bandwidth_delay_products(link):
-    assert link(rate="10M", queue="20ms").counters()["forth"]["queueBytesLimit"] == 25_000
-    assert link(rate="80M", delay="50ms").counters()["forth"]["queueBytesLimit"] == 1_000_000
-    assert link(rate="80M", delay="50ms", queue="2bdp").counters()["forth"]["queueBytesLimit"] == 2_000_000
+    def limit(**options):
+        return link(**options).counters()["forth"]["queueBytesLimit"]
+
+    assert limit(rate="10M", queue="20ms") == 25_000
+    assert limit(rate="80M", delay="50ms") == 1_000_000
+    assert limit(rate="80M", delay="50ms", queue="2bdp") == 2_000_000
 
 
 def test_independent_losses(link, probe):
@@ -276,7 +285,8 @@ def test_path_mtu_black_hole_while_running(link, probe):
     p = probe(network)
     assert len(p.exchange(10, size=1472)) == 10
     network.change("mtu-drop 1300")
-    network.counters()                                  # an answer means that the change has been read
+    # an answer means that the change has been read
+    network.counters()
     assert p.exchange(10, size=1472) == []
     assert len(p.exchange(10, size=1272)) == 10
     assert p.exchange(1, size=1273) == []
@@ -405,7 +415,8 @@ def test_orderly_stop_leaves_nothing(link):
 
 def test_command_inside(tmp_path, link):
     network = link()
-    command = [tw.LINK, "--left", network.left.name, "--right", network.right.name, "--left-name", "other0",
+    command = [tw.LINK, "--left", network.left.name, "--right", network.right.name, "--left-name",
+               "other0",
                "--right-name", "other0", "--", "sh", "-c", "ip link show other0 && exit 7"]
     process = tw.Process(command).wait(10)
     assert process.code == 7 and b"other0" in process.out()

@@ -1,4 +1,6 @@
-"""Bad input: each gets one clear sentence, the right exit code, and nothing already received is lost."""
+"""Bad input: each gets one clear sentence, the right exit code, and nothing already received is
+lost.
+"""
 import os
 import shutil
 import subprocess
@@ -20,7 +22,8 @@ def says(process, *words):
 def test_wrong_key(direct, pair, place):
     source = tw.make_file(os.path.join(place, "file"), 1000)
     p = pair(direct())
-    p.receiver.key = tw.Receiver(tw.Side(os.path.join(place, "other"), p.network.right), place, "", port=9999).key
+    p.receiver.key = tw.Receiver(tw.Side(os.path.join(place, "other"), p.network.right), place, "",
+                                 port=9999).key
     process = p.send(source, code=NOT_AUTHORISED)
     says(process, "key")
     assert process.seconds < 15
@@ -41,7 +44,8 @@ def test_nobody_listens(direct, place):
     network = direct()
     source = tw.make_file(os.path.join(place, "file"), 1000)
     side = tw.Side(os.path.join(place, "home"), network.left)
-    process = side.run("send", source, "tw://%s:4444/#%s" % (network.right_ip, "A" * 42 + "E"), limit=20)
+    process = side.run("send", source, "tw://%s:4444/#%s" % (network.right_ip, "A" * 42 + "E"),
+                       limit=20)
     assert process.code == NETWORK, process.text()
     says(process, "4444", network.right_ip)
 
@@ -60,7 +64,8 @@ def test_nobody_is_there(link, place):
 def test_host_name_that_does_not_exist(tmp_path):
     source = tw.make_file(tmp_path / "file", 10)
     side = tw.Side(tmp_path / "home")
-    process = side.run("send", source, "tw://no-such-host.invalid:8886/#" + "A" * 42 + "E", limit=30)
+    process = side.run("send", source, "tw://no-such-host.invalid:8886/#" + "A" * 42 + "E",
+                       limit=30)
     assert process.code == NETWORK, process.text()
     says(process, "no-such-host.invalid")
     side.close()
@@ -100,7 +105,8 @@ def test_read_only_disk(direct, place):
         try:
             match = receiver.wait_for(tw.URL, 5)
         except AssertionError:
-            assert receiver.code == STORAGE, receiver.text()       # told at once, which is better still
+            # told at once, which is better still
+            assert receiver.code == STORAGE, receiver.text()
             says(receiver, "read-only", "written")
             return
         process = left.run("send", source, "tw://%s:8886/#%s" % (network.right_ip, match.group(4)))
@@ -111,7 +117,8 @@ def test_read_only_disk(direct, place):
         tw.unmount(folder)
 
 
-@pytest.mark.parametrize("folder", ["..", "../outside", "a/../../outside", "%2e%2e/outside", "a/%2e%2e/%2e%2e/outside",
+@pytest.mark.parametrize("folder", ["..", "../outside", "a/../../outside", "%2e%2e/outside",
+                                    "a/%2e%2e/%2e%2e/outside",
                                     "/outside", "%2Foutside", "link", "link/below", "a%00b"])
 def test_destination_that_leaves_the_folder(direct, pair, place, folder):
     source = tw.make_file(os.path.join(place, "file"), 1000)
@@ -168,10 +175,12 @@ def test_cipher_below_the_minimum(direct, pair, place):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["send"], ["send", "file"], ["send", "--rate", "fast", "file", "URL"], ["send", "--rate", "-1", "file", "URL"],
+    ["send"], ["send", "file"], ["send", "--rate", "fast", "file", "URL"],
+    ["send", "--rate", "-1", "file", "URL"],
     ["send", "--cipher", "512", "file", "URL"], ["send", "--overwrite", "sometimes", "file", "URL"],
     ["send", "--rate-control", "magic", "file", "URL"], ["send", "--no-such-option", "file", "URL"],
-    ["send", "--checkpoint", "x", "file", "URL"], ["send", "--rate-min", "20M", "--rate-max", "10M", "file", "URL"],
+    ["send", "--checkpoint", "x", "file", "URL"],
+    ["send", "--rate-min", "20M", "--rate-max", "10M", "file", "URL"],
     ["receive"], ["receive", "--port", "0x", "."], ["receive", "--port", "65536", "."],
     ["receive", "--min-cipher", "4", "."], ["receive", "a", "b"], ["no-such-command"], [],
 ])
@@ -186,7 +195,9 @@ def test_usage(tmp_path, arguments):
 
 
 def test_a_name_too_long_for_the_other_side(direct, pair, place):
-    """Long on the way, not at its end: one name of 255 bytes is fine, a part file's name must not break it."""
+    """Long on the way, not at its end: one name of 255 bytes is fine, a part file's name must not
+    break it.
+    """
     source = os.path.join(place, "tree")
     os.makedirs(source)
     tw.make_file(os.path.join(source, "y" * 255), 5000)

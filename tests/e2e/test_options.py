@@ -13,7 +13,8 @@ import tw
 pytestmark = pytest.mark.root
 
 MODES = {
-    "in-place-never": 0, "in-place-always": 1, "in-place-same-size": 2, "partfile-never": 3, "partfile-always": 4,
+    "in-place-never": 0, "in-place-always": 1, "in-place-same-size": 2, "partfile-never": 3,
+    "partfile-always": 4,
     "partfile-backup": 5,
 }
 
@@ -97,19 +98,24 @@ def test_include_and_exclude(direct, pair, place):
 
     p = pair(direct())
     assert sent("--include", "*.c") == ["a.c", "build/d.c", "build/deep/e.c", "sub/c.c"]
-    assert sent("--include", "*.c", "--include", "*.h", "--exclude", "build") == ["a.c", "b.h", "sub/c.c"]
+    some = sent("--include", "*.c", "--include", "*.h", "--exclude", "build")
+    assert some == ["a.c", "b.h", "sub/c.c"]
     assert sent("--exclude", "*.o", "--exclude", "*.c") == ["b.h", "notes.txt"]
 
 
 TRANSFER_FIELDS = {
-    "transferId": str, "destinationPath": str, "status": str, "startTime": int, "snapshotTime": int, "totalBytes": int,
-    "totalFiles": int, "bytesSent": int, "bytesAcked": int, "bytesDurable": int, "filesComplete": int,
+    "transferId": str, "destinationPath": str, "status": str, "startTime": int, "snapshotTime": int,
+    "totalBytes": int,
+    "totalFiles": int, "bytesSent": int, "bytesAcked": int, "bytesDurable": int,
+    "filesComplete": int,
     "throughput": (int, float), "overwriteMode": int, "packetsSent": int, "packetsRecv": int,
     "blocksRetransmitted": int,
 }
 CONNECTION_FIELDS = {
-    "destinationIP": str, "destinationPort": int, "destinationPublicKey": str, "encryptedConnectionState": str,
-    "encryptionEnabled": bool, "rateControlMethod": str, "roundTripTimeMs": (int, float), "sendRate": int,
+    "destinationIP": str, "destinationPort": int, "destinationPublicKey": str,
+    "encryptedConnectionState": str,
+    "encryptionEnabled": bool, "rateControlMethod": str, "roundTripTimeMs": (int, float),
+    "sendRate": int,
     "sendRateAverage": int, "senderIP": str, "senderPort": int, "socketSendBufferSize": int,
     "socketRecvBufferSize": int, "pathMtu": int, "lossPercent": (int, float), "cipher": str,
 }
@@ -141,7 +147,8 @@ def test_json_lines(link, pair, place):
     assert last["encryptionEnabled"] is True and "128" in last["cipher"]
     assert last["digest"]
     assert lines[1]["encryptedConnectionState"] == "connected"
-    assert 39 <= lines[1]["roundTripTimeMs"] < 250      # the queue of one bandwidth-delay product counts too
+    # the queue of one bandwidth-delay product counts too
+    assert 39 <= lines[1]["roundTripTimeMs"] < 250
     assert last["endTime"] - last["startTime"] == pytest.approx(process.seconds * 1e6, abs=1.5e6)
     acked = [line["bytesAcked"] for line in lines]
     assert acked == sorted(acked) and 0 < acked[1] < size
@@ -162,7 +169,8 @@ def test_digest_tells_contents_apart(direct, pair, place):
     assert digest(1) == first != digest(2)
 
 
-@pytest.mark.parametrize("options", [("--rate", "20M"), ("--rate-max", "20M"), ("--rate", "0.02G"), ("--rate", "20"),
+@pytest.mark.parametrize("options", [("--rate", "20M"), ("--rate-max", "20M"), ("--rate", "0.02G"),
+                                     ("--rate", "20"),
                                      ("--rate-control", "bbr", "--rate-max", "20000K")])
 def test_rate_limits_hold(link, pair, place, options):
     size = 3_000_000
@@ -238,7 +246,7 @@ def test_progress_on_a_terminal(link, pair, place):
                 break
             shown += piece
     except OSError:
-        pass                                            # the terminal's way to say that it was hung up
+        pass    # the terminal's way to say that it was hung up
     finally:
         os.close(terminal)
         if time.monotonic() >= deadline:
@@ -255,11 +263,13 @@ def test_identity_is_made_once_and_private(tmp_path):
     side = tw.Side(tmp_path / "home")
     first = side.run("keygen")
     assert first.code == 0, first.text()
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(side.home) for name in names]
+    files = [os.path.join(folder, name)
+             for folder, _, names in os.walk(side.home) for name in names]
     assert files and all(stat.S_IMODE(os.stat(path).st_mode) == 0o600 for path in files)
     key = re.search(r"[A-Za-z0-9_-]{43}", first.out().decode()).group()
     before = {path: content(path) for path in files}
-    assert side.run("keygen").code in (0, 1)            # says what there is or refuses, but never replaces it
+    # says what there is or refuses, but never replaces it
+    assert side.run("keygen").code in (0, 1)
     assert {path: content(path) for path in files} == before
     assert key.encode() not in b"".join(before.values())    # that is the public one
     side.close()
@@ -273,7 +283,8 @@ def test_first_use_makes_an_identity_that_stays(direct, pair):
     assert p.receiver.key == key
 
 
-@pytest.mark.parametrize("arguments", [("help",), ("--help",), ("send", "--help"), ("receive", "--help"),
+@pytest.mark.parametrize("arguments", [("help",), ("--help",), ("send", "--help"),
+                                       ("receive", "--help"),
                                        ("keygen", "--help"), ("help", "send")])
 def test_help(tmp_path, arguments):
     side = tw.Side(tmp_path / "home")
@@ -283,7 +294,8 @@ def test_help(tmp_path, arguments):
     first_option = text.find("\n  --")
     assert "tradewind" in text and (first_option < 0 or text.find("tradewind ") < first_option)
     if "send" in arguments:
-        for option in ("--rate", "--rate-min", "--rate-max", "--rate-control", "--cipher", "--overwrite", "--include",
+        for option in ("--rate", "--rate-min", "--rate-max", "--rate-control", "--cipher",
+                       "--overwrite", "--include",
                        "--exclude", "--checkpoint", "--json"):
             assert option in text
     if "receive" in arguments:

@@ -20,7 +20,8 @@ def test_odd_tree_arrives_whole(direct, pair, place, tmp_path):
     assert tw.differences(source, p.arrived("tree")) == []
     assert os.listdir(p.folder) == ["tree"]
     # Names with control characters are shown, but not to the terminal as they are.
-    assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x7f]|\x1b\[31m", process.out() + process.err())
+    assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x7f]|\x1b\[31m",
+                         process.out() + process.err())
 
 
 def test_several_paths_into_a_folder_that_is_not_there_yet(direct, pair, place):
@@ -42,7 +43,8 @@ def test_again_sends_nothing_but_what_changed(direct, pair, place):
     again = tw.fields(tw.json_lines(p.send("--json", source))[-1])
     assert tw.differences(source, p.arrived("tree"), times=True) == []
     assert again["status"] == "complete"
-    assert again["bytesSent"] < 600_000                 # of six million; unchanged files need not travel
+    # of six million; unchanged files need not travel
+    assert again["bytesSent"] < 600_000
 
 
 @pytest.mark.parametrize("ipv6", [False, True])
@@ -56,7 +58,9 @@ def test_both_families(link, pair, place, ipv6):
 
 @pytest.mark.parametrize("cipher", ["none", "auth", "128", "256"])
 def test_cipher_on_the_line(direct, pair, place, cipher):
-    """Content is readable on the line exactly when it was asked to be, and arrives whole either way."""
+    """Content is readable on the line exactly when it was asked to be, and arrives whole either
+    way.
+    """
     network = direct()
     marker = b"a marker that no cipher leaves readable; " * 50
     source = os.path.join(place, "file")
@@ -119,7 +123,8 @@ def test_lossy_ocean(link, pair, place):
 
 def test_everything_bad_at_once(link, pair, place):
     source = tw.make_odd_tree(os.path.join(place, "tree"))
-    network = link(rate="100M", delay="20ms", loss="3%", burst=6, jitter="8ms", jitter_reorders=True, reorder="2%",
+    network = link(rate="100M", delay="20ms", loss="3%", burst=6, jitter="8ms",
+                   jitter_reorders=True, reorder="2%",
                    duplicate="2%", corrupt="0.5%", seed=5)
     p = pair(network)
     p.send(source, limit=40)

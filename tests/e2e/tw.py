@@ -1,7 +1,8 @@
-"""What whole-program tests stand on: network namespaces, links, processes with limits and measures, trees of files.
+"""What whole-program tests stand on: network namespaces, links, processes with limits and
+measures, trees of files.
 
-Nothing outlives a test: namespaces carry the test process's id in their name, processes are children that are ended by
-their id, and every wait has a limit.
+Nothing outlives a test: namespaces carry the test process's id in their name, processes are
+children that are ended by their id, and every wait has a limit.
 """
 import atexit
 import ctypes
@@ -27,12 +28,12 @@ MIB = 1 << 20
 numbers = itertools.count(1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Processes
 
 
 class Process:
-    """A child: its output in files, its end with processor time and peak memory (of the child and what it waited for)."""
+    """A child: its output in files, its end with processor time and peak memory."""
 
     def __init__(self, command, env=None, cwd=None, stdin=None):
         self.command = [os.fspath(part) for part in command]
@@ -80,7 +81,8 @@ class Process:
                 os.close(fd)
             if not ended:
                 self.kill()
-                raise AssertionError("%s took more than %g s; it said:\n%s" % (self.command, limit, self.text()))
+                raise AssertionError("%s took more than %g s; it said:\n%s"
+                                     % (self.command, limit, self.text()))
             self._reap(0)
         return self
 
@@ -125,11 +127,11 @@ class Process:
 
 
 def read_all(stream):
-    """All that a child has written so far; its position in the file is the child's too, so leave it alone."""
+    """All that a child has written so far. The file's position is the child's: leave it alone."""
     return os.pread(stream.fileno(), os.fstat(stream.fileno()).st_size, 0)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Namespaces and links
 
 
@@ -159,7 +161,8 @@ class Namespace:
         return ["nsenter", "--net=/run/netns/" + self.name, "--"] + list(command)
 
     def sysctl(self, name, value):
-        subprocess.run(self.inside(["sysctl", "-q", "-w", "%s=%s" % (name, value)]), check=True, timeout=20)
+        subprocess.run(self.inside(["sysctl", "-q", "-w", "%s=%s" % (name, value)]), check=True,
+                       timeout=20)
 
     def start(self, command, **options):
         process = Process(self.inside(command), **options)
@@ -216,13 +219,14 @@ class Direct(Network):
 
 
 class Link(Network):
-    """The emulated link. Keywords are the emulator's options: rate="100M", delay="50ms", loss_back="1%"."""
+    """The emulated link. Keywords are its options: rate="100M", delay="50ms", loss_back="1%"."""
 
     def __init__(self, **options):
         super().__init__()
         self.folder = tempfile.mkdtemp(prefix="tw-link-")
         self.statistics = os.path.join(self.folder, "statistics.json")
-        command = [LINK, "--left", self.left.name, "--right", self.right.name, "--control", "--stats", self.statistics]
+        command = [LINK, "--left", self.left.name, "--right", self.right.name, "--control",
+                   "--stats", self.statistics]
         for side in ("left", "right"):
             command += ["--%s-ip" % side, getattr(self, side + "_ip") + "/24"]
             command += ["--%s-ip" % side, getattr(self, side + "_ip6") + "/64"]
@@ -262,12 +266,12 @@ class Link(Network):
         super().close()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The program under test
 
 
 class Side:
-    """One user of tradewind: a home of its own, so an identity of its own, in a namespace or none."""
+    """One user of tradewind: a home and so an identity of its own, in a namespace or none."""
 
     def __init__(self, folder, namespace=None):
         self.home = os.fspath(folder)
@@ -309,18 +313,22 @@ class Receiver:
     """`tradewind receive`, and the address it can be reached at."""
 
     def __init__(self, side, folder, host, *options, port=8886):
-        self.side, self.folder, self.host, self.port, self.options = side, os.fspath(folder), host, port, options
+        self.side, self.folder, self.options = side, os.fspath(folder), options
+        self.host, self.port = host, port
         self.start()
 
     def start(self):
         """Again after kill() it is the same receiver: the same port, folder and key."""
-        self.process = self.side.start("receive", "--port", str(self.port), *self.options, self.folder)
+        self.process = self.side.start("receive", "--port", str(self.port), *self.options,
+                                       self.folder)
         match = self.process.wait_for(URL, 10)
         self.key = match.group(4)
 
     def url(self, folder="", host=None):
         host = host or self.host
-        return "tw://%s:%d/%s#%s" % ("[%s]" % host if ":" in host else host, self.port, folder, self.key)
+        if ":" in host:
+            host = "[%s]" % host
+        return "tw://%s:%d/%s#%s" % (host, self.port, folder, self.key)
 
 
 class Pair:
@@ -341,7 +349,8 @@ class Pair:
 
     def send(self, *arguments, folder="", limit=30, code=0):
         process = self.start(*arguments, folder=folder).wait(limit)
-        assert process.code == code, "exit code %s instead of %s; it said:\n%s" % (process.code, code, process.text())
+        assert process.code == code, "exit code %s instead of %s; it said:\n%s" % (
+            process.code, code, process.text())
         return process
 
     def arrived(self, *parts):
@@ -378,7 +387,7 @@ def last_sentence(process):
     return line
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Trees
 
 
@@ -397,9 +406,12 @@ def make_file(path, size, seed=1):
 
 
 ODD_NAMES = [
-    b"with space", b" leading and trailing ", b"new\nline", b"tab\there", b"escape\x1b[31mred\x1b[0m", b"bell\x07",
-    b"not-utf8-\xff\xfe\x80", b"latin1-\xe9", "umlaut-äöü-漢字-🚢".encode(), b"-starts-with-dash", b"--option",
-    b"*glob?[x]", b"back\\slash", b"quote'\"`$(true)", b"#hash", b"percent%41", b"semi;colon&", b"...", b".hidden",
+    b"with space", b" leading and trailing ", b"new\nline", b"tab\there",
+    b"escape\x1b[31mred\x1b[0m", b"bell\x07",
+    b"not-utf8-\xff\xfe\x80", b"latin1-\xe9", "umlaut-äöü-漢字-🚢".encode(), b"-starts-with-dash",
+    b"--option",
+    b"*glob?[x]", b"back\\slash", b"quote'\"`$(true)", b"#hash", b"percent%41", b"semi;colon&",
+    b"...", b".hidden",
     b"x" * 255, b"del\x7f",
 ]
 
@@ -433,7 +445,8 @@ def make_odd_tree(root, seed=1):
     private = os.path.join(root, b"private-folder")
     add(b"private-folder", b"inside")
     os.chmod(private, 0o700)
-    for name, when in ((b"epoch", 0), (b"before-1970", -86400 * 10**9 - 1), (b"nanoseconds", 1234567890123456789),
+    for name, when in ((b"epoch", 0), (b"before-1970", -86400 * 10**9 - 1),
+                       (b"nanoseconds", 1234567890123456789),
                        (b"future", 4102444800 * 10**9)):
         os.utime(add(b"times", name), ns=(when, when))
     make_sparse(os.path.join(root, b"sparse"), rng)
@@ -487,7 +500,9 @@ def same_bytes(a, b):
 
 
 def listing(root):
-    """Relative path -> stat of what links lead to, for all that can be sent: dangling links and loops are left out."""
+    """Relative path -> stat of what links lead to, without what cannot be sent: dangling links
+    and loops.
+    """
     found = {}
 
     def walk(folder, relative, ancestors):
@@ -514,8 +529,9 @@ def listing(root):
 def differences(source, copy, times=True, leftovers=False):
     """What is not as it should be after `source` was sent to `copy`, as sentences; at most twenty.
 
-    Compares names, kinds, every byte, permission bits, modification times to the nanosecond, and that sparse files did
-    not grow on storage. Part files and journals count as differences unless `leftovers`.
+    Compares names, kinds, every byte, permission bits, modification times to the nanosecond, and
+    that sparse files did not grow on storage. Part files and journals count as differences unless
+    `leftovers`.
     """
     source, copy = os.fsencode(source), os.fsencode(copy)
     wanted, got = listing(source), listing(copy)
@@ -533,27 +549,30 @@ def differences(source, copy, times=True, leftovers=False):
         if stat.S_IFMT(a.st_mode) != stat.S_IFMT(b.st_mode):
             found.append("other kind: %r" % path)
             continue
-        if regular and (a.st_size != b.st_size or not same_bytes(os.path.join(source, path), os.path.join(copy, path))):
+        if regular and not same_bytes(os.path.join(source, path), os.path.join(copy, path)):
             found.append("other content: %r (%d and %d bytes)" % (path, a.st_size, b.st_size))
         if a.st_mode & 0o777 != b.st_mode & 0o777:
             found.append("other mode: %r %o and %o" % (path, a.st_mode & 0o777, b.st_mode & 0o777))
         if times and a.st_mtime_ns != b.st_mtime_ns:
             found.append("other time: %r %d and %d" % (path, a.st_mtime_ns, b.st_mtime_ns))
-        if regular and b.st_blocks * 512 > a.st_blocks * 512 + MIB and b.st_blocks * 512 > a.st_size // 2:
-            found.append("not sparse any more: %r %d and %d bytes" % (path, a.st_blocks * 512, b.st_blocks * 512))
+        stored_a, stored_b = a.st_blocks * 512, b.st_blocks * 512
+        if regular and stored_b > stored_a + MIB and stored_b > a.st_size // 2:
+            found.append("not sparse any more: %r %d and %d bytes" % (path, stored_a, stored_b))
     if os.path.islink(copy):
         found.append("the copy is a link")
     return found[:20]
 
 
 def is_leftover(path):
-    return any(part == b".tradewind" or part.startswith(b".tradewind-") for part in path.split(b"/"))
+    parts = path.split(b"/")
+    return any(part == b".tradewind" or part.startswith(b".tradewind-") for part in parts)
 
 
 def mount_tmpfs(folder, size_bytes):
     """A small file system to fill. Unmounted at exit if the test does not do it."""
     os.makedirs(folder, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % size_bytes, "tmpfs", folder], check=True, timeout=20)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % size_bytes, "tmpfs", folder],
+                   check=True, timeout=20)
     atexit.register(unmount, folder)
     return folder
 
