@@ -18,7 +18,7 @@
 	     */
 #define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
-#define DOWN_GAIN 0.8
+#define DOWN_GAIN 0.75
 #define TEST_GAIN 0.9
 #define QUEUE_GAIN 0.25 /* the most a standing queue takes off the cruise */
 #define GROWTH 1.25     /* startup goes on while a round brings that much more */
@@ -71,7 +71,7 @@ static tw_ns queue_now(const struct tw_bbr *bbr, const struct tw_path_model *pat
 /* A queue above this is more than noise. */
 static tw_ns queue_high(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	return tw_ns_max(base_rtt(bbr, path) / 16, 2 * TW_MSEC);
+	return tw_ns_max(base_rtt(bbr, path) / 16, 2 * TW_MSEC) + path->jitter / 4;
 }
 
 /* HyStart++ (RFC 9406): an eighth of a round trip, 4 to 16 ms. */
@@ -481,7 +481,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
 		return;
 	/* The path became slower: a queue, and delivery far below the estimate. */
-	if (queue_now(bbr, path) > tw_ns_max(rtt / 4, 2 * queue_high(bbr, path)) &&
+	if (queue_now(bbr, path) >
+		    tw_ns_max(rtt / 4, 2 * queue_high(bbr, path)) + 2 * path->jitter &&
 	    sample->delivery_rate_bps > 0 && !sample->app_limited &&
 	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.7 * (double)bbr->capacity_bps) {
 		bbr->before_bps = bbr->capacity_bps;
@@ -649,7 +650,8 @@ static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *pat
 
 	slack = tw_ns_since(path->rtt_smoothed + 2 * path->rtt_variance,
 			    rtt + queue_now(bbr, path));
-	slack = tw_ns_min(slack, TW_SECOND) + 2 * tw_ns_max(rtt / 8, TW_MSEC) + 3 * TW_MSEC;
+	slack = tw_ns_min(tw_ns_max(slack, 4 * path->jitter), TW_SECOND) +
+		2 * tw_ns_max(rtt / 8, TW_MSEC) + 3 * TW_MSEC;
 	if (bbr->mode == TW_BBR_STARTUP)
 		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2),
 				     rtt + rtt / 4 + slack);
