@@ -18,6 +18,9 @@
 	     */
 #define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
+#define FOUND_MAX 1.3 /* the most that one is believed */
+#define UP_SMALL_GAIN 1.5
+#define SMALL_SHARE 1.17 /* an up-probe brings that much where others hold most of a full path */
 #define DOWN_GAIN 0.75
 #define TEST_GAIN 0.9
 #define QUEUE_GAIN 0.25 /* the most a standing queue takes off the cruise */
@@ -159,6 +162,7 @@ static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
 	bbr->mode = (uint8_t)mode;
 	bbr->mode_since = now;
 	bbr->meter_at = 0;
+	bbr->drain_floor = bbr->queue_floor;
 	cut_segment(bbr, now);
 }
 
@@ -180,6 +184,7 @@ static void note_capacity(struct tw_bbr *bbr, uint64_t capacity_bps)
 static void accelerate(struct tw_bbr *bbr, tw_ns now)
 {
 	bbr->accelerating = true;
+	bbr->up_found = 0;
 	bbr->flat_rounds = 0;
 	bbr->flat_bps = tw_rate_scale(bbr->capacity_bps, 1 - bbr->loss_base);
 	bbr->before_bps = bbr->capacity_bps;
@@ -314,6 +319,7 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 		     const struct verdict *verdict)
 {
 	uint64_t found = compensate(bbr, verdict->delivered_bps);
+	bool jitters = path->jitter > probe_span(bbr, path) / 32;
 
 	learn_loss(bbr, &bbr->loss_up, verdict);
 	if (loss_is_excess(bbr, verdict, LOSS_MARGIN)) {
@@ -322,14 +328,25 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 		if (bbr->up_failures < UINT8_MAX)
 			bbr->up_failures++;
 		note_capacity(bbr, found < most ? found : most);
+		bbr->up_small = false;
 		return;
 	}
 	bbr->up_failures = 0;
+	bbr->up_small = queue_now(bbr, path) >= queue_high(bbr, path) &&
+			(double)found >= SMALL_SHARE * (double)bbr->before_bps;
+	if (found > tw_rate_scale(bbr->before_bps, FOUND_MAX))
+		found = tw_rate_scale(bbr->before_bps, FOUND_MAX);
 	if (found >= bbr->capacity_bps || !verdict->segment->app_limited)
 		note_capacity(bbr, found);
-	if ((double)found >= FOUND * (double)bbr->before_bps &&
-	    queue_now(bbr, path) < queue_high(bbr, path) &&
-	    (bbr->mode == TW_BBR_DOWN || bbr->mode == TW_BBR_CRUISE || bbr->mode == TW_BBR_UP))
+	if ((double)found < FOUND * (double)bbr->before_bps ||
+	    queue_now(bbr, path) >= queue_high(bbr, path)) {
+		bbr->up_found = 0;
+		return;
+	}
+	/* Where it jitters, one probe may be luck. */
+	if (++bbr->up_found < (jitters ? 2 : 1))
+		bbr->cruise_ns = 0;
+	else if (bbr->mode == TW_BBR_DOWN || bbr->mode == TW_BBR_CRUISE || bbr->mode == TW_BBR_UP)
 		accelerate(bbr, verdict->now);
 }
 
@@ -368,22 +385,23 @@ static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 }
 
 /*
- * A queue of ours shrinks when we send half. One that does not is a longer route, or belongs to
- * others who fill what we leave: then it is no reason to hold back.
+ * A queue goes up and down with what all who share it send. A delay that through many round trips
+ * never fell below one level, and is back at that same level when we send half, is a longer route:
+ * no reason to hold back.
  */
 static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 			const struct verdict *verdict)
 {
-	tw_ns from = verdict->segment->queue_from,
-	      sent = tw_ns_since(verdict->segment->sent_until, verdict->segment->sent_from);
+	tw_ns near = TW_MSEC + path->jitter / 2 + base_rtt(bbr, path) / 100;
 
 	learn_loss_down(bbr, path, verdict);
-	if (bbr->mode != TW_BBR_DRAIN || sent < base_rtt(bbr, path) / 2 ||
+	if (bbr->mode != TW_BBR_DRAIN ||
 	    tw_ns_since(verdict->now, bbr->queue_high_since) < standing_span(bbr, path))
 		return;
-	if (path->queue_delay + sent / 20 < from || loss_is_excess(bbr, verdict, LOSS_MARGIN))
+	if (path->queue_delay > bbr->queue_floor + near ||
+	    bbr->drain_floor > bbr->queue_floor + near || loss_is_excess(bbr, verdict, LOSS_MARGIN))
 		return;
-	bbr->queue_offset = path->queue_delay;
+	bbr->queue_offset = bbr->queue_floor;
 	bbr->offset_at = verdict->now;
 	/* What looked like a slower path was the gap that a longer one makes. */
 	if (bbr->before_bps > bbr->capacity_bps)
@@ -477,14 +495,15 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 		bbr->queue_high_since = TW_NEVER;
 	} else if (bbr->queue_high_since == TW_NEVER) {
 		bbr->queue_high_since = now;
+		bbr->queue_floor = path->queue_delay;
 	}
+	bbr->queue_floor = tw_ns_min(bbr->queue_floor, path->queue_delay);
 	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
 		return;
 	/* The path became slower: a queue, and delivery far below the estimate. */
-	if (queue_now(bbr, path) >
-		    tw_ns_max(rtt / 4, 2 * queue_high(bbr, path)) + 2 * path->jitter &&
+	if (queue_now(bbr, path) > rtt / 2 + 2 * queue_high(bbr, path) + 2 * path->jitter &&
 	    sample->delivery_rate_bps > 0 && !sample->app_limited &&
-	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.7 * (double)bbr->capacity_bps) {
+	    (double)compensate(bbr, sample->delivery_rate_bps) < 0.6 * (double)bbr->capacity_bps) {
 		bbr->before_bps = bbr->capacity_bps;
 		set_capacity(bbr, compensate(bbr, sample->delivery_rate_bps));
 		enter(bbr, TW_BBR_DRAIN, now);
@@ -605,7 +624,18 @@ static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *
 	return 1 - QUEUE_GAIN * (over < 1 ? over : 1);
 }
 
-static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *path)
+/* What the up-probe added goes off again. Below a maximum that let it add nothing, nothing does. */
+static double down_gain(const struct tw_bbr *bbr, uint64_t max_bps)
+{
+	double room = (double)max_bps - (double)bbr->capacity_bps;
+	double added = bbr->capacity_bps > 0 ? room / (double)bbr->capacity_bps : 0;
+
+	if (added <= 0)
+		return 1;
+	return added < 1 - DOWN_GAIN ? 1 - added : DOWN_GAIN;
+}
+
+static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *path, uint64_t max_bps)
 {
 	uint64_t rate, least;
 
@@ -624,9 +654,9 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 		return tw_rate_scale(bbr->capacity_bps,
 				     queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
 	case TW_BBR_UP:
-		return tw_rate_scale(bbr->capacity_bps, UP_GAIN);
+		return tw_rate_scale(bbr->capacity_bps, bbr->up_small ? UP_SMALL_GAIN : UP_GAIN);
 	case TW_BBR_DOWN:
-		return tw_rate_scale(bbr->capacity_bps, DOWN_GAIN);
+		return tw_rate_scale(bbr->capacity_bps, down_gain(bbr, max_bps));
 	case TW_BBR_TEST:
 		if (bbr->test_held)
 			return compensate(bbr, bbr->before_bps);
@@ -664,7 +694,7 @@ static void set_rates(struct tw_rate_controller *controller, const struct tw_pat
 	uint64_t datagram = controller->datagram_bytes, least_bytes;
 	uint64_t least = tw_rate_of(2 * datagram, tw_ns_max(path->rtt_smoothed, START_RTT_MIN));
 
-	controller->pacing_bps = pacing(bbr, path);
+	controller->pacing_bps = pacing(bbr, path, controller->limits.max_bps);
 	if (controller->pacing_bps < least)
 		controller->pacing_bps = least;
 	controller->window_bytes = window(bbr, path, controller->pacing_bps);
@@ -705,6 +735,7 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 		/* A change of method on a known path: what was delivered, and half of it again to
 		 * see what fits. */
 		bbr->accelerating = true;
+		bbr->up_found = 0;
 		set_capacity(bbr, path->bandwidth_bps / 2);
 	}
 	set_start(controller, path);

@@ -49,9 +49,11 @@ struct tw_bbr {
 	bool rtt_seen;       /* the first rate was set from a measured round trip */
 	bool accelerating;   /* startup again, after a probe found more */
 	bool test_held;      /* second half of a test: wait for its outcome */
+	bool up_small;       /* the last up-probe took its share from others */
 	uint8_t flat_rounds; /* startup: rounds in a row without growth */
 	uint8_t timeouts;    /* probe timeouts since the last acknowledgement */
 	uint8_t up_failures; /* up-probes in a row that met loss */
+	uint8_t up_found;    /* up-probes in a row that found more, with nothing of a queue */
 	tw_ns mode_since;
 	tw_ns cruise_ns; /* length of this cruise */
 	/* what was sent */
@@ -71,6 +73,8 @@ struct tw_bbr {
 	tw_ns queue_offset;     /* delay above the path's minimum that is not a queue of ours */
 	tw_ns offset_at;        /* when that was judged */
 	tw_ns queue_low_at;     /* when the queue was last seen empty */
+	tw_ns queue_floor;      /* the lowest queue since then */
+	tw_ns drain_floor;      /* the same, when the mode began */
 	tw_ns drained_at;       /* when a standing queue was last drained to see what is below */
 	tw_ns queue_high_since; /* since when the queue has stood without a break; TW_NEVER: it does
 				   not */
