@@ -60,8 +60,12 @@ struct retry {
 	bool folders;                   /* it takes whole folders only */
 };
 
-/* Both stars at @pattern: "**" as a whole component ("**" and '/') stands for any number of folders, none included. */
-static const char *begin_deep(const char *start, const char *pattern, const char *text, struct retry *ret)
+/*
+ * Both stars at @pattern: "**" as a whole component ("**" and '/') stands for any number of
+ * folders, none included.
+ */
+static const char *begin_deep(const char *start, const char *pattern, const char *text,
+			      struct retry *ret)
 {
 	bool component = pattern == start || pattern[-1] == '/';
 

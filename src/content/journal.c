@@ -106,8 +106,10 @@ static int fill(struct scan *scan, const uint8_t **ret_at, size_t *ret_length)
 {
 	size_t skip = (size_t)(scan->offset - scan->window);
 
-	if (skip > scan->length || (scan->length - skip < RECORD_MAX && scan->window + scan->length < scan->end)) {
-		int64_t n = scan->fs->ops->read(scan->file, scan->bytes, sizeof(scan->bytes), scan->offset);
+	if (skip > scan->length ||
+	    (scan->length - skip < RECORD_MAX && scan->window + scan->length < scan->end)) {
+		int64_t n = scan->fs->ops->read(scan->file, scan->bytes, sizeof(scan->bytes),
+						scan->offset);
 
 		if (n < 0)
 			return (int)n;
@@ -136,7 +138,8 @@ static int next_record(struct scan *scan, struct tw_journal_record *ret)
 		return r;
 	tw_reader_init(&reader, at, length);
 	n = tw_read_u32(&reader);
-	if (reader.failed || !n || n > 1 + BODY_MAX || n > length - HEAD_SIZE || length - HEAD_SIZE - n < CHECK_SIZE)
+	if (reader.failed || !n || n > 1 + BODY_MAX || n > length - HEAD_SIZE ||
+	    length - HEAD_SIZE - n < CHECK_SIZE)
 		return TW_E_END;
 	check = XXH3_64bits_withSeed(at, HEAD_SIZE + n, scan->check);
 	tw_reader_init(&body, tw_read_bytes(&reader, n), n);
@@ -174,13 +177,19 @@ static int add_section(struct sections *sections, bool current)
 	return 0;
 }
 
-/* A record that begins a section; what LOST leaves behind no longer counts as written in this run of the machine. */
+/*
+ * A record that begins a section; what LOST leaves behind no longer counts as written in this run
+ * of the machine.
+ */
 static bool begins_section(const struct tw_journal_record *record)
 {
 	return record->type == TW_JOURNAL_BOOT || record->type == TW_JOURNAL_LOST;
 }
 
-/* First pass: where each section was last flushed. On return the scan stands behind the last whole record. */
+/*
+ * First pass: where each section was last flushed. On return the scan stands behind the last whole
+ * record.
+ */
 static int find_sections(struct scan *scan, const uint8_t boot_id[16], struct sections *ret)
 {
 	struct tw_journal_record record;
@@ -220,7 +229,8 @@ static int replay(struct scan *scan, const struct sections *sections, uint64_t e
 		if (!begun)
 			continue;
 		section = &sections->at[begun - 1];
-		if (!section->current && scan->offset > section->flushed_end && record.type != TW_JOURNAL_ENTRY)
+		if (!section->current && scan->offset > section->flushed_end &&
+		    record.type != TW_JOURNAL_ENTRY)
 			continue;
 		r = each(context, &record);
 		if (r)
@@ -271,8 +281,8 @@ static int start_over(struct tw_journal *journal, const uint8_t boot_id[16])
 }
 
 int tw_journal_open(const struct tw_fs *fs, const char *path,
-		    int (*each)(void *context, const struct tw_journal_record *record), void *context,
-		    struct tw_journal **ret)
+		    int (*each)(void *context, const struct tw_journal_record *record),
+		    void *context, struct tw_journal **ret)
 {
 	struct tw_journal *journal = calloc(1, sizeof(*journal));
 	struct scan *scan = calloc(1, sizeof(*scan));
@@ -284,7 +294,8 @@ int tw_journal_open(const struct tw_fs *fs, const char *path,
 	if (!journal || !scan)
 		goto out;
 	journal->fs = *fs;
-	r = fs->ops->open(fs->context, path, TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE, &journal->file);
+	r = fs->ops->open(fs->context, path, TW_OPEN_READ | TW_OPEN_WRITE | TW_OPEN_CREATE,
+			  &journal->file);
 	if (r)
 		goto out;
 	r = fs->ops->stat_file(journal->file, &st);

@@ -17,14 +17,17 @@ struct tw_journal;
 enum tw_journal_type {
 	/* boot id: records behind it were written in this run of the machine */
 	TW_JOURNAL_BOOT = 1,
-	TW_JOURNAL_ENTRY,               /* a file is begun: size, mtime. Claims nothing about bytes, so it needs no FLUSHED */
+	/* a file is begun: size, mtime. Claims nothing about bytes, so it needs no FLUSHED */
+	TW_JOURNAL_ENTRY,
 	TW_JOURNAL_RANGE,               /* entry, [start, end) of the file written */
 	TW_JOURNAL_CHUNK,               /* entry, chunk of the file, digest: verified */
 	TW_JOURNAL_DONE,                /* entry finished under its own name, with its digest */
 	TW_JOURNAL_ABANDONED,
 	TW_JOURNAL_FLUSHED,             /* everything before this record is on storage */
-	TW_JOURNAL_LOST,                /* flushing failed: what was not flushed before is void, as after another boot */
-	TW_JOURNAL_HOLE,                /* entry, [start, end) chunks of the file that are zeros: verified */
+	/* flushing failed: what was not flushed before is void, as after another boot */
+	TW_JOURNAL_LOST,
+	/* entry, [start, end) chunks of the file that are zeros: verified */
+	TW_JOURNAL_HOLE,
 };
 
 struct tw_journal_record {
@@ -40,8 +43,8 @@ struct tw_journal_record {
 
 /*
  * Opens or makes the journal at @path and hands every valid record to @each (what counts after
- * another boot is already applied: unflushed records of an earlier boot are left out). The first nonzero result of @each ends it. A torn or
- * damaged tail is cut off. -errno.
+ * another boot is already applied: unflushed records of an earlier boot are left out). The first
+ * nonzero result of @each ends it. A torn or damaged tail is cut off. -errno.
  */
 int tw_journal_open(const struct tw_fs *fs, const char *path,
 		    int (*each)(void *context, const struct tw_journal_record *record),

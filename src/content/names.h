@@ -1,5 +1,6 @@
 /*
- * names.h - the names Tradewind uses for itself below a destination: no entry of a manifest may have one of them.
+ * names.h - the names Tradewind uses for itself below a destination: no entry of a manifest may
+ * have one of them.
  */
 #pragma once
 

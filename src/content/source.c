@@ -45,7 +45,8 @@ static char **copy_texts(const char *const *texts, size_t count)
 	return copies;
 }
 
-static struct tw_source_mapping *copy_mappings(const struct tw_source_mapping *mappings, size_t count)
+static struct tw_source_mapping *copy_mappings(const struct tw_source_mapping *mappings,
+					       size_t count)
 {
 	struct tw_source_mapping *copies = calloc(count + 1, sizeof(*copies));
 	bool failed = false;
@@ -67,7 +68,8 @@ static struct tw_source_mapping *copy_mappings(const struct tw_source_mapping *m
 	return copies;
 }
 
-int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *options, struct tw_source **ret)
+int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *options,
+		  struct tw_source **ret)
 {
 	struct tw_source *source = calloc(1, sizeof(*source));
 
@@ -76,10 +78,13 @@ int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *option
 	source->fs = *fs;
 	source->options = *options;
 	source->options.mappings = copy_mappings(options->mappings, options->mapping_count);
-	source->options.include = (const char *const *)copy_texts(options->include, options->include_count);
-	source->options.exclude = (const char *const *)copy_texts(options->exclude, options->exclude_count);
+	source->options.include =
+		(const char *const *)copy_texts(options->include, options->include_count);
+	source->options.exclude =
+		(const char *const *)copy_texts(options->exclude, options->exclude_count);
 	source->manifest = tw_manifest_new();
-	if (!source->options.mappings || !source->options.include || !source->options.exclude || !source->manifest) {
+	if (!source->options.mappings || !source->options.include || !source->options.exclude ||
+	    !source->manifest) {
 		tw_source_free(source);
 		return -ENOMEM;
 	}
@@ -135,7 +140,8 @@ static int reserve_note(struct tw_source *source)
 	if (source->note_first + source->note_count < source->note_room)
 		return 0;
 	if (source->note_first > source->note_room / 2) {
-		memmove(source->notes, source->notes + source->note_first, source->note_count * sizeof(*source->notes));
+		memmove(source->notes, source->notes + source->note_first,
+			source->note_count * sizeof(*source->notes));
 		source->note_first = 0;
 		return 0;
 	}
@@ -175,7 +181,10 @@ bool tw_source_problem(struct tw_source *source, struct tw_problem *ret)
 	note = &source->notes[source->note_first++];
 	source->note_count--;
 	*ret = (struct tw_problem){
-		.entry = note->entry, .error = note->error, .fatal = note->fatal, .harmless = note->harmless,
+		.entry = note->entry,
+		.error = note->error,
+		.fatal = note->fatal,
+		.harmless = note->harmless,
 	};
 	memcpy(ret->path, note->path, strlen(note->path) + 1);
 	free(note->path);
@@ -183,7 +192,8 @@ bool tw_source_problem(struct tw_source *source, struct tw_problem *ret)
 }
 
 /* The path of @entry at the source. -ENAMETOOLONG. */
-static int source_path(const struct tw_source *source, uint64_t entry, char ret[SOURCE_PATH_MAX + 1])
+static int source_path(const struct tw_source *source, uint64_t entry,
+		       char ret[SOURCE_PATH_MAX + 1])
 {
 	size_t low = 0, high = source->place_count, length, path_length;
 	const struct source_place *place;
@@ -271,7 +281,8 @@ static int open_file(struct tw_source *source, uint64_t entry, struct source_fil
 		r = source->fs.ops->open(source->fs.context, path, TW_OPEN_READ, &file);
 	/* A folder or a device in its place is a change like any other. */
 	if (r)
-		return r == -ENOENT || r == -EISDIR || r == -EINVAL || r == -ENOTDIR ? TW_E_CHANGED : r;
+		return r == -ENOENT || r == -EISDIR || r == -EINVAL || r == -ENOTDIR ? TW_E_CHANGED
+										     : r;
 	if (oldest->file)
 		close_file(source, oldest);
 	*oldest = (struct source_file){ .file = file, .entry = entry, .used = ++source->clock };
@@ -279,7 +290,8 @@ static int open_file(struct tw_source *source, uint64_t entry, struct source_fil
 	return 0;
 }
 
-static int read_part(struct tw_source *source, uint64_t index, uint64_t at, uint8_t *bytes, size_t length)
+static int read_part(struct tw_source *source, uint64_t index, uint64_t at, uint8_t *bytes,
+		     size_t length)
 {
 	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
 	struct source_file *file;
@@ -304,10 +316,11 @@ static int read_part(struct tw_source *source, uint64_t index, uint64_t at, uint
 }
 
 /*
- * Where the hole at @at (a chunk's start) ends, in whole chunks; @at: there is data in this chunk. *@ret_data_end: how far
- * data may go on from there.
+ * Where the hole at @at (a chunk's start) ends, in whole chunks; @at: there is data in this chunk.
+ * *@ret_data_end: how far data may go on from there.
  */
-static int find_hole(struct tw_source *source, uint64_t index, uint64_t at, uint64_t *ret_hole_end, uint64_t *ret_data_end)
+static int find_hole(struct tw_source *source, uint64_t index, uint64_t at, uint64_t *ret_hole_end,
+		     uint64_t *ret_data_end)
 {
 	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
 	uint64_t start = entry->size, end = entry->size;
@@ -345,7 +358,10 @@ struct gather {
 	struct tw_block *block;
 };
 
-/* How many bytes from the block's end on to take out of @left (up to the file's end): whole chunks that fit. */
+/*
+ * How many bytes from the block's end on to take out of @left (up to the file's end): whole chunks
+ * that fit.
+ */
 static uint64_t portion(const struct gather *gather, uint64_t left)
 {
 	uint64_t fit = gather->room - gather->used, end = gather->block->end;
@@ -367,7 +383,8 @@ static void add_digests(struct gather *gather, size_t length)
 	for (size_t at = 0; at < length; at += TW_CHUNK_SIZE) {
 		size_t n = length - at < TW_CHUNK_SIZE ? length - at : TW_CHUNK_SIZE;
 
-		gather->block->digests[gather->block->chunk_count++] = tw_digest_of(gather->bytes + gather->used + at, n);
+		gather->block->digests[gather->block->chunk_count++] =
+			tw_digest_of(gather->bytes + gather->used + at, n);
 	}
 }
 
@@ -406,10 +423,11 @@ static int take(struct tw_source *source, struct gather *gather, uint64_t index)
 	return 0;
 }
 
-int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, uint8_t *bytes, size_t room,
-		   struct tw_block *ret, uint64_t *ret_entry)
+int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, uint8_t *bytes,
+		   size_t room, struct tw_block *ret, uint64_t *ret_entry)
 {
-	uint64_t tape = tw_manifest_tape_size(source->manifest), index = tw_manifest_find(source->manifest, offset);
+	uint64_t tape = tw_manifest_tape_size(source->manifest),
+		 index = tw_manifest_find(source->manifest, offset);
 	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
 	uint64_t chunk = (offset - entry->tape_start) / TW_CHUNK_SIZE;
 	struct gather gather = { .limit = limit, .bytes = bytes, .room = room, .block = ret };
@@ -461,7 +479,8 @@ int tw_source_sha256(struct tw_source *source, uint64_t entry, uint8_t ret[32])
 	int r = -ENOMEM;
 
 	if (hash && bytes && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1)
-		r = source->errors[entry] ? source->errors[entry] : hash_file(source, entry, hash, bytes);
+		r = source->errors[entry] ? source->errors[entry]
+					  : hash_file(source, entry, hash, bytes);
 	if (!r && EVP_DigestFinal_ex(hash, digest, NULL) != 1)
 		r = -ENOMEM;
 	if (!r)

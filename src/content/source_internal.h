@@ -66,6 +66,9 @@ struct tw_source {
 	uint64_t clock;
 };
 
-/* Notes a problem with @path (of the source). Never fails: without memory the problem is lost, and only then. */
+/*
+ * Notes a problem with @path (of the source). Never fails: without memory the problem is lost, and
+ * only then.
+ */
 void tw_source_note(struct tw_source *source, const struct source_note *note, const char *path);
 void tw_source_walk_free(struct walk *walk);

@@ -70,7 +70,8 @@ static int reserve_entry(struct tw_source *source)
 	return 0;
 }
 
-static int append(struct tw_source *source, const char *path, const struct tw_entry *entry, int64_t ctime_ns)
+static int append(struct tw_source *source, const char *path, const struct tw_entry *entry,
+		  int64_t ctime_ns)
 {
 	uint64_t index = tw_manifest_count(source->manifest);
 	int r;

@@ -140,9 +140,7 @@ static inline void sim_start_flow(struct sim *sim, unsigned flow, tw_ns at)
 	sim->flows[flow].starts = sim->flows[flow].send_at = at;
 }
 
-/* --- the path
- * ----------------------------------------------------------------------------------------------------
- */
+/* the path */
 
 /* Gilbert's model: a bad state of @burst packets on average in which all are lost. */
 static inline bool sim_lost(struct sim *sim)
@@ -224,9 +222,7 @@ static inline void sim_serve(struct sim *sim)
 		sim->serve_at = sim->now + tw_rate_time(sim->link.rate_bps, SIM_DATAGRAM);
 }
 
-/* --- receiver
- * ----------------------------------------------------------------------------------------------------
- */
+/* receiver */
 
 static inline tw_ns sim_ack_interval(const struct sim *sim)
 {
@@ -259,9 +255,7 @@ static inline void sim_send_ack(struct sim *sim, struct sim_flow *flow)
 	};
 }
 
-/* --- sender
- * ------------------------------------------------------------------------------------------------------
- */
+/* sender */
 
 static inline void sim_transmit(struct sim *sim, struct sim_flow *flow)
 {
@@ -397,9 +391,7 @@ static inline void sim_fire_pto(struct sim *sim, struct sim_flow *flow)
 	sim_set_pto(sim, flow);
 }
 
-/* --- time
- * --------------------------------------------------------------------------------------------------------
- */
+/* time */
 
 static inline tw_ns sim_flow_next(const struct sim_flow *flow)
 {

@@ -41,7 +41,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Records as text: E<path> R<path>:<start>-<end> C<path>:<chunk> D<path> A<path> H<path>:... B F L */
+/*
+ * Records as text: E<path> R<path>:<start>-<end> C<path>:<chunk> D<path> A<path> H<path>:... B F L
+ */
 static int print(void *context, const struct tw_journal_record *record)
 {
 	static const char letters[] = "?BERCDAFLH";
@@ -52,11 +54,13 @@ static int print(void *context, const struct tw_journal_record *record)
 	text += sprintf(text, "%c", letters[record->type]);
 	switch (record->type) {
 	case TW_JOURNAL_ENTRY:
-		sprintf(text, "%d=%d@%d ", (int)record->path_hash, (int)record->size, (int)record->mtime_ns);
+		sprintf(text, "%d=%d@%d ", (int)record->path_hash, (int)record->size,
+			(int)record->mtime_ns);
 		break;
 	case TW_JOURNAL_RANGE:
 	case TW_JOURNAL_HOLE:
-		sprintf(text, "%d:%d-%d ", (int)record->path_hash, (int)record->start, (int)record->end);
+		sprintf(text, "%d:%d-%d ", (int)record->path_hash, (int)record->start,
+			(int)record->end);
 		break;
 	case TW_JOURNAL_CHUNK:
 		assert_int_equal(record->digest.bytes[3], 0x77);
@@ -84,10 +88,16 @@ static struct tw_journal *reopen(const char *expected)
 	return journal;
 }
 
-static void add(struct tw_journal *journal, enum tw_journal_type type, uint64_t path, uint64_t start, uint64_t end)
+static void add(struct tw_journal *journal, enum tw_journal_type type, uint64_t path,
+		uint64_t start, uint64_t end)
 {
 	struct tw_journal_record record = {
-		.type = type, .path_hash = path, .start = start, .end = end, .size = 55, .mtime_ns = -7,
+		.type = type,
+		.path_hash = path,
+		.start = start,
+		.end = end,
+		.size = 55,
+		.mtime_ns = -7,
 	};
 
 	memset(record.digest.bytes, 0x77, sizeof(record.digest.bytes));
@@ -224,7 +234,9 @@ static void test_torn_at_every_byte(void **state)
 	assert_int_equal(most, RECORDS);
 }
 
-/* One flipped bit anywhere ends the journal there: nothing behind it and nothing wrong is believed. */
+/*
+ * One flipped bit anywhere ends the journal there: nothing behind it and nothing wrong is believed.
+ */
 static void test_flipped_bits(void **state)
 {
 	struct tw_journal *journal = reopen("");
@@ -295,8 +307,10 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_round_trip),   CASE(test_other_boot),   CASE(test_lost), CASE(test_torn_at_every_byte),
-		CASE(test_flipped_bits), CASE(test_many_records), CASE(test_errors),
+		CASE(test_round_trip),   CASE(test_other_boot),
+		CASE(test_lost),         CASE(test_torn_at_every_byte),
+		CASE(test_flipped_bits), CASE(test_many_records),
+		CASE(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,8 +82,9 @@ static const char *listing(const struct tw_source *source)
 	text[0] = '\0';
 	for (uint64_t i = 0; i < tw_manifest_count(manifest); i++) {
 		tw_manifest_path(manifest, i, path);
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s%s", i ? " " : "", path,
-					   tw_manifest_entry(manifest, i)->kind == TW_KIND_DIRECTORY ? "/" : "");
+		length += (size_t)snprintf(
+			text + length, sizeof(text) - length, "%s%s%s", i ? " " : "", path,
+			tw_manifest_entry(manifest, i)->kind == TW_KIND_DIRECTORY ? "/" : "");
 		assert_true(length < sizeof(text));
 	}
 	return text;
@@ -126,17 +127,20 @@ static unsigned count_problems(struct tw_source *source, unsigned *ret_harmless)
 static void test_walk_follow(void **state)
 {
 	const struct tw_source_mapping mapping = { "t", "out" };
-	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1, .read_content = true };
+	const struct tw_source_options options = { .mappings = &mapping,
+						   .mapping_count = 1,
+						   .read_content = true };
 	struct tw_source *source;
 	unsigned harmless;
 
 	(void)state;
 	make_tree();
 	source = walk_all(&options);
-	assert_string_equal(listing(source),
-			    "out/ out/a/ out/a/deep/ out/a/deep/three.c out/a/one.c out/a/two.h out/empty/ "
-			    "out/folder-link/ out/folder-link/deep/ out/folder-link/deep/three.c "
-			    "out/folder-link/one.c out/folder-link/two.h out/link out/z out/\xff\x1b[2J");
+	assert_string_equal(
+		listing(source),
+		"out/ out/a/ out/a/deep/ out/a/deep/three.c out/a/one.c out/a/two.h out/empty/ "
+		"out/folder-link/ out/folder-link/deep/ out/folder-link/deep/three.c "
+		"out/folder-link/one.c out/folder-link/two.h out/link out/z out/\xff\x1b[2J");
 	/* dangling, self, pipe, and up twice. */
 	assert_int_equal(count_problems(source, &harmless), 5);
 	assert_int_equal(harmless, 5);
@@ -155,7 +159,8 @@ static void test_walk_ignore_links(void **state)
 	(void)state;
 	make_tree();
 	source = walk_all(&options);
-	assert_string_equal(listing(source), "a/ a/deep/ a/deep/three.c a/one.c a/two.h empty/ z \xff\x1b[2J");
+	assert_string_equal(listing(source),
+			    "a/ a/deep/ a/deep/three.c a/one.c a/two.h empty/ z \xff\x1b[2J");
 	assert_int_equal(count_problems(source, &harmless), 1);
 	assert_int_equal(harmless, 1);
 	tw_source_free(source);
@@ -163,7 +168,8 @@ static void test_walk_ignore_links(void **state)
 
 static void test_include_exclude(void **state)
 {
-	static const char *const c_files[] = { "*.c" }, *const deep[] = { "deep" }, *const all_c[] = { "a/**/*.c" };
+	static const char *const c_files[] = { "*.c" }, *const deep[] = { "deep" },
+				 *const all_c[] = { "a/**/*.c" };
 	const struct tw_source_mapping mapping = { "t", "" };
 	struct tw_source_options options = {
 		.mappings = &mapping, .mapping_count = 1, .symlinks = TW_SYMLINKS_IGNORE,
@@ -197,11 +203,14 @@ static void test_mappings(void **state)
 {
 	char absolute[TEMP_PATH_MAX * 2];
 	const struct tw_source_mapping mappings[] = {
-		{ "t/a/one.c", "" }, { "t/a/two.h", "x/renamed" }, { absolute, "deep" }, { "missing", "m" },
-		{ "t/z", "../out" }, { "t/dangling", "" }, { "t/link", "" },
+		{ "t/a/one.c", "" }, { "t/a/two.h", "x/renamed" }, { absolute, "deep" },
+		{ "missing", "m" },  { "t/z", "../out" },          { "t/dangling", "" },
+		{ "t/link", "" },
 	};
 	const struct tw_source_options options = {
-		.mappings = mappings, .mapping_count = ARRAY_SIZE(mappings), .symlinks = TW_SYMLINKS_IGNORE,
+		.mappings = mappings,
+		.mapping_count = ARRAY_SIZE(mappings),
+		.symlinks = TW_SYMLINKS_IGNORE,
 		.read_content = true,
 	};
 	struct tw_digest digests[TW_BLOCK_CHUNKS_MAX];
@@ -235,7 +244,9 @@ static void test_mappings(void **state)
 static void test_unreadable(void **state)
 {
 	const struct tw_source_mapping mapping = { "", "" };
-	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1, .read_content = true };
+	const struct tw_source_options options = { .mappings = &mapping,
+						   .mapping_count = 1,
+						   .read_content = true };
 	struct tw_digest digests[TW_BLOCK_CHUNKS_MAX];
 	struct tw_block block = { .digests = digests };
 	uint8_t *bytes = malloc(TW_CHUNK_SIZE);
@@ -249,11 +260,14 @@ static void test_unreadable(void **state)
 	put("c", "ccc", 3);
 	source = walk_all(&options);
 	assert_int_equal(unlink(at("b")), 0);
-	/* What is good in front of it comes first; then the trouble, again and again, noted once. */
+	/*
+	 * What is good in front of it comes first; then the trouble, again and again, noted once.
+	 */
 	assert_int_equal(tw_source_read(source, 0, 9, bytes, TW_CHUNK_SIZE, &block, &entry), 0);
 	assert_int_equal(block.end, 3);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(tw_source_read(source, 4, 9, bytes, TW_CHUNK_SIZE, &block, &entry), TW_E_CHANGED);
+		assert_int_equal(tw_source_read(source, 4, 9, bytes, TW_CHUNK_SIZE, &block, &entry),
+				 TW_E_CHANGED);
 		assert_int_equal(entry, 1);
 	}
 	assert_int_equal(tw_source_read(source, 6, 9, bytes, TW_CHUNK_SIZE, &block, &entry), 0);
@@ -316,7 +330,9 @@ static void test_changes(void **state)
 		change_size, change_bytes, change_bytes_keep_mtime, change_file, change_to_folder,
 	};
 	const struct tw_source_mapping mapping = { "f", "f" };
-	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1, .read_content = true };
+	const struct tw_source_options options = { .mappings = &mapping,
+						   .mapping_count = 1,
+						   .read_content = true };
 	struct tw_digest digests[TW_BLOCK_CHUNKS_MAX];
 	struct tw_block block = { .digests = digests };
 	uint8_t *bytes = malloc(TW_CHUNK_SIZE);
@@ -328,10 +344,12 @@ static void test_changes(void **state)
 
 		put("f", "abc", 3);
 		source = walk_all(&options);
-		assert_int_equal(tw_source_read(source, 0, 3, bytes, TW_CHUNK_SIZE, &block, &entry), 0);
+		assert_int_equal(tw_source_read(source, 0, 3, bytes, TW_CHUNK_SIZE, &block, &entry),
+				 0);
 		tick();
 		changes[i]();
-		assert_int_equal(tw_source_read(source, 0, 3, bytes, TW_CHUNK_SIZE, &block, &entry), TW_E_CHANGED);
+		assert_int_equal(tw_source_read(source, 0, 3, bytes, TW_CHUNK_SIZE, &block, &entry),
+				 TW_E_CHANGED);
 		assert_int_equal(tw_source_sha256(source, 0, bytes), TW_E_CHANGED);
 		tw_source_free(source);
 	}
@@ -343,10 +361,13 @@ static void test_reading(void **state)
 {
 	enum { FILES = 40, ROOM = 3 * 1024 * 1024 + 1000 };
 	const struct tw_source_mapping mapping = { "", "" };
-	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1, .read_content = true };
+	const struct tw_source_options options = { .mappings = &mapping,
+						   .mapping_count = 1,
+						   .read_content = true };
 	struct tw_digest *digests = malloc(TW_BLOCK_CHUNKS_MAX * sizeof(*digests));
 	struct tw_block block = { .digests = digests };
-	uint8_t *tape = malloc(FILES * 5 * TW_CHUNK_SIZE), *bytes = malloc(ROOM), sha256[32], expected[32];
+	uint8_t *tape = malloc(FILES * 5 * TW_CHUNK_SIZE), *bytes = malloc(ROOM), sha256[32],
+		expected[32];
 	struct tw_source *source;
 	struct tw_prng prng;
 	uint64_t size = 0, entry;
@@ -371,20 +392,23 @@ static void test_reading(void **state)
 	source = walk_all(&options);
 	assert_int_equal(tw_manifest_tape_size(tw_source_manifest(source)), size);
 	for (unsigned i = 0; i < 300; i++) {
-		uint64_t offset = tw_prng_below(&prng, size), limit = offset + 1 + tw_prng_below(&prng, size - offset);
+		uint64_t offset = tw_prng_below(&prng, size),
+			 limit = offset + 1 + tw_prng_below(&prng, size - offset);
 		size_t room = TW_CHUNK_SIZE + tw_prng_below(&prng, ROOM - TW_CHUNK_SIZE + 1), n = 0;
 
-		assert_int_equal(tw_source_read(source, offset, limit, bytes, room, &block, &entry), 0);
+		assert_int_equal(tw_source_read(source, offset, limit, bytes, room, &block, &entry),
+				 0);
 		assert_true(block.start <= offset && offset < block.end);
 		assert_true(block.end - block.start <= room);
 		assert_false(block.hole);
 		assert_memory_equal(bytes, tape + block.start, block.end - block.start);
 		for (uint64_t k = block.start; k < block.end; ) {
 			const struct tw_manifest *manifest = tw_source_manifest(source);
-			const struct tw_entry *e = tw_manifest_entry(manifest,
-								     tw_manifest_find_chunk(manifest, block.chunk_first + n));
+			const struct tw_entry *e = tw_manifest_entry(
+				manifest, tw_manifest_find_chunk(manifest, block.chunk_first + n));
 			uint64_t chunk = (block.chunk_first + n - e->chunk_first) * TW_CHUNK_SIZE;
-			uint64_t length = e->size - chunk < TW_CHUNK_SIZE ? e->size - chunk : TW_CHUNK_SIZE;
+			uint64_t length =
+				e->size - chunk < TW_CHUNK_SIZE ? e->size - chunk : TW_CHUNK_SIZE;
 			struct tw_digest digest = tw_digest_of(tape + k, length);
 
 			assert_int_equal(e->tape_start + chunk, k);
@@ -406,7 +430,9 @@ static void test_reading(void **state)
 static void test_holes(void **state)
 {
 	const struct tw_source_mapping mapping = { "s", "s" };
-	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1, .read_content = true };
+	const struct tw_source_options options = { .mappings = &mapping,
+						   .mapping_count = 1,
+						   .read_content = true };
 	struct tw_digest digests[TW_BLOCK_CHUNKS_MAX];
 	struct tw_block block = { .digests = digests };
 	uint8_t *bytes = malloc(2 * TW_CHUNK_SIZE);
@@ -422,20 +448,27 @@ static void test_holes(void **state)
 	close(fd);
 	source = walk_all(&options);
 	assert_int_equal(tw_manifest_entry(tw_source_manifest(source), 0)->flags, TW_ENTRY_SPARSE);
-	assert_int_equal(tw_source_read(source, 5, size, bytes, 2 * TW_CHUNK_SIZE, &block, &entry), 0);
+	assert_int_equal(tw_source_read(source, 5, size, bytes, 2 * TW_CHUNK_SIZE, &block, &entry),
+			 0);
 	assert_true(block.hole);
 	assert_int_equal(block.start, 0);
 	assert_int_equal(block.end, 40 * TW_CHUNK_SIZE);
 	assert_int_equal(block.chunk_count, 0);
-	assert_int_equal(tw_source_read(source, block.end, size, bytes, 2 * TW_CHUNK_SIZE, &block, &entry), 0);
+	assert_int_equal(tw_source_read(source, block.end, size, bytes, 2 * TW_CHUNK_SIZE, &block,
+					&entry),
+			 0);
 	assert_false(block.hole);
 	assert_int_equal(block.end, 41 * TW_CHUNK_SIZE);
 	assert_int_equal(block.chunk_first, 40);
 	assert_memory_equal(bytes + 70000, "data", 4);
-	assert_int_equal(tw_source_read(source, block.end, size, bytes, 2 * TW_CHUNK_SIZE, &block, &entry), 0);
+	assert_int_equal(tw_source_read(source, block.end, size, bytes, 2 * TW_CHUNK_SIZE, &block,
+					&entry),
+			 0);
 	assert_true(block.hole);
 	assert_int_equal(block.end, size);
-	assert_int_equal(tw_source_read(source, 3, 2 * TW_CHUNK_SIZE - 1, bytes, TW_CHUNK_SIZE, &block, &entry), 0);
+	assert_int_equal(tw_source_read(source, 3, 2 * TW_CHUNK_SIZE - 1, bytes, TW_CHUNK_SIZE,
+					&block, &entry),
+			 0);
 	assert_int_equal(block.end, 2 * TW_CHUNK_SIZE);
 	tw_source_free(source);
 	free(bytes);
@@ -467,8 +500,10 @@ static void test_without_reading(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_walk_follow), CASE(test_walk_ignore_links), CASE(test_include_exclude), CASE(test_mappings),
-		CASE(test_unreadable),  CASE(test_changes),           CASE(test_reading),         CASE(test_holes),
+		CASE(test_walk_follow),     CASE(test_walk_ignore_links),
+		CASE(test_include_exclude), CASE(test_mappings),
+		CASE(test_unreadable),      CASE(test_changes),
+		CASE(test_reading),         CASE(test_holes),
 		CASE(test_without_reading),
 	};
 
