@@ -363,6 +363,7 @@ static int failure(struct tw_udp *udp, int error)
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 		udp->counters.refused++;
+		udp->error = -error;
 		return TW_E_UNREACHABLE;
 	case EMSGSIZE:
 		udp->counters.too_long++;

@@ -50,6 +50,7 @@ struct tw_udp {
 	uint32_t segment_set;           /* UDP_SEGMENT in force on a connected socket */
 	/* test hook: as if the card could not: every segmented send gives EIO */
 	bool fail_segmentation;
+	int error; /* errno behind the newest TW_E_UNREACHABLE */
 	struct tw_udp_counters counters;
 };
 

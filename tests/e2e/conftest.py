@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 # The programs to test come with their source; until then there is only the emulator.
-if not os.path.exists(os.path.join(os.path.dirname(__file__), "../../src/cli/meson.build")):
+if not os.path.exists(os.path.join(os.path.dirname(__file__), "../../src/session/meson.build")):
     collect_ignore = ["test_transfer.py", "test_options.py", "test_faults.py", "test_mistakes.py"]
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

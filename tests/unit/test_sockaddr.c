@@ -90,10 +90,8 @@ static void test_local_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_mapped_is_plain),
-		cmocka_unit_test(test_not_addresses),
-		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_mapped_is_plain),
+		cmocka_unit_test(test_not_addresses),   cmocka_unit_test(test_resolve),
 		cmocka_unit_test(test_local_addresses),
 	};
 

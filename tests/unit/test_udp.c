@@ -144,7 +144,7 @@ static const struct {
 	{ 1200, 10 * 1200 + 17 },
 	{ 1472, 44 * 1472 },
 	{ 8972, 7 * 8972 + 1 },
-	{ 40, 200 * 40 },               /* more than the kernel takes in one train */
+	{ 40, 200 * 40 }, /* more than the kernel takes in one train */
 	{ 300, 3 },
 };
 

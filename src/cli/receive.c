@@ -1,0 +1,533 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/report.h"
+#include "cli/watch.h"
+#include "netio/clock.h"
+#include "netio/sockaddr.h"
+
+#define SAY_EVERY (5 * TW_SECOND)
+#define FAILURES_SHOWN 100
+#define ADDRESSES_SHOWN 8
+#define ONCE_LINGER (2 * TW_SECOND) /* for the last acknowledgements, after the only transfer */
+
+struct receive {
+	const struct tw_arguments *arguments;
+	struct tw_identity identity;
+	char folder[PATH_MAX];
+	uint16_t port;
+	struct tw_address bind; /* family NONE: all addresses */
+	enum tw_cipher cipher_min;
+	bool once, json;
+	struct tw_fs fs;
+
+	struct tw_watch watch;
+	struct tw_worker *worker;
+	uint64_t wall_us;
+	tw_ns begun;
+	const struct tw_worker_snapshot *snapshot;
+	unsigned failures;             /* files that failed, of all transfers */
+	tw_ns say_at, json_at, end_at; /* end_at: --once is served */
+	unsigned interrupts;
+	int exit;
+};
+
+static int usage(const char *text)
+{
+	tw_say("%s", text);
+	return TW_EXIT_USAGE;
+}
+
+static int parse_options(struct receive *receive)
+{
+	const struct tw_arguments *arguments = receive->arguments;
+	const char *port = tw_argument(arguments, "port"), *bind = tw_argument(arguments, "bind");
+	const char *cipher = tw_argument(arguments, "min-cipher");
+	uint64_t number = TW_PORT_DEFAULT, level = TW_CIPHER_128;
+	char literal[TW_HOST_MAX];
+	size_t length = bind ? strlen(bind) : 0;
+
+	if (port && tw_text_parse_u64(port, 1, 65535, &number))
+		return usage("--port takes a number from 1 to 65535");
+	if (cipher && tw_text_parse_u64(cipher, 0, 3, &level))
+		return usage("--min-cipher is 0 (none), 1 (auth), 2 (128) or 3 (256)");
+	if (bind) {
+		bool brackets = length > 2 && bind[0] == '[' && bind[length - 1] == ']';
+
+		snprintf(literal, sizeof literal, "%.*s", (int)(brackets ? length - 2 : length),
+			 bind + brackets);
+		if (!tw_address_parse_ip(literal, &receive->bind))
+			return usage("--bind takes an IPv4 or IPv6 address of this machine");
+		receive->bind.port = (uint16_t)number;
+	}
+	receive->port = (uint16_t)number;
+	receive->cipher_min = (enum tw_cipher)level;
+	receive->once = tw_argument(arguments, "once") != NULL;
+	receive->json = tw_argument(arguments, "json") != NULL;
+	return TW_EXIT_DONE;
+}
+
+/* The folder exists, or is made when the one above it does; and it can be written to. */
+static int open_folder(struct receive *receive)
+{
+	const char *folder = receive->arguments->words[0];
+	char clean[512];
+	struct stat stat_now;
+	int r = 0;
+
+	tw_text_clean(folder, strlen(folder), clean, sizeof clean);
+	if (strlen(folder) >= sizeof receive->folder)
+		return usage("the folder's path is too long");
+	snprintf(receive->folder, sizeof receive->folder, "%s", folder);
+	if (mkdir(folder, 0777) && errno != EEXIST) {
+		tw_say("cannot make the folder %s: %s; make the folder above it first, or name "
+			"another",
+		       clean, strerror(errno));
+		return TW_EXIT_STORAGE;
+	}
+	if (stat(folder, &stat_now))
+		r = errno;
+	else if (!S_ISDIR(stat_now.st_mode))
+		r = ENOTDIR;
+	else if (faccessat(AT_FDCWD, folder, R_OK | W_OK | X_OK, AT_EACCESS))
+		r = errno;
+	if (!r)
+		r = -tw_fs_posix_open(folder, true, &receive->fs);
+	if (r) {
+		tw_say("cannot receive into %s: %s; name a folder that this user may write to",
+		       clean, strerror(r));
+		return TW_EXIT_STORAGE;
+	}
+	return TW_EXIT_DONE;
+}
+
+static void set_binds(const struct receive *receive, struct tw_worker_receiving *receiving)
+{
+	if (receive->bind.family != TW_FAMILY_NONE) {
+		receiving->binds[0] = receive->bind;
+		receiving->bind_count = 1;
+		return;
+	}
+	receiving->binds[0] = tw_address_any(TW_FAMILY_IPV4, receive->port);
+	receiving->binds[1] = tw_address_any(TW_FAMILY_IPV6, receive->port);
+	receiving->bind_count = 2;
+}
+
+static int start_worker(struct receive *receive)
+{
+	struct tw_worker_receiving receiving = { .fs = &receive->fs,
+						 .cipher_min = receive->cipher_min };
+	struct tw_worker_options options = { .identity = &receive->identity,
+					     .receiving = &receiving };
+	struct tw_random random = tw_system_random();
+	struct tw_address failed = { .family = TW_FAMILY_NONE };
+	struct tw_failure failure;
+	int r;
+
+	tw_random_fill(&random, options.server_id, sizeof options.server_id);
+	tw_server_uid(&receive->identity, options.server_uid);
+	set_binds(receive, &receiving);
+	r = tw_worker_new(&options, &receive->worker, &failed);
+	/* A machine without IPv6 still has IPv4. */
+	if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) && receiving.bind_count == 2 &&
+	    failed.family == TW_FAMILY_IPV6) {
+		receiving.bind_count = 1;
+		r = tw_worker_new(&options, &receive->worker, &failed);
+	}
+	if (r && failed.family != TW_FAMILY_NONE) {
+		tw_failure_listen(&failure, &failed, r);
+		tw_say("%s", failure.text);
+		return failure.exit;
+	}
+	if (r) {
+		tw_say("cannot begin: %s", tw_strerror(r));
+		return TW_EXIT_FAILED;
+	}
+	return TW_EXIT_DONE;
+}
+
+/* Standard output: one line to paste. Standard error: what else may be worth knowing. */
+static void announce(const struct receive *receive)
+{
+	struct tw_address addresses[ADDRESSES_SHOWN];
+	bool one = receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind);
+	unsigned count = one ? 1 : tw_local_addresses(addresses, ADDRESSES_SHOWN);
+	const struct tw_udp *udp = tw_worker_socket(receive->worker, 0);
+	char url[TW_URL_TEXT], ip[TW_ADDRESS_TEXT] = "localhost", advice[TW_UDP_ADVICE], clean[512];
+
+	if (one)
+		addresses[0] = receive->bind;
+	if (count > 0)
+		tw_address_format_ip(&addresses[0], ip);
+	tw_url_format(ip, receive->port, &receive->identity.public_key, url);
+	tw_text_clean(receive->folder, strlen(receive->folder), clean, sizeof clean);
+	if (receive->json) {
+		struct tw_json json;
+
+		tw_json_init(&json);
+		tw_json_begin_object(&json, NULL);
+		tw_json_string(&json, "url", url);
+		tw_json_number(&json, "port", receive->port);
+		tw_json_number(&json, "minCipher", receive->cipher_min);
+		tw_json_end_object(&json);
+		if (tw_json_text(&json))
+			puts(tw_json_text(&json));
+		tw_json_deinit(&json);
+	} else {
+		puts(url);
+	}
+	fflush(stdout);
+	for (unsigned i = 1; i < count; i++)
+		fprintf(stderr, "also: %s\n",
+			tw_url_format(tw_address_format_ip(&addresses[i], ip), receive->port,
+				      &receive->identity.public_key, url));
+	if (receive->cipher_min == TW_CIPHER_NONE)
+		fprintf(stderr,
+			"takes files from anybody, even unencrypted, as --min-cipher 0 says\n");
+	fprintf(stderr,
+		"receiving into %s; the line above goes to `tradewind send` on the other side\n",
+		clean);
+	if (udp && tw_udp_advice(udp, advice)[0])
+		tw_say("the system grants %u KiB of socket buffer only; above 1 Gbit/s give it "
+			"more with: %s",
+		       udp->receive_granted / 2048, advice);
+}
+
+static const struct tw_receiver_status *find_transfer(const struct receive *receive, uint64_t id)
+{
+	for (size_t i = 0; receive->snapshot && i < receive->snapshot->transfer_count; i++)
+		if (receive->snapshot->transfers[i].id == id)
+			return &receive->snapshot->transfers[i];
+	return NULL;
+}
+
+static const struct tw_conn_info *find_conn(const struct receive *receive,
+					    const struct tw_receiver_status *transfer)
+{
+	for (size_t i = 0; i < receive->snapshot->conn_count; i++)
+		if (tw_address_equal(&receive->snapshot->conns[i].path.remote,
+				     &transfer->path.remote))
+			return &receive->snapshot->conns[i];
+	return NULL;
+}
+
+static uint64_t to_wall(const struct receive *receive, tw_ns at)
+{
+	return at < receive->begun ? receive->wall_us - (receive->begun - at) / 1000
+				   : receive->wall_us + (at - receive->begun) / 1000;
+}
+
+static void time_or_null(struct tw_json *json, const struct receive *receive, const char *name,
+			 tw_ns at)
+{
+	if (at)
+		tw_json_number(json, name, to_wall(receive, at));
+	else
+		tw_json_null(json, name);
+}
+
+static void transfer_fields(struct tw_json *json, const struct receive *receive,
+			    const struct tw_receiver_status *transfer)
+{
+	const struct tw_conn_info *conn = find_conn(receive, transfer);
+	bool failed = transfer->finished && transfer->error != TW_TRANSFER_OK;
+	char ip[TW_ADDRESS_TEXT], id[33], digest[2 * TW_DIGEST_SIZE + 1];
+
+	snprintf(id, sizeof id, "%032" PRIx64, transfer->id);
+	tw_json_begin_object(json, "transfer");
+	tw_json_string(json, "transferId", id);
+	tw_json_string(json, "destinationPath", transfer->destination);
+	tw_json_string(json, "status",
+		       failed               ? "error"
+		       : transfer->finished ? "complete"
+					    : "receiving");
+	if (transfer->total_known)
+		tw_json_number(json, "totalSize", transfer->total_bytes);
+	else
+		tw_json_null(json, "totalSize");
+	tw_json_number(json, "bytesReceived", transfer->bytes_received);
+	tw_json_number(json, "bytesDurable", transfer->bytes_durable);
+	tw_json_number(json, "filesComplete", transfer->files_done + transfer->files_skipped);
+	tw_json_number(json, "filesFailed", transfer->files_failed);
+	tw_json_string(json, "sourceIP", tw_address_format_ip(&transfer->path.remote, ip));
+	tw_json_number(json, "sourcePort", transfer->path.remote.port);
+	time_or_null(json, receive, "startTime", transfer->started_at);
+	time_or_null(json, receive, "endTime", transfer->finished_at);
+	time_or_null(json, receive, "snapshotTime", receive->snapshot->at);
+	time_or_null(json, receive, "lastRecvTime", conn ? conn->last_received_at : 0);
+	time_or_null(json, receive, "lastSendTime", conn ? conn->last_sent_at : 0);
+	time_or_null(json, receive, "lastErrorTime", failed ? transfer->finished_at : 0);
+	if (failed)
+		tw_json_string(json, "errorMessage", transfer->message);
+	else
+		tw_json_null(json, "errorMessage");
+	if (transfer->finished)
+		tw_json_string(json, "digest",
+			       tw_text_hex(transfer->digest.bytes, TW_DIGEST_SIZE, digest));
+	else
+		tw_json_null(json, "digest");
+	tw_json_end_object(json);
+}
+
+static void print_json(const struct receive *receive, const struct tw_receiver_status *transfer)
+{
+	struct tw_json json;
+
+	tw_json_init(&json);
+	tw_json_begin_object(&json, NULL);
+	transfer_fields(&json, receive, transfer);
+	tw_json_end_object(&json);
+	if (tw_json_text(&json))
+		puts(tw_json_text(&json));
+	fflush(stdout);
+	tw_json_deinit(&json);
+}
+
+static void say_finished(struct receive *receive, const struct tw_worker_event *event)
+{
+	const struct tw_receiver_status *transfer = find_transfer(receive, event->id);
+	char size[TW_TEXT_SHORT], rate[TW_TEXT_SHORT], digest[2 * TW_DIGEST_SIZE + 1];
+	struct tw_failure failure;
+	tw_ns span;
+
+	tw_failure_transfer(&failure, (enum tw_transfer_error)event->error, event->text);
+	if (event->error != TW_TRANSFER_OK)
+		tw_say("transfer %" PRIu64 " failed: %s", event->id, failure.text);
+	receive->exit = failure.exit;
+	if (receive->once && !receive->end_at)
+		receive->end_at = tw_clock_now() + ONCE_LINGER;
+	if (!transfer)
+		return;
+	span = tw_ns_since(transfer->finished_at ? transfer->finished_at : receive->snapshot->at,
+			   transfer->started_at);
+	if (receive->json)
+		print_json(receive, transfer);
+	if (event->error > TW_TRANSFER_ENTRIES)
+		return;
+	tw_say("transfer %" PRIu64 " finished: %" PRIu64
+	       " files, %s in %.2f s, %s, digest xxh3-128:%s",
+	       event->id, transfer->files_done + transfer->files_skipped,
+	       tw_text_size(transfer->bytes_received, size), (double)span / (double)TW_SECOND,
+	       tw_text_rate(
+		       span ? (uint64_t)((double)(transfer->bytes_received - transfer->bytes_held) *
+					 8e9 / (double)span)
+			    : 0,
+		       rate),
+	       tw_text_hex(transfer->digest.bytes, TW_DIGEST_SIZE, digest));
+}
+
+static void say_started(struct receive *receive, const struct tw_worker_event *event)
+{
+	const struct tw_receiver_status *transfer = find_transfer(receive, event->id);
+	char from[TW_ADDRESS_TEXT];
+
+	tw_say("transfer %" PRIu64 " %s%s%s%s%s", event->id,
+	       event->type == TW_WORKER_RESUMED ? "goes on" : "started", transfer ? " from " : "",
+	       transfer ? tw_address_format(&transfer->path.remote, from) : "",
+	       event->text[0] ? " into " : "", event->text);
+}
+
+static void take_events(struct receive *receive)
+{
+	struct tw_worker_event event;
+
+	while (tw_worker_event(receive->worker, &event)) {
+		switch (event.type) {
+		case TW_WORKER_STARTED:
+		case TW_WORKER_RESUMED:
+			receive->snapshot = tw_worker_snapshot(receive->worker);
+			say_started(receive, &event);
+			break;
+		case TW_WORKER_FILE_FAILED:
+			receive->failures++;
+			if (receive->failures <= FAILURES_SHOWN)
+				tw_say("transfer %" PRIu64 ": %s: %s", event.id, event.text,
+				       tw_strerror(event.error));
+			else if (receive->failures == FAILURES_SHOWN + 1)
+				tw_say("more files failed; only the first %d are named",
+				       FAILURES_SHOWN);
+			break;
+		case TW_WORKER_FINISHED:
+			say_finished(receive, &event);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void say_progress(const struct receive *receive)
+{
+	for (size_t i = 0; i < receive->snapshot->transfer_count; i++) {
+		const struct tw_receiver_status *transfer = &receive->snapshot->transfers[i];
+		char done[TW_TEXT_SHORT], total[TW_TEXT_SHORT], from[TW_ADDRESS_TEXT];
+
+		if (transfer->finished)
+			continue;
+		if (!transfer->connected) {
+			tw_say("transfer %" PRIu64 ": waiting for %s to come back", transfer->id,
+			       tw_address_format(&transfer->path.remote, from));
+			continue;
+		}
+		tw_say("transfer %" PRIu64 ": %s of %s%s", transfer->id,
+		       tw_text_size(transfer->bytes_received, done),
+		       tw_text_size(transfer->total_bytes, total),
+		       transfer->total_known ? "" : " so far");
+	}
+}
+
+static void report(struct receive *receive, tw_ns now)
+{
+	if (receive->json && now >= receive->json_at) {
+		for (size_t i = 0; i < receive->snapshot->transfer_count; i++)
+			if (!receive->snapshot->transfers[i].finished)
+				print_json(receive, &receive->snapshot->transfers[i]);
+		receive->json_at = now + TW_SECOND;
+	}
+	if (!receive->json && now >= receive->say_at) {
+		say_progress(receive);
+		receive->say_at = now + SAY_EVERY;
+	}
+}
+
+static bool all_gone(const struct receive *receive)
+{
+	for (size_t i = 0; i < receive->snapshot->conn_count; i++)
+		if (receive->snapshot->conns[i].state <= TW_CONN_ESTABLISHED)
+			return false;
+	return true;
+}
+
+static void follow(struct receive *receive)
+{
+	receive->say_at = receive->json_at = tw_clock_now();
+	for (;;) {
+		tw_ns now = tw_clock_now();
+		tw_ns next = tw_ns_min(receive->json ? receive->json_at : receive->say_at,
+				       now + TW_SECOND);
+
+		if (receive->end_at)
+			next = tw_ns_min(next, receive->end_at);
+		tw_watch_wait(&receive->watch, receive->worker, tw_ns_max(next, now));
+		now = tw_clock_now();
+		receive->snapshot = tw_worker_snapshot(receive->worker);
+		take_events(receive);
+		if (receive->watch.interrupts > receive->interrupts) {
+			if (receive->interrupts > 0)
+				_exit(TW_EXIT_FAILED);
+			receive->interrupts = receive->watch.interrupts;
+			tw_say("stopping: flushing what has arrived");
+			tw_worker_stop(receive->worker);
+		}
+		if (!receive->snapshot)
+			continue;
+		if (receive->snapshot->stopped)
+			return;
+		report(receive, now);
+		if (receive->end_at && (now >= receive->end_at || all_gone(receive)))
+			tw_worker_stop(receive->worker);
+	}
+}
+
+static int serve(struct receive *receive)
+{
+	int r = tw_watch_open(&receive->watch);
+
+	if (r) {
+		tw_say("cannot begin: %s", tw_strerror(r));
+		return TW_EXIT_FAILED;
+	}
+	receive->wall_us = tw_clock_wall_us();
+	receive->begun = tw_clock_now();
+	r = start_worker(receive);
+	if (r == TW_EXIT_DONE && tw_worker_start(receive->worker)) {
+		tw_say("cannot begin: the system allows no more threads");
+		r = TW_EXIT_FAILED;
+	}
+	if (r == TW_EXIT_DONE) {
+		announce(receive);
+		follow(receive);
+		r = receive->once ? receive->exit : TW_EXIT_DONE;
+		if (receive->once && !receive->end_at)
+			r = TW_EXIT_FAILED;
+	}
+	if (receive->worker)
+		tw_worker_free(receive->worker);
+	tw_watch_close(&receive->watch);
+	return r;
+}
+
+static int run(const struct tw_arguments *arguments)
+{
+	struct receive *receive = calloc(1, sizeof *receive);
+	int r;
+
+	if (!receive) {
+		tw_say("out of memory");
+		return TW_EXIT_FAILED;
+	}
+	receive->arguments = arguments;
+	r = parse_options(receive);
+	if (!r)
+		r = tw_load_identity(tw_argument(arguments, "identity"), &receive->identity);
+	if (!r)
+		r = open_folder(receive);
+	if (!r)
+		r = serve(receive);
+	if (receive->fs.ops)
+		tw_fs_posix_close(&receive->fs);
+	tw_identity_wipe(&receive->identity);
+	free(receive);
+	return r;
+}
+
+static const struct tw_example examples[] = {
+	{ "tradewind receive /srv/in",
+	  "takes files into /srv/in until it is stopped, and prints the address to send to" },
+	{ "tradewind receive --once --port 9000 .",
+	  "takes one transfer into this folder on UDP port 9000, then ends" },
+};
+
+static const struct tw_option options[] = {
+	{ "port", "N", "UDP port; default 8886", false },
+	{ "bind", "ADDR", "listen on this address only", false },
+	{ "min-cipher", "N",
+	  "least protection demanded: 0 none, 1 auth, 2 128 (the default), 3 256", false },
+	{ "once", NULL, "end after one transfer, with its exit code", false },
+	{ "identity", "FILE", "where this machine's identity is kept", false },
+	{ "json", NULL,
+	  "JSON objects on standard output: the address, then one a second for each transfer",
+	  false },
+};
+
+const struct tw_command tw_command_receive = {
+	.name = "receive",
+	.words = "DIR",
+	.summary = "take files into a folder",
+	.description =
+		"Prints one line, tw://HOST:PORT/#KEY, for `tradewind send` on the other machine. "
+		"DIR is made if the folder\n"
+		"above it exists. Nothing is ever written outside of DIR. What was cut off goes "
+		"on when its sender comes back,\n"
+		"even if this command was stopped or killed in between: unfinished files are "
+		"called .tradewind-*.part.\n\n"
+		"Exit codes: 0 done, 1 failed, 2 usage, 4 not authorised, 5 network, 6 storage.",
+	.examples = examples,
+	.example_count = sizeof examples / sizeof *examples,
+	.options = options,
+	.option_count = sizeof options / sizeof *options,
+	.words_min = 1,
+	.words_max = 1,
+	.run = run,
+};

@@ -1,0 +1,689 @@
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "cli/watch.h"
+#include "crypto/hash.h"
+#include "netio/clock.h"
+#include "netio/sockaddr.h"
+
+#define GLOBS_MAX 256
+#define DRAW_EVERY (250 * TW_MSEC) /* the progress line */
+#define SAY_EVERY (5 * TW_SECOND)  /* plain lines */
+#define PROBLEMS_SHOWN 100
+
+struct source {
+	char path[PATH_MAX];     /* absolute */
+	char name[NAME_MAX + 1]; /* at the destination; "": the folder's contents */
+};
+
+struct send {
+	const struct tw_arguments *arguments;
+	struct tw_url url;
+	struct tw_identity identity;
+	struct source *sources; /* owned */
+	size_t source_count;
+	const char *include[GLOBS_MAX], *exclude[GLOBS_MAX];
+	size_t include_count, exclude_count;
+	enum tw_cipher cipher;
+	enum tw_rate_method method;
+	struct tw_rate_limits limits;
+	enum tw_overwrite overwrite;
+	enum tw_symlinks symlinks;
+	unsigned checkpoint_seconds;
+	bool sha256, json, quiet, terminal;
+	struct tw_fs fs;
+	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX];
+	unsigned remote_count;
+	uint8_t transfer_key[TW_TRANSFER_KEY_SIZE];
+
+	struct tw_watch watch;
+	struct tw_worker *worker;
+	struct tw_report report;
+	struct tw_failure failure;
+	bool line_open; /* the progress line is on the screen */
+	unsigned problems, harmless;
+	tw_ns draw_at, json_at;
+	unsigned interrupts;
+};
+
+/* A line for people, above the progress line. */
+#define say(send, ...) (clear_line(send), tw_say(__VA_ARGS__))
+
+static void clear_line(struct send *send)
+{
+	if (send->line_open)
+		fputs("\r\033[K", stderr);
+	send->line_open = false;
+}
+
+static int usage(const char *text)
+{
+	tw_say("%s", text);
+	return TW_EXIT_USAGE;
+}
+
+/* Options. */
+
+static int parse_rates(struct send *send)
+{
+	const char *rate = tw_argument(send->arguments, "rate"),
+		   *min = tw_argument(send->arguments, "rate-min");
+	const char *max = tw_argument(send->arguments, "rate-max"),
+		   *method = tw_argument(send->arguments, "rate-control");
+	uint64_t rate_bps = 0;
+
+	send->limits = (struct tw_rate_limits){ .max_bps = UINT64_MAX };
+	send->method = TW_RATE_BBR;
+	if (method && !tw_rate_method_parse(method, &send->method))
+		return usage("--rate-control is fixed or bbr");
+	if (rate && strcmp(rate, "auto") != 0 && tw_text_parse_rate(rate, &rate_bps))
+		return usage(
+			"--rate takes auto or a rate such as 200M, 1.5G or 800k; a bare number is "
+			"Mbit/s");
+	if (min && tw_text_parse_rate(min, &send->limits.min_bps))
+		return usage(
+			"--rate-min takes a rate such as 200M, 1.5G or 800k; a bare number is "
+			"Mbit/s");
+	if (max && tw_text_parse_rate(max, &send->limits.max_bps))
+		return usage(
+			"--rate-max takes a rate such as 200M, 1.5G or 800k; a bare number is "
+			"Mbit/s");
+	if (send->method == TW_RATE_FIXED && !rate_bps)
+		return usage(
+			"--rate-control fixed holds a rate: name it with --rate, for example "
+			"--rate 200M");
+	send->limits.rate_bps = rate_bps;
+	/* With a controller the rate named is the most it may use, and where it starts. */
+	if (rate_bps && rate_bps < send->limits.max_bps)
+		send->limits.max_bps = rate_bps;
+	if (send->limits.min_bps > send->limits.max_bps)
+		return usage(
+			"--rate-min is above the highest rate allowed; lower it, or raise --rate "
+			"or --rate-max");
+	return TW_EXIT_DONE;
+}
+
+static int parse_options(struct send *send)
+{
+	const struct tw_arguments *arguments = send->arguments;
+	const char *cipher = tw_argument(arguments, "cipher"),
+		   *overwrite = tw_argument(arguments, "overwrite");
+	const char *checkpoint = tw_argument(arguments, "checkpoint"),
+		   *symlinks = tw_argument(arguments, "symlinks");
+	uint64_t seconds = 10;
+
+	send->cipher = TW_CIPHER_128;
+	send->overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS;
+	if (cipher && !tw_cipher_parse(cipher, &send->cipher))
+		return usage("--cipher is none, auth, 128 or 256");
+	if (overwrite && !tw_overwrite_parse(overwrite, &send->overwrite))
+		return usage(
+			"--overwrite is always, never, backup, same-size, or one of the names that "
+			"`tradewind send --help` lists");
+	if (checkpoint && tw_text_parse_u64(checkpoint, 0, 86400, &seconds))
+		return usage("--checkpoint takes seconds from 0 (only at the end) to 86400");
+	if (symlinks && strcmp(symlinks, "follow") != 0 && strcmp(symlinks, "ignore") != 0)
+		return usage("--symlinks is follow or ignore");
+	send->symlinks = symlinks && strcmp(symlinks, "ignore") == 0 ? TW_SYMLINKS_IGNORE
+								     : TW_SYMLINKS_FOLLOW;
+	send->checkpoint_seconds = (unsigned)seconds;
+	send->sha256 = tw_argument(arguments, "sha256") != NULL;
+	send->json = tw_argument(arguments, "json") != NULL;
+	send->quiet = tw_argument(arguments, "quiet") != NULL;
+	send->terminal = isatty(STDERR_FILENO) && !send->quiet && !send->json;
+	send->include_count = tw_argument_all(arguments, "include", send->include, GLOBS_MAX);
+	send->exclude_count = tw_argument_all(arguments, "exclude", send->exclude, GLOBS_MAX);
+	if (send->include_count == GLOBS_MAX || send->exclude_count == GLOBS_MAX)
+		return usage("too many patterns; at most 255 --include and 255 --exclude");
+	return parse_rates(send);
+}
+
+static int parse_destination(struct send *send)
+{
+	const struct tw_arguments *arguments = send->arguments;
+	const char *last = arguments->words[arguments->word_count - 1];
+	char complaint[256], clean[256];
+
+	if (!tw_url_like(last))
+		return usage(
+			"the last word says where to: tw://HOST:PORT/#KEY, as `tradewind receive` "
+			"prints it");
+	if (tw_url_parse(last, &send->url, complaint, sizeof complaint)) {
+		tw_say("\"%s\" is not a good address: %s",
+		       tw_text_clean(last, strlen(last), clean, sizeof clean), complaint);
+		return TW_EXIT_USAGE;
+	}
+	if (!send->url.has_key && send->cipher != TW_CIPHER_NONE)
+		return usage(
+			"the address has no key behind #: paste the whole line that `tradewind "
+			"receive` prints, or "
+			"send in the clear with --cipher none to a receiver started with "
+			"--min-cipher 0");
+	return TW_EXIT_DONE;
+}
+
+/* Sources. */
+
+/* The absolute form without "." parts and doubled slashes; links and ".." stay for the system to
+ * follow. */
+static int make_absolute(const char *path, char ret[PATH_MAX])
+{
+	char joined[2 * PATH_MAX], *save, *part;
+	size_t used = 0;
+
+	if (path[0] == '/')
+		snprintf(joined, sizeof joined, "%s", path);
+	else if (!getcwd(joined, PATH_MAX))
+		return -errno;
+	else
+		snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "/%s", path);
+	ret[0] = '\0';
+	for (part = strtok_r(joined, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		size_t length = strlen(part);
+
+		if (strcmp(part, ".") == 0)
+			continue;
+		if (used + length + 2 > PATH_MAX)
+			return -ENAMETOOLONG;
+		used += (size_t)snprintf(ret + used, PATH_MAX - used, "/%s", part);
+	}
+	if (used == 0)
+		snprintf(ret, PATH_MAX, "/");
+	return 0;
+}
+
+/* A folder named "." or with a "/." at its end is sent as its contents, everything else under its
+ * own name. */
+static int name_source(const char *word, struct source *source)
+{
+	size_t length = strlen(word);
+	bool contents =
+		strcmp(word, ".") == 0 || (length > 1 && strcmp(word + length - 2, "/.") == 0);
+	const char *name = strrchr(source->path, '/') + 1;
+
+	if (strcmp(name, "..") == 0) {
+		char real[PATH_MAX];
+
+		if (!realpath(source->path, real))
+			return -errno;
+		memcpy(source->path, real, sizeof real);
+		name = strrchr(source->path, '/') + 1;
+	}
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	snprintf(source->name, sizeof source->name, "%s", contents ? "" : name);
+	return 0;
+}
+
+static int add_source(struct send *send, const char *word)
+{
+	struct source *source = &send->sources[send->source_count];
+	char clean[512];
+	struct stat stat;
+	int r = word[0] ? make_absolute(word, source->path) : -ENOENT;
+
+	tw_text_clean(word, strlen(word), clean, sizeof clean);
+	if (!r && lstat(source->path, &stat))
+		r = -errno;
+	if (!r)
+		r = name_source(word, source);
+	if (r) {
+		tw_say("cannot send \"%s\": %s; correct the path and try again", clean,
+		       strerror(-r));
+		return TW_EXIT_FAILED;
+	}
+	for (size_t i = 0; i < send->source_count; i++) {
+		if (source->name[0] && strcmp(send->sources[i].name, source->name) == 0) {
+			tw_say("two sources are called \"%s\" and would land on each other; send "
+				"them one after "
+			       "another to different folders",
+			       clean);
+			return TW_EXIT_USAGE;
+		}
+	}
+	send->source_count++;
+	return TW_EXIT_DONE;
+}
+
+static int find_sources(struct send *send)
+{
+	const struct tw_arguments *arguments = send->arguments;
+	int r = TW_EXIT_DONE;
+
+	send->sources = calloc(arguments->word_count, sizeof *send->sources);
+	if (!send->sources) {
+		tw_say("out of memory");
+		return TW_EXIT_FAILED;
+	}
+	for (size_t i = 0; i + 1 < arguments->word_count && r == TW_EXIT_DONE; i++)
+		r = add_source(send, arguments->words[i]);
+	return r;
+}
+
+static void hash_text(struct tw_hash *hash, const char *text)
+{
+	tw_hash_update(hash, text, strlen(text) + 1);
+}
+
+/* The same command again is the same transfer. */
+static void make_transfer_key(struct send *send)
+{
+	uint8_t digest[TW_HASH_SIZE];
+	struct tw_hash hash;
+
+	tw_hash_init(&hash);
+	tw_hash_update(&hash, send->identity.public_key.bytes, TW_KEY_SIZE);
+	for (size_t i = 0; i < send->source_count; i++) {
+		hash_text(&hash, send->sources[i].path);
+		hash_text(&hash, send->sources[i].name);
+	}
+	hash_text(&hash, "");
+	hash_text(&hash, send->url.destination);
+	for (size_t i = 0; i < send->include_count; i++)
+		hash_text(&hash, send->include[i]);
+	hash_text(&hash, "");
+	for (size_t i = 0; i < send->exclude_count; i++)
+		hash_text(&hash, send->exclude[i]);
+	hash_text(&hash, send->symlinks == TW_SYMLINKS_FOLLOW ? "follow" : "ignore");
+	tw_hash_final(&hash, digest);
+	memcpy(send->transfer_key, digest, sizeof send->transfer_key);
+}
+
+/* A stable name for something that has no number of its own. */
+static void derive_id(const struct send *send, const char *what, char ret[33])
+{
+	uint8_t digest[TW_HASH_SIZE];
+	struct tw_hash hash;
+
+	tw_hash_init(&hash);
+	hash_text(&hash, what);
+	if (what[0] == 'd') {
+		hash_text(&hash, send->url.host);
+		tw_hash_update(&hash, &send->url.port, sizeof send->url.port);
+		tw_hash_update(&hash, send->url.key.bytes, TW_KEY_SIZE);
+	} else {
+		tw_hash_update(&hash, send->transfer_key, sizeof send->transfer_key);
+	}
+	tw_hash_final(&hash, digest);
+	tw_text_hex(digest, 16, ret);
+}
+
+static void make_report(struct send *send)
+{
+	struct tw_report *report = &send->report;
+	struct passwd *user = getpwuid(geteuid());
+
+	tw_report_init(report, tw_clock_wall_us(), tw_clock_now());
+	report->url = &send->url;
+	report->cipher = send->cipher;
+	report->method = send->method;
+	report->limits = send->limits;
+	report->overwrite = send->overwrite;
+	report->flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE;
+	report->checkpoint_seconds = send->checkpoint_seconds;
+	tw_text_hex(send->transfer_key, sizeof send->transfer_key, report->transfer_id);
+	derive_id(send, "destination", report->destination_id);
+	derive_id(send, "manifest", report->manifest_id);
+	if (user)
+		snprintf(report->owner, sizeof report->owner, "%s", user->pw_name);
+	else
+		snprintf(report->owner, sizeof report->owner, "%u", (unsigned)geteuid());
+}
+
+/* Starting. */
+
+static int resolve(struct send *send)
+{
+	char clean[300];
+	int r = tw_resolve(send->url.host, send->url.port, send->remotes, TW_DIALER_ADDRESSES_MAX,
+			   &send->remote_count);
+
+	if (r) {
+		tw_text_clean(send->url.host, strlen(send->url.host), clean, sizeof clean);
+		send->failure.exit = TW_EXIT_NETWORK;
+		send->failure.name = "resolveFailed";
+		snprintf(send->failure.text, sizeof send->failure.text,
+			 "cannot find the address of %s: %s; check the name and this machine's DNS",
+			 clean, tw_resolve_error(r));
+	}
+	return r ? TW_EXIT_NETWORK : TW_EXIT_DONE;
+}
+
+static struct tw_source *make_source(struct send *send)
+{
+	struct tw_source_mapping *mappings = calloc(send->source_count, sizeof *mappings);
+	struct tw_source_options options = {
+		.mappings = mappings,
+		.mapping_count = send->source_count,
+		.include = send->include,
+		.include_count = send->include_count,
+		.exclude = send->exclude,
+		.exclude_count = send->exclude_count,
+		.symlinks = send->symlinks,
+		.read_content = true,
+	};
+	struct tw_source *source = NULL;
+
+	if (!mappings)
+		return NULL;
+	for (size_t i = 0; i < send->source_count; i++) {
+		/* The sending view begins at the root of the file system. */
+		mappings[i].source = send->sources[i].path + 1;
+		mappings[i].destination = send->sources[i].name;
+	}
+	if (tw_source_new(&send->fs, &options, &source))
+		source = NULL;
+	free(mappings);
+	return source;
+}
+
+static int start_worker(struct send *send)
+{
+	struct tw_worker_sending sending = {
+		.sender = {
+			.destination = send->url.destination,
+			.overwrite = send->overwrite,
+			.flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE,
+			.checkpoint_seconds = send->checkpoint_seconds,
+			.sha256 = send->sha256,
+		},
+		.dialer = {
+			.remote_count = send->remote_count,
+			.connect = {
+				.peer_key = send->url.key,
+				.cipher = send->cipher,
+				.config = { .method = send->method, .limits = send->limits },
+			},
+			.give_up = TW_NEVER,
+		},
+	};
+	struct tw_worker_options options = {
+		.identity = &send->identity,
+		.sending = &sending,
+		.publish_every = send->terminal ? DRAW_EVERY : TW_SECOND / 2,
+	};
+	struct tw_random random = tw_system_random();
+	struct tw_address failed;
+	int r = tw_fs_posix_open("/", false, &send->fs);
+
+	if (r)
+		return r;
+	memcpy(sending.sender.transfer_key, send->transfer_key, sizeof send->transfer_key);
+	memcpy(sending.dialer.remotes, send->remotes, sizeof send->remotes);
+	tw_random_fill(&random, options.server_id, sizeof options.server_id);
+	tw_server_uid(&send->identity, options.server_uid);
+	sending.sender.source = make_source(send);
+	if (!sending.sender.source)
+		return -ENOMEM;
+	r = tw_worker_new(&options, &send->worker, &failed);
+	return r ? r : tw_worker_start(send->worker);
+}
+
+/* Telling. */
+
+static const char *problem_reason(int error)
+{
+	return error == TW_E_CHANGED ? "it changed while it was being sent" : tw_strerror(error);
+}
+
+static void take_events(struct send *send)
+{
+	struct tw_worker_event event;
+
+	while (tw_worker_event(send->worker, &event)) {
+		if (event.type != TW_WORKER_PROBLEM)
+			continue;
+		if (event.harmless) {
+			send->harmless++;
+			if (!send->quiet && send->harmless <= PROBLEMS_SHOWN)
+				say(send, "left out %s: %s", event.text,
+				    problem_reason(event.error));
+			continue;
+		}
+		send->problems++;
+		if (send->problems <= PROBLEMS_SHOWN)
+			say(send, "cannot send %s: %s", event.text, problem_reason(event.error));
+		else if (send->problems == PROBLEMS_SHOWN + 1)
+			say(send, "more files cannot be sent; only the first %d are named",
+			    PROBLEMS_SHOWN);
+	}
+}
+
+static void print_json(struct send *send, const struct tw_worker_snapshot *snapshot)
+{
+	char *text = tw_report_json(&send->report, snapshot,
+				    send->failure.text[0] ? &send->failure : NULL);
+
+	if (!text)
+		return;
+	puts(text);
+	fflush(stdout);
+	free(text);
+}
+
+static size_t terminal_columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 20)
+		return 80;
+	return size.ws_col - 1u;
+}
+
+static void show(struct send *send, const struct tw_worker_snapshot *snapshot, tw_ns now)
+{
+	char line[TW_REPORT_LINE];
+
+	if (send->json && now >= send->json_at) {
+		print_json(send, snapshot);
+		send->json_at = now + TW_SECOND;
+	}
+	if (send->quiet || send->json || now < send->draw_at)
+		return;
+	if (send->terminal) {
+		tw_report_line(&send->report, snapshot, terminal_columns(), line);
+		fprintf(stderr, "\r%s\033[K", line);
+		fflush(stderr);
+		send->line_open = true;
+	} else {
+		tw_say("%s", tw_report_line(&send->report, snapshot, TW_REPORT_LINE, line));
+	}
+	send->draw_at = now + (send->terminal ? DRAW_EVERY : SAY_EVERY);
+}
+
+static void handle_interrupts(struct send *send)
+{
+	if (send->watch.interrupts == send->interrupts)
+		return;
+	if (send->interrupts > 0) {
+		clear_line(send);
+		_exit(TW_EXIT_FAILED);
+	}
+	send->interrupts = send->watch.interrupts;
+	tw_worker_stop(send->worker);
+}
+
+/* Waits for the worker's last snapshot. */
+static const struct tw_worker_snapshot *follow(struct send *send)
+{
+	const struct tw_worker_snapshot *snapshot;
+
+	send->draw_at = tw_clock_now() + (send->terminal ? DRAW_EVERY : SAY_EVERY);
+	send->json_at = tw_clock_now() + TW_SECOND;
+	for (;;) {
+		tw_ns next = send->json ? send->json_at : send->draw_at;
+
+		if (!send->json && send->quiet)
+			next = TW_NEVER;
+		tw_watch_wait(&send->watch, send->worker, next);
+		snapshot = tw_worker_snapshot(send->worker);
+		take_events(send);
+		handle_interrupts(send);
+		if (!snapshot)
+			continue;
+		tw_report_sample(&send->report, snapshot);
+		if (snapshot->stopped)
+			return snapshot;
+		show(send, snapshot, tw_clock_now());
+	}
+}
+
+static int conclude(struct send *send, const struct tw_worker_snapshot *snapshot)
+{
+	const struct tw_sender_status *sender = &snapshot->sender;
+	char summary[1024];
+
+	if (sender->finished)
+		tw_failure_transfer(&send->failure, sender->error, sender->message);
+	else if (snapshot->failed)
+		tw_failure_connection(&send->failure, &send->url, snapshot->failure,
+				      snapshot->failure_message, snapshot->socket_error);
+	else
+		tw_failure_connection(&send->failure, &send->url, TW_CONN_CLOSED_LOCAL, NULL, 0);
+	clear_line(send);
+	if (send->json)
+		print_json(send, snapshot);
+	if (!send->quiet && !send->json && sender->finished &&
+	    sender->error <= TW_TRANSFER_ENTRIES) {
+		tw_report_summary(&send->report, snapshot, summary, sizeof summary);
+		fputs(summary, stderr);
+	}
+	if (send->failure.text[0])
+		tw_say("%s", send->failure.text);
+	return send->failure.exit;
+}
+
+/* Failures before there is a worker: the same sentence, and the same JSON with empty figures. */
+static int conclude_early(struct send *send)
+{
+	static struct tw_worker_snapshot nothing;
+
+	if (send->json) {
+		nothing.at = tw_clock_now();
+		nothing.stopped = nothing.failed = true;
+		print_json(send, &nothing);
+	}
+	tw_say("%s", send->failure.text);
+	return send->failure.exit;
+}
+
+static int transfer(struct send *send)
+{
+	int r;
+
+	make_transfer_key(send);
+	make_report(send);
+	if (resolve(send))
+		return conclude_early(send);
+	r = tw_watch_open(&send->watch);
+	if (!r)
+		r = start_worker(send);
+	if (r) {
+		send->failure.exit = TW_EXIT_FAILED;
+		snprintf(send->failure.text, sizeof send->failure.text, "cannot begin: %s",
+			 tw_strerror(r));
+		r = conclude_early(send);
+	} else {
+		r = conclude(send, follow(send));
+	}
+	if (send->worker)
+		tw_worker_free(send->worker);
+	if (send->fs.ops)
+		tw_fs_posix_close(&send->fs);
+	tw_watch_close(&send->watch);
+	return r;
+}
+
+static int run(const struct tw_arguments *arguments)
+{
+	struct send *send = calloc(1, sizeof *send);
+	int r;
+
+	if (!send) {
+		tw_say("out of memory");
+		return TW_EXIT_FAILED;
+	}
+	send->arguments = arguments;
+	r = parse_options(send);
+	if (!r)
+		r = parse_destination(send);
+	if (!r)
+		r = find_sources(send);
+	if (!r)
+		r = tw_load_identity(tw_argument(arguments, "identity"), &send->identity);
+	if (!r)
+		r = transfer(send);
+	tw_identity_wipe(&send->identity);
+	free(send->sources);
+	free(send);
+	return r;
+}
+
+static const struct tw_example examples[] = {
+	{ "tradewind send film.mov tw://203.0.113.5:8886/#KEY",
+	  "sends a file; paste the address that `tradewind receive` "
+	  "printed" },
+	{ "tradewind send photos/ notes.txt tw://nas.example:8886/2024/#KEY",
+	  "sends a folder and a file to 2024/ there" },
+	{ "tradewind send --rate 200M --exclude '*.tmp' . tw://[2001:db8::5]:8886/#KEY",
+	  "sends what is in this folder, without *.tmp, at 200 Mbit/s at most" },
+};
+
+static const struct tw_option options[] = {
+	{ "rate", "R|auto",
+	  "highest rate, as 200M, 1.5G or 800k; a bare number is Mbit/s; default auto", false },
+	{ "rate-min", "R", "never slower than this while there is something to send", false },
+	{ "rate-max", "R", "never faster than this", false },
+	{ "rate-control", "METHOD", "bbr (follows the path, the default) or fixed (holds --rate)",
+	  false },
+	{ "cipher", "LEVEL", "none, auth (readable, not forgeable), 128 (the default) or 256",
+	  false },
+	{ "overwrite", "MODE",
+	  "always (the default), never, backup, or in-place-always, in-place-never, "
+	  "in-place-same-size",
+	  false },
+	{ "include", "GLOB", "send only files that match", true },
+	{ "exclude", "GLOB", "leave out files and folders that match", true },
+	{ "symlinks", "HOW", "follow (send what they point to, the default) or ignore", false },
+	{ "checkpoint", "S", "have the receiver flush every S seconds; default 10, 0: at the end",
+	  false },
+	{ "sha256", NULL, "check each file with SHA-256 as well", false },
+	{ "identity", "FILE", "where this machine's identity is kept", false },
+	{ "json", NULL, "one JSON object a second and a final one on standard output", false },
+	{ "quiet", NULL, "say nothing but errors", false },
+};
+
+const struct tw_command tw_command_send = {
+	.name = "send",
+	.words = "PATH... tw://HOST:PORT/[DEST]#KEY",
+	.summary = "send files and folders to a receiver",
+	.description =
+		"Each PATH arrives under its own name below DEST (percent-encoded) in the "
+		"receiver's folder; \".\" and\n"
+		"\"FOLDER/.\" mean what is inside. A transfer that was cut off goes on where it "
+		"ended when the same command\n"
+		"is given again, and by itself while the command runs. Every byte is checked "
+		"against a digest at the other\n"
+		"end before a file takes its name.\n\n"
+		"Exit codes: 0 done, 1 failed or some files left out, 2 usage, 4 not authorised, "
+		"5 network, 6 storage.",
+	.examples = examples,
+	.example_count = sizeof examples / sizeof *examples,
+	.options = options,
+	.option_count = sizeof options / sizeof *options,
+	.words_min = 2,
+	.words_max = TW_WORDS_MAX,
+	.run = run,
+};
