@@ -39,6 +39,7 @@
 #define OFFSET_SPAN (10 * TW_SECOND) /* a queue that was judged not to be ours is judged again */
 #define LOSS_MARGIN 0.01
 #define STARTUP_LOSS_MARGIN 0.1 /* doubling shows itself by more than that */
+#define QUEUE_BYTES 5000
 #define QUEUE_FRESH (5 * TW_SECOND)
 
 #define TO(mode) (1u << TW_BBR_##mode)
@@ -74,7 +75,13 @@ static tw_ns queue_now(const struct tw_bbr *bbr, const struct tw_path_model *pat
 /* A queue above this is more than noise. */
 static tw_ns queue_high(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	return tw_ns_max(base_rtt(bbr, path) / 16, 2 * TW_MSEC) + path->jitter / 4;
+	tw_ns rtt = base_rtt(bbr, path), noise = tw_ns_max(rtt / 16, 2 * TW_MSEC);
+
+	/* On a slow path a few datagrams are a queue already. */
+	if (bbr->capacity_bps > 0)
+		noise = tw_ns_max(noise, tw_ns_min(tw_rate_time(bbr->capacity_bps, QUEUE_BYTES),
+						   TW_SECOND));
+	return noise + path->jitter / 4 + tw_ns_since(path->jitter, rtt / 8);
 }
 
 /* HyStart++ (RFC 9406): an eighth of a round trip, 4 to 16 ms. */
@@ -89,7 +96,7 @@ static tw_ns queue_overshoot(const struct tw_bbr *bbr, const struct tw_path_mode
  */
 static tw_ns probe_span(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
-	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC) + 2 * path->jitter;
+	return tw_ns_max(base_rtt(bbr, path), 2 * TW_MSEC) + 4 * path->jitter;
 }
 
 /* A queue that was there for so long without a break stands. */
@@ -163,6 +170,9 @@ static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
 	bbr->mode_since = now;
 	bbr->meter_at = 0;
 	bbr->drain_floor = bbr->queue_floor;
+	/* What was sent at a rate found wrong is no evidence about the next. */
+	if (mode == TW_BBR_DRAIN || mode == TW_BBR_TEST)
+		bbr->fresh_from = bbr->resolved + bbr->in_flight;
 	cut_segment(bbr, now);
 }
 
@@ -394,7 +404,8 @@ static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 {
 	tw_ns near = TW_MSEC + path->jitter / 2 + base_rtt(bbr, path) / 100;
 
-	learn_loss_down(bbr, path, verdict);
+	if (verdict->segment->queue_from < bbr->queue_offset + queue_high(bbr, path))
+		learn_loss_down(bbr, path, verdict);
 	if (bbr->mode != TW_BBR_DRAIN ||
 	    tw_ns_since(verdict->now, bbr->queue_high_since) < standing_span(bbr, path))
 		return;
@@ -419,7 +430,7 @@ static void judge(struct tw_bbr *bbr, const struct tw_path_model *path,
 		.now = sample->now,
 	};
 
-	if (segment->acked + segment->lost == 0 || took == 0)
+	if (segment->acked + segment->lost == 0 || took == 0 || segment->start < bbr->fresh_from)
 		return;
 	verdict.delivered_bps = tw_rate_of(segment->acked, took);
 	verdict.loss = (double)segment->lost / (double)(segment->acked + segment->lost);
@@ -555,8 +566,9 @@ static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 		bbr->meter_at = sample->now;
 		bbr->meter_delivered = sample->delivered_total;
 	}
-	if (queue < queue_high(bbr, path) / 2 ||
-	    sample->in_flight_bytes <= tw_rate_bytes(bbr->capacity_bps, base_rtt(bbr, path)))
+	if (queue < queue_high(bbr, path) / 2 + path->jitter ||
+	    sample->in_flight_bytes <=
+		    tw_rate_bytes(bbr->capacity_bps, base_rtt(bbr, path) + path->jitter))
 		enter_cruise(bbr, path, sample->now);
 }
 
@@ -651,8 +663,9 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 		least = bbr->capacity_bps > 0 ? 2 * bbr->start_bps : bbr->start_bps;
 		return rate > least ? rate : least;
 	case TW_BBR_DRAIN:
-		return tw_rate_scale(bbr->capacity_bps,
-				     queue_now(bbr, path) > base_rtt(bbr, path) ? 0.25 : 0.5);
+		return tw_rate_scale(
+			bbr->capacity_bps,
+			queue_now(bbr, path) > base_rtt(bbr, path) + 2 * path->jitter ? 0.25 : 0.5);
 	case TW_BBR_UP:
 		return tw_rate_scale(bbr->capacity_bps, bbr->up_small ? UP_SMALL_GAIN : UP_GAIN);
 	case TW_BBR_DOWN:

@@ -57,8 +57,9 @@ struct tw_bbr {
 	tw_ns mode_since;
 	tw_ns cruise_ns; /* length of this cruise */
 	/* what was sent */
-	uint64_t resolved;  /* bytes acknowledged or lost */
-	uint64_t in_flight; /* bytes, at the last sample */
+	uint64_t resolved;   /* bytes acknowledged or lost */
+	uint64_t in_flight;  /* bytes, at the last sample */
+	uint64_t fresh_from; /* segments that start before this are not judged */
 	struct tw_bbr_segment segments[TW_BBR_SEGMENTS];
 	uint8_t head, count; /* ring of segments; the last one is open */
 	/* the model */
