@@ -1,0 +1,74 @@
+/*
+ * case.h - one named situation: a link, what is sent over it, what happens on the way, and what
+ * must come of it. Bounds are in virtual time, so that a slowdown is a red test.
+ */
+#pragma once
+
+#include "core/conn.h"
+#include "link.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define KIB (UINT64_C(1) << 10)
+#define MBIT UINT64_C(1000000)
+#define GBIT UINT64_C(1000000000)
+
+enum sim_act {
+	SIM_SILENCE = 1, /* both roads, from now on */
+	SIM_SOUND,
+	SIM_RATE,	 /* of both roads: @value bits a second */
+	SIM_DELAY,	 /* of both roads */
+	SIM_MTU,	 /* of both roads, without a word */
+	SIM_CLEAN,	 /* no loss, no corruption any more */
+	SIM_REBIND,
+	SIM_KILL_SENDER, /* and start it again @value later */
+	SIM_KILL_RECEIVER,
+	SIM_CUT_SENDER, /* power cut */
+	SIM_CUT_RECEIVER,
+	SIM_TOUCH_SOURCE, /* file number @value changes */
+	SIM_DISK_FULL,	  /* no room at the receiver for @value */
+};
+
+struct sim_change {
+	tw_ns at; /* since the start; 0 ends the list */
+	enum sim_act act;
+	uint64_t value;
+};
+
+#define SIM_CHANGES_MAX 12
+
+struct sim_case {
+	const char *name;
+	/* The link: @rate_bps and @rtt are short for both roads of @link, where not set there. */
+	uint64_t rate_bps;
+	tw_ns rtt;
+	double loss; /* both ways */
+	double queue; /* in bandwidth-delay products; 0: one, at least 64 KiB */
+	struct sim_link_config link;
+	struct sim_change changes[SIM_CHANGES_MAX];
+
+	uint64_t size;
+	enum tw_cipher cipher; /* TW_CIPHER_NONE: 128 */
+	bool plain;	       /* no cipher at all, indeed */
+	bool fixed;	       /* rate control `fixed` at @rate_bps */
+	tw_ns idle_timeout;
+	uint32_t datagram_max;
+
+	/* What must come of it; 0: no bound. */
+	tw_ns limit;
+	double wire_max;     /* UDP payload bytes of the sender over content bytes */
+	double needless_max; /* share of content bytes that arrived again */
+	double return_max;   /* return bytes over content bytes */
+	bool (*check)(void *world, const struct sim_case *test);
+};
+
+/* What a run measured. */
+struct sim_measures {
+	tw_ns took, ideal;
+	double wire, needless, return_share;
+	tw_ns delay_95;
+	uint64_t packets_lost, packets_spurious, forged, key_updates;
+	uint64_t digest;
+};
+
+/* The link of a case with all its short forms filled in. */
+void sim_case_link(const struct sim_case *test, struct sim_link_config *ret);
