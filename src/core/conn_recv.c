@@ -73,12 +73,17 @@ static void receive_data(struct tw_conn *conn, const struct tw_frame *frame, str
 	 * sender took for lost may arrive beside its repetition; memory is guarded by whoever takes
 	 * the data.
 	 */
-	if (!conn->app || !conn->app->data_received ||
-	    !conn->app->data_received(conn->app_context, conn, &piece, frame->data.bytes)) {
+	if (!conn->app || !conn->app->data_received) {
 		in->refused = true;
 		return;
 	}
+	/* Counted first: it may be consumed within the call. */
 	conn->data_received += piece.length;
+	if (!conn->app->data_received(conn->app_context, conn, &piece, frame->data.bytes)) {
+		conn->data_received -= piece.length;
+		in->refused = true;
+		return;
+	}
 	grow_data_window(conn, in->now);
 }
 
