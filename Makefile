@@ -1,6 +1,6 @@
 # A front for people: what does the work is Meson (meson.build) and the scripts in tools/.
-# Ways to steer: SEED= HISTORIES= for sim, FUZZ_SECONDS= for fuzz, DESTDIR= for install.
-export SEED HISTORIES FUZZ_SECONDS DESTDIR
+# Ways to steer: SEED= CASE= HISTORIES= for sim, FUZZ_SECONDS= for fuzz, DESTDIR= for install.
+export SEED CASE HISTORIES FUZZ_SECONDS DESTDIR
 
 .PHONY: build test lint fuzz sim bench install demo soak clean deps help
 

@@ -12,6 +12,10 @@
 #define MBIT UINT64_C(1000000)
 #define GBIT UINT64_C(1000000000)
 
+/* UDP payload of a 1500-byte IPv4 packet. */
+#define SIM_ETHERNET 1472
+#define SIM_JUMBO 8972
+
 enum sim_act {
 	SIM_SILENCE = 1, /* both roads, from now on */
 	SIM_SOUND,
@@ -38,7 +42,10 @@ struct sim_change {
 
 struct sim_case {
 	const char *name;
-	/* The link: @rate_bps and @rtt are short for both roads of @link, where not set there. */
+	/*
+	 * The link: @rate_bps, @rtt and @loss are for both roads of @link, where not set there. The
+	 * MTU is SIM_ETHERNET where not set.
+	 */
 	uint64_t rate_bps;
 	tw_ns rtt;
 	double loss; /* both ways */

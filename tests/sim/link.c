@@ -47,7 +47,7 @@ tw_ns sim_road_delay(const struct sim_road *road, double share)
 	return TW_NEVER;
 }
 
-/* One step of a Gilbert-Elliott chain: the bad state hits everything and lasts @burst on average. */
+/* One step of a Gilbert-Elliott chain: the bad state hits everything, @burst long on average. */
 static bool strikes(struct sim *sim, double share, double burst, bool *bad)
 {
 	if (share <= 0) {
@@ -355,7 +355,8 @@ void sim_link_set(struct sim_link *link, const struct sim_link_config *config)
 	link->config = *config;
 	for (unsigned to = 0; to < 2; to++) {
 		link->roads[to].config = config->to[to];
-		sim_set(sim, &link->roads[to].cross, config->to[to].cross_bps ? sim->now : TW_NEVER);
+		sim_set(sim, &link->roads[to].cross,
+			config->to[to].cross_bps ? sim->now : TW_NEVER);
 	}
 	sim_set(sim, &link->rebind,
 		config->rebind_every ? sim->now + config->rebind_every : TW_NEVER);

@@ -36,7 +36,7 @@ struct sim_road_config {
 
 struct sim_link_config {
 	struct sim_road_config to[2]; /* to host 0, to host 1 */
-	tw_ns rebind_every; /* the NAT takes another port (now and then another address); 0: never */
+	tw_ns rebind_every; /* the NAT takes another port; 0: never */
 	bool rebind_forgets; /* at once; else datagrams to the last address still get through */
 	bool rebind_moves; /* another address each time */
 };
@@ -89,7 +89,7 @@ struct sim_link {
 };
 
 void sim_link_init(struct sim_link *link, struct sim *sim, const struct sim_link_config *config);
-/* Puts one datagram on its way to host @to. -EMSGSIZE when it is too long and the sender is told. */
+/* Puts one datagram on its way to host @to. -EMSGSIZE: too long, and the sender is told. */
 int sim_link_send(struct sim_link *link, unsigned to, const struct tw_path *path,
 		  const uint8_t *bytes, size_t length);
 /* As if from anybody: a forged datagram straight to host @to. */

@@ -9,17 +9,15 @@
 #include "cases.h"
 
 struct options {
-	const char *case_name;
+	const char *case_name, *group;
 	uint64_t seed, histories;
 	bool seed_given, list, verbose;
 };
 
-static const struct sim_case *const *tables;
-
 static int usage(void)
 {
 	fprintf(stderr, "sim --list\n"
-			"sim [--case NAME]... [--seed N] [--verbose]\n"
+			"sim [--group PREFIX] [--case NAME] [--seed N] [--verbose]\n"
 			"sim --histories N [--seed FIRST] [--verbose]\n"
 			"sim --seed N [--verbose]\n");
 	return 2;
@@ -38,6 +36,9 @@ static bool parse(int count, char **words, struct options *ret)
 		} else if (!strcmp(word, "--case") && value) {
 			ret->case_name = value;
 			i++;
+		} else if (!strcmp(word, "--group") && value) {
+			ret->group = value;
+			i++;
 		} else if (!strcmp(word, "--seed") && value) {
 			ret->seed = strtoull(value, NULL, 0);
 			ret->seed_given = true;
@@ -49,7 +50,6 @@ static bool parse(int count, char **words, struct options *ret)
 			return false;
 		}
 	}
-	(void)tables;
 	return true;
 }
 
@@ -80,6 +80,13 @@ static bool run_case(const struct sim_case *test, unsigned number, const struct 
 	return good;
 }
 
+static bool is_meant(const struct sim_case *test, const struct options *options)
+{
+	if (options->case_name)
+		return !strcmp(options->case_name, test->name);
+	return !options->group || !strncmp(test->name, options->group, strlen(options->group));
+}
+
 int main(int count, char **words)
 {
 	struct options options = { 0 };
@@ -90,8 +97,7 @@ int main(int count, char **words)
 	for (size_t i = 0; i < core_case_count; i++) {
 		if (options.list)
 			printf("%s\n", core_cases[i].name);
-		if (options.list || (options.case_name &&
-				     strcmp(options.case_name, core_cases[i].name) != 0))
+		if (options.list || !is_meant(&core_cases[i], &options))
 			continue;
 		bad += !run_case(&core_cases[i], ++number, &options);
 	}

@@ -187,6 +187,8 @@ void sim_case_link(const struct sim_case *test, struct sim_link_config *ret)
 			road->delay = test->rtt / 2;
 		if (road->loss <= 0)
 			road->loss = test->loss;
+		if (!road->mtu)
+			road->mtu = SIM_ETHERNET;
 		if (!road->queue_bytes && road->rate_bps) {
 			double product = (double)road->rate_bps / 8e9 * (double)test->rtt;
 			double bytes = (test->queue > 0 ? test->queue : 1) * product;
