@@ -226,6 +226,9 @@ static int replay(struct scan *scan, const struct sections *sections, uint64_t e
 		if (r)
 			return r == TW_E_END ? -EIO : r;
 		begun += begins_section(&record);
+		/* More than the first pass saw: the file is being changed under us. */
+		if (begun > sections->count)
+			return -EIO;
 		if (!begun)
 			continue;
 		section = &sections->at[begun - 1];

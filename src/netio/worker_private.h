@@ -41,7 +41,8 @@ struct client {
 
 /* The last snapshot that differs in more than figures. */
 struct signature {
-	bool connected, waiting, failed, finished, walk_over;
+	/* Compared byte by byte: no padding may come between. */
+	uint64_t connected, waiting, failed, finished, walk_over;
 	uint64_t conn_id;
 	size_t transfers, transfers_finished, transfers_connected;
 };
