@@ -30,7 +30,9 @@
 #define START_DATAGRAMS 64 /* in the first round trip */
 #define START_RTT_MIN TW_MSEC
 #define LOSS_BASE_MAX 0.6
-#define LOSS_WEIGHT_MAX 1000.0 /* packets that what was seen before counts for at most */
+#define LOSS_WEIGHT_MIN 100.0 /* packets that what was seen before counts for: at most so many */
+#define LOSS_WEIGHT_MAX 1000.0
+#define LOSS_WEIGHT_ROUNDS 10.0
 #define LOSS_BURST 6.0 /* losses come in bursts: the variance of a share is that much higher */
 #define LOSS_SLOPE 2.0 /* how far the difference between above and below is drawn on downward */
 #define LOSS_RESPONSE \
@@ -39,7 +41,7 @@
 #define OFFSET_SPAN (10 * TW_SECOND) /* a queue that was judged not to be ours is judged again */
 #define LOSS_MARGIN 0.01
 #define STARTUP_LOSS_MARGIN 0.1 /* doubling shows itself by more than that */
-#define QUEUE_BYTES 5000
+#define QUEUE_BYTES 3000        /* on a slow path a few datagrams are a queue already */
 #define QUEUE_FRESH (5 * TW_SECOND)
 
 #define TO(mode) (1u << TW_BBR_##mode)
@@ -77,7 +79,6 @@ static tw_ns queue_high(const struct tw_bbr *bbr, const struct tw_path_model *pa
 {
 	tw_ns rtt = base_rtt(bbr, path), noise = tw_ns_max(rtt / 16, 2 * TW_MSEC);
 
-	/* On a slow path a few datagrams are a queue already. */
 	if (bbr->capacity_bps > 0)
 		noise = tw_ns_max(noise, tw_ns_min(tw_rate_time(bbr->capacity_bps, QUEUE_BYTES),
 						   TW_SECOND));
@@ -257,11 +258,14 @@ static void update_loss_base(struct tw_bbr *bbr)
 static void learn_loss(struct tw_bbr *bbr, struct tw_bbr_loss *loss, const struct verdict *verdict)
 {
 	double packets = (double)verdict->segment->packets, weight = loss->weight;
+	double most = LOSS_WEIGHT_ROUNDS * packets;
 
 	if (packets < 1)
 		return;
-	if (weight > LOSS_WEIGHT_MAX)
-		weight = LOSS_WEIGHT_MAX;
+	/* Many packets for a steady estimate, few rounds for one that follows. */
+	most = most < LOSS_WEIGHT_MIN ? LOSS_WEIGHT_MIN : most;
+	most = most > LOSS_WEIGHT_MAX ? LOSS_WEIGHT_MAX : most;
+	weight = weight > most ? most : weight;
 	loss->share = (loss->share * weight + verdict->loss * packets) / (weight + packets);
 	loss->weight = weight + packets;
 	update_loss_base(bbr);
@@ -293,6 +297,7 @@ static void leave_startup(struct tw_bbr *bbr, tw_ns now)
 {
 	bbr->cycle_bps[0] = bbr->capacity_bps;
 	bbr->cycle_bps[1] = 0;
+	bbr->unmeasured = !bbr->accelerating && bbr->capacity_bps < bbr->start_bps;
 	enter(bbr, TW_BBR_DRAIN, now);
 }
 
@@ -558,14 +563,17 @@ static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 	 */
 	if (segment_head(bbr)->mode == TW_BBR_DRAIN) {
 		bbr->meter_at = 0;
+		bbr->unmeasured = false;
 	} else if (metered >= probe_span(bbr, path) / 2) {
 		uint64_t out = sample->delivered_total - bbr->meter_delivered;
 
-		if (bbr->meter_at > 0 && queue > queue_high(bbr, path))
+		if (bbr->meter_at > 0 && (queue > queue_high(bbr, path) || bbr->unmeasured))
 			set_capacity(bbr, compensate(bbr, tw_rate_of(out, metered)));
 		bbr->meter_at = sample->now;
 		bbr->meter_delivered = sample->delivered_total;
 	}
+	if (bbr->unmeasured)
+		return;
 	if (queue < queue_high(bbr, path) / 2 + path->jitter ||
 	    sample->in_flight_bytes <=
 		    tw_rate_bytes(bbr->capacity_bps, base_rtt(bbr, path) + path->jitter))

@@ -45,11 +45,12 @@ struct tw_bbr_loss {
 };
 
 struct tw_bbr {
-	uint8_t mode;        /* enum tw_bbr_mode; only enter() writes it */
-	bool rtt_seen;       /* the first rate was set from a measured round trip */
-	bool accelerating;   /* startup again, after a probe found more */
-	bool test_held;      /* second half of a test: wait for its outcome */
-	bool up_small;       /* the last up-probe took its share from others */
+	uint8_t mode;      /* enum tw_bbr_mode; only enter() writes it */
+	bool rtt_seen;     /* the first rate was set from a measured round trip */
+	bool accelerating; /* startup again, after a probe found more */
+	bool unmeasured;   /* the first flight alone overran the path: drain until it is measured */
+	bool test_held;    /* second half of a test: wait for its outcome */
+	bool up_small;     /* the last up-probe took its share from others */
 	uint8_t flat_rounds; /* startup: rounds in a row without growth */
 	uint8_t timeouts;    /* probe timeouts since the last acknowledgement */
 	uint8_t up_failures; /* up-probes in a row that met loss */

@@ -22,7 +22,7 @@
 #include "rate/units.h"
 
 #define SIM_DATAGRAM 1250u
-#define SIM_RING (1u << 18)
+#define SIM_RING (1u << 17)
 #define SIM_ACKS 4096u
 #define SIM_FLOWS 4
 #define SIM_QUEUE_BINS 4000 /* of 1 ms */

@@ -5,11 +5,12 @@
 #include "unit.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "pathsim.h"
 
 #define MBIT UINT64_C(1000000)
-#define SEEDS 3
+#define SEEDS 2
 
 static const struct tw_rate_limits no_limits = { .max_bps = UINT64_MAX };
 
@@ -299,10 +300,32 @@ static const struct steady {
 	  .jitter = 50 * TW_MSEC,
 	  .run = 20 * TW_SECOND,
 	  .start = 3 * TW_SECOND,
-	  .whole_min = 0.45,
-	  .after_min = 0.45,
+	  .whole_min = 0.40,
+	  .after_min = 0.40,
 	  .wire_max = 1.6,
 	  .queue_max = 100 * TW_MSEC },
+	{ .name = "half of it lost",
+	  .rate_bps = 100 * MBIT,
+	  .rtt = 100 * TW_MSEC,
+	  .queue = 1,
+	  .loss = 0.5,
+	  .run = 20 * TW_SECOND,
+	  .start = 3 * TW_SECOND,
+	  .whole_min = 0.93,
+	  .after_min = 0.95,
+	  .wire_max = 1.04,
+	  .queue_max = 40 * TW_MSEC },
+	{ .name = "trickle over a satellite",
+	  .rate_bps = 256000,
+	  .rtt = 600 * TW_MSEC,
+	  .queue = 2,
+	  .loss = 0.05,
+	  .run = 60 * TW_SECOND,
+	  .start = 10 * TW_SECOND,
+	  .whole_min = 0.85,
+	  .after_min = 0.90,
+	  .wire_max = 1.1,
+	  .queue_max = 900 * TW_MSEC },
 	{ .name = "beside deaf traffic",
 	  .rate_bps = 500 * MBIT,
 	  .rtt = 100 * TW_MSEC,
@@ -514,6 +537,118 @@ static void test_sharing(void **state)
 			run_sharing(sim, &sharing[i], seed);
 }
 
+/* RFC 9438, enough of it to be a neighbour: slow start, the cubic curve, 0.7 at a loss a round. */
+struct cubic {
+	double window, window_max, slow_start_max;
+	tw_ns epoch, recovery_until;
+};
+
+static struct cubic cubics[SIM_FLOWS];
+static const struct sim *cubic_sim;
+
+static struct cubic *cubic_of(const struct tw_rate_controller *controller)
+{
+	for (unsigned i = 0; i < SIM_FLOWS; i++)
+		if (controller == &cubic_sim->flows[i].controller)
+			return &cubics[i];
+	abort();
+}
+
+static void cubic_publish(struct tw_rate_controller *controller, const struct tw_path_model *path)
+{
+	controller->window_bytes = (uint64_t)cubic_of(controller)->window;
+	controller->pacing_bps = 2 * tw_rate_of(controller->window_bytes, path->rtt_smoothed);
+}
+
+static void cubic_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			 const struct tw_rate_sample *sample)
+{
+	struct cubic *cubic = cubic_of(controller);
+
+	if (sample->lost_bytes > 0 && sample->now >= cubic->recovery_until) {
+		cubic->window_max = cubic->window;
+		cubic->window *= 0.7;
+		cubic->slow_start_max = cubic->window;
+		cubic->epoch = sample->now;
+		cubic->recovery_until = sample->now + path->rtt_smoothed;
+	} else if (cubic->window < cubic->slow_start_max) {
+		cubic->window += (double)sample->acked_bytes;
+	} else {
+		/* K is where the curve is back at the maximum; all in datagrams and seconds. */
+		double k = cbrt(cubic->window_max * 0.3 / SIM_DATAGRAM / 0.4);
+		double t = (double)(sample->now - cubic->epoch) / (double)TW_SECOND - k;
+		double target = (0.4 * t * t * t) * SIM_DATAGRAM + cubic->window_max;
+
+		if (target > cubic->window)
+			cubic->window = target < 1.5 * cubic->window ? target : 1.5 * cubic->window;
+	}
+	if (cubic->window < 2 * SIM_DATAGRAM)
+		cubic->window = 2 * SIM_DATAGRAM;
+	cubic_publish(controller, path);
+}
+
+static void cubic_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			  tw_ns now)
+{
+	cubic_of(controller)->recovery_until = now;
+	cubic_publish(controller, path);
+}
+
+static const struct tw_rate_ops cubic_ops = {
+	.name = "cubic",
+	.sample = cubic_sample,
+	.timeout = cubic_timeout,
+};
+
+/* One flow of ours beside one of TCP's kind: neither may be starved. */
+static const struct neighbour {
+	const char *name;
+	uint64_t rate_bps;
+	tw_ns rtt;
+	double queue;
+	double ours_min, ours_max;
+} neighbours[] = {
+	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.02, 0.95 },
+	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.02, 0.95 },
+	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.02, 0.95 },
+	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.02, 0.95 },
+};
+
+static void run_neighbour(struct sim *sim, const struct neighbour *row, uint64_t seed)
+{
+	struct sim_link link = link_of(row->rate_bps, row->rtt, row->queue, 0);
+	uint64_t ours, theirs;
+	double part;
+
+	sim_init(sim, &link, 2, &no_limits, seed);
+	cubic_sim = sim;
+	cubics[1] = (struct cubic){ .window = 10 * SIM_DATAGRAM, .slow_start_max = 1e12 };
+	sim->flows[1].controller.ops = &cubic_ops;
+	cubic_publish(&sim->flows[1].controller, &sim->flows[1].path);
+	sim_start_flow(sim, 0, 2 * TW_SECOND);
+	sim_run(sim, 10 * TW_SECOND);
+	ours = sim_received(sim, 0);
+	theirs = sim_received(sim, 1);
+	sim_clear_queue_stats(sim);
+	sim_run(sim, 70 * TW_SECOND);
+	ours = sim_received(sim, 0) - ours;
+	theirs = sim_received(sim, 1) - theirs;
+	part = (double)ours / (double)(ours + theirs);
+	report(row->name, part, share(ours + theirs, row->rate_bps, 60 * TW_SECOND), sim);
+	if (part < row->ours_min || part > row->ours_max)
+		fail_msg("%s, seed %" PRIu64 ": we take %.3f", row->name, seed, part);
+	sim_deinit(sim);
+}
+
+static void test_neighbours(void **state)
+{
+	struct sim *sim = *state;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++)
+		for (size_t i = 0; i < ARRAY_SIZE(neighbours); i++)
+			run_neighbour(sim, &neighbours[i], seed);
+}
+
 /* The maximum holds at every moment, and a maximum that is lifted is used within ten round trips.
  */
 static void test_maximum(void **state)
@@ -559,9 +694,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steady),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_steady),  cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_sharing), cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_maximum),
 	};
 
