@@ -415,11 +415,18 @@ static void judge_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 	    tw_ns_since(verdict->now, bbr->queue_high_since) < standing_span(bbr, path))
 		return;
 	if (path->queue_delay > bbr->queue_floor + near ||
-	    bbr->drain_floor > bbr->queue_floor + near || loss_is_excess(bbr, verdict, LOSS_MARGIN))
-		return;
-	bbr->queue_offset = bbr->queue_floor;
-	bbr->offset_at = verdict->now;
-	/* What looked like a slower path was the gap that a longer one makes. */
+	    bbr->drain_floor > bbr->queue_floor + near ||
+	    loss_is_excess(bbr, verdict, LOSS_MARGIN)) {
+		if (path->queue_delay < verdict->segment->queue_from / 10 * 9)
+			return;
+		/* Others fill what we leave: giving way further would only starve us. */
+		bbr->compete_until = verdict->now + OFFSET_SPAN;
+	} else {
+		bbr->queue_offset = bbr->queue_floor;
+		bbr->offset_at = verdict->now;
+	}
+	/* What looked like a slower path was the gap that a longer one makes, or is our restraint.
+	 */
 	if (bbr->before_bps > bbr->capacity_bps)
 		set_capacity(bbr, bbr->before_bps);
 	enter_cruise(bbr, path, verdict->now);
@@ -514,6 +521,8 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 		bbr->queue_floor = path->queue_delay;
 	}
 	bbr->queue_floor = tw_ns_min(bbr->queue_floor, path->queue_delay);
+	if (queue_now(bbr, path) < rtt / 4)
+		bbr->compete_until = 0;
 	if (bbr->mode == TW_BBR_STARTUP || bbr->mode == TW_BBR_DRAIN)
 		return;
 	/* The path became slower: a queue, and delivery far below the estimate. */
@@ -525,7 +534,7 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 		enter(bbr, TW_BBR_DRAIN, now);
 		return;
 	}
-	if (bbr->mode != TW_BBR_CRUISE ||
+	if (bbr->mode != TW_BBR_CRUISE || now < bbr->compete_until ||
 	    tw_ns_since(now, bbr->drained_at) < standing_span(bbr, path))
 		return;
 	/* A tall queue that stands, or any that hid the path's minimum for seconds. */
@@ -638,7 +647,7 @@ static double cruise_gain(const struct tw_bbr *bbr, const struct tw_path_model *
 				  tw_ns_since(tw_rate_time(bbr->capacity_bps, bbr->in_flight),
 					      rtt + tw_ns_max(rtt / 16, TW_MSEC)));
 
-	if (queue <= high)
+	if (queue <= high || bbr->compete_until > 0)
 		return 1;
 	over = (double)(queue - high) / (2 * (double)high);
 	return 1 - QUEUE_GAIN * (over < 1 ? over : 1);
@@ -706,6 +715,8 @@ static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *pat
 	if (bbr->mode == TW_BBR_STARTUP)
 		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2),
 				     rtt + rtt / 4 + slack);
+	if (bbr->compete_until > 0)
+		slack += queue_now(bbr, path);
 	return tw_rate_bytes(rate, 2 * rtt + slack);
 }
 

@@ -80,6 +80,7 @@ struct tw_bbr {
 	tw_ns drained_at;       /* when a standing queue was last drained to see what is below */
 	tw_ns queue_high_since; /* since when the queue has stood without a break; TW_NEVER: it does
 				   not */
+	tw_ns compete_until;    /* others keep a queue whatever we do: no restraint; 0: none */
 	tw_ns acked_at;         /* last acknowledgement */
 	/* drain: what comes out of the queue, measured over half a round trip at a time */
 	tw_ns meter_at;

@@ -27,16 +27,16 @@ enum tw_rate_method {
 struct tw_rate_limits {
 	/* `fixed`: the rate to hold. Others: where to start, 0 for the default */
 	uint64_t rate_bps;
-	uint64_t min_bps;               /* 0: no minimum */
-	uint64_t max_bps;               /* UINT64_MAX: no maximum */
+	uint64_t min_bps; /* 0: no minimum */
+	uint64_t max_bps; /* UINT64_MAX: no maximum */
 };
 
 struct tw_rate_controller {
 	const struct tw_rate_ops *ops;
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
-	uint32_t datagram_bytes;        /* current full datagram, UDP payload */
-	uint64_t pacing_bps;            /* what the algorithm wants, before the limits */
+	uint32_t datagram_bytes; /* current full datagram, UDP payload */
+	uint64_t pacing_bps;     /* what the algorithm wants, before the limits */
 	uint64_t window_bytes;
 	union {
 		struct tw_bbr bbr;

@@ -4,7 +4,7 @@
 
 #include "rate/units.h"
 
-#define BURST_SPAN TW_MSEC              /* what a late timer may catch up */
+#define BURST_SPAN TW_MSEC /* what a late timer may catch up */
 #define TRAIN_SHIFT_MAX 6
 
 /*

@@ -22,9 +22,9 @@
 struct tw_pacer {
 	uint64_t rate_bps;
 	uint32_t datagram_bytes;
-	uint32_t train_bytes;           /* length of a train now; at least one datagram */
-	uint32_t train_shift;           /* how many times losses inside a train have halved it */
-	tw_ns paid_until;               /* everything handed out so far is paid for at this time */
+	uint32_t train_bytes; /* length of a train now; at least one datagram */
+	uint32_t train_shift; /* how many times losses inside a train have halved it */
+	tw_ns paid_until;     /* everything handed out so far is paid for at this time */
 };
 
 void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes);

@@ -60,12 +60,9 @@ static void test_train_length(void **state)
 		uint64_t rate_bps;
 		uint32_t datagram, train;
 	} cases[] = {
-		{ 1, 1200, 1200 },
-		{ 1 * MBIT, 1200, 1200 },
-		{ 20 * MBIT, 1200, 2400 },
-		{ 100 * MBIT, 1400, 11200 },
-		{ 500 * MBIT, 1450, 62350 },
-		{ 10000 * MBIT, 1450, 63800 },
+		{ 1, 1200, 1200 },           { 1 * MBIT, 1200, 1200 },
+		{ 20 * MBIT, 1200, 2400 },   { 100 * MBIT, 1400, 11200 },
+		{ 500 * MBIT, 1450, 62350 }, { 10000 * MBIT, 1450, 63800 },
 		{ UINT64_MAX, 9000, 63000 },
 	};
 
@@ -178,7 +175,7 @@ static void test_full_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),	  cmocka_unit_test(test_train_length),
+		cmocka_unit_test(test_table),      cmocka_unit_test(test_train_length),
 		cmocka_unit_test(test_train_lost), cmocka_unit_test(test_promise),
 		cmocka_unit_test(test_full_rate),
 	};

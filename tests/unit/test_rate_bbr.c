@@ -608,10 +608,10 @@ static const struct neighbour {
 	double queue;
 	double ours_min, ours_max;
 } neighbours[] = {
-	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.02, 0.95 },
-	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.02, 0.95 },
-	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.02, 0.95 },
-	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.02, 0.95 },
+	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.3, 0.92 },
+	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.1, 0.9 },
+	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.3, 0.8 },
+	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.3, 0.8 },
 };
 
 static void run_neighbour(struct sim *sim, const struct neighbour *row, uint64_t seed)
