@@ -71,7 +71,8 @@ struct tw_recovery {
 	tw_ns delivered_at, first_sent_at;
 	uint64_t app_limited_until; /* delivered count at which the bubble is gone; 0: none */
 	uint64_t round_end;         /* delivered count that ends this round */
-	bool train_loss;            /* this round lost several packets of one train */
+	/* packets lost in this round, and how many of them right behind another of their train */
+	uint64_t round_lost, round_pairs;
 };
 
 struct tw_path_state {

@@ -228,7 +228,10 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 	struct tw_recovery *recovery = &conn->recovery;
 	struct tw_sent_map *map = &recovery->sent;
 	tw_ns wait = time_threshold(conn);
-	tw_ns previous_lost_at = 0;
+	struct {
+		uint64_t number;
+		tw_ns sent_at;
+	} previous = { .number = UINT64_MAX };
 	bool all_gone = true;
 	recovery->loss_at = TW_NEVER;
 	if (!recovery->any_acked)
@@ -253,9 +256,11 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 				sample->lost_bytes += sent->bytes;
 				sample->lost_packets++;
 				recovery->lost_total += sent->bytes;
-				if (previous_lost_at == sent->sent_at)
-					recovery->train_loss = true;
-				previous_lost_at = sent->sent_at;
+				recovery->round_lost++;
+				recovery->round_pairs += previous.number + 1 == number &&
+							 previous.sent_at == sent->sent_at;
+				previous.number = number;
+				previous.sent_at = sent->sent_at;
 			}
 			content_lost(conn, sent, now);
 		}
@@ -292,11 +297,15 @@ static void end_round(struct tw_conn *conn)
 {
 	struct tw_recovery *recovery = &conn->recovery;
 	recovery->round_end = recovery->delivered + recovery->in_flight;
-	if (recovery->train_loss)
+	/* Losses that find each other in one train more often than not, and twice as often as
+	 * chance explains, are the train's own. */
+	if (2 * recovery->round_pairs > recovery->round_lost &&
+	    (double)recovery->round_pairs >
+		    2 * conn->model.loss_smoothed * (double)recovery->round_lost)
 		tw_pacer_train_lost(&conn->pacer);
 	else
 		tw_pacer_round_quiet(&conn->pacer);
-	recovery->train_loss = false;
+	recovery->round_lost = recovery->round_pairs = 0;
 	if (recovery->reorder_packets == TW_REORDER_PACKETS ||
 	    ++recovery->quiet_rounds < QUIET_ROUNDS)
 		return;

@@ -553,7 +553,9 @@ static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 {
 	uint64_t rate = compensate(bbr, sample->delivery_rate_bps);
 
-	if (rate > bbr->capacity_bps)
+	/* Less than a round trip is a burst of acknowledgements, not a rate. */
+	if (rate > bbr->capacity_bps &&
+	    (sample->delivery_interval == 0 || sample->delivery_interval >= path->rtt_min))
 		set_capacity(bbr, rate);
 	if (bbr->capacity_bps > 0 && tw_ns_since(path->queue_latest, bbr->queue_offset) >
 					     queue_overshoot(bbr, path) + 4 * path->jitter)
