@@ -282,7 +282,7 @@ static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw
 	if (conn->recovery.probes_owed && !packet.elicits)
 		put_stream(conn, &packet);
 	if (conn->recovery.probes_owed) {
-		conn->recovery.probes_owed = 0;
+		conn->recovery.probes_owed--;
 		if (!packet.elicits)
 			packet.elicits = tw_frame_write_ping(&packet.writer);
 	}

@@ -385,7 +385,10 @@ static tw_ns pto_interval(const struct tw_conn *conn)
 	tw_ns pto = tw_path_model_pto(&conn->model) +
 		    tw_ns_min(conn->peer.ack_delay_us, 1000000) * TW_USEC;
 	tw_ns cap = tw_ns_max(TW_PTO_MAX, pto);
-	unsigned doublings = conn->recovery.pto_count < 16 ? conn->recovery.pto_count : 16;
+	/* Every second one: at heavy loss the first silence is chance more often than an outage. */
+	unsigned doublings = conn->recovery.pto_count / 2;
+	if (doublings > 16)
+		doublings = 16;
 	return tw_ns_min(pto << doublings, cap);
 }
 
@@ -413,7 +416,8 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 	if (!recovery->in_flight_packets || recovery->last_eliciting_at + pto_interval(conn) > now)
 		return;
 	recovery->pto_count++;
-	recovery->probes_owed = 1;
+	/* Two, because one of them may be lost as what it asks about (RFC 9002, 6.2.4). */
+	recovery->probes_owed = 2;
 	/* The first probe only asks about the tail; silence beyond it is news for the controller.
 	 */
 	if (recovery->pto_count == 2)
