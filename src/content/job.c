@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 #define PREPARE_ENTRIES 4096
 
@@ -25,6 +26,11 @@ static int walk(struct tw_job *job)
 
 	job->length = 0;
 	job->walk_over = false;
+	if (job->restart) {
+		tw_manifest_encoder_free(job->encoder);
+		job->encoder = NULL;
+		job->restart = false;
+	}
 	if (!job->encoder) {
 		job->encoder = tw_manifest_encoder_new(tw_source_manifest(job->source));
 		if (!job->encoder)
@@ -95,10 +101,14 @@ static int read_sha256(struct tw_job *job)
 static int find_entry(struct tw_job *job)
 {
 	const struct tw_manifest *manifest = tw_source_manifest(job->source);
+	char path[TW_PATH_MAX + 1];
+	size_t length;
 
 	if (job->offset >= tw_manifest_tape_size(manifest))
 		return TW_E_FORMAT;
 	entry_bounds(job, tw_manifest_find(manifest, job->offset));
+	length = tw_manifest_path(manifest, job->entry, path);
+	tw_text_clean(path, length, job->offender, sizeof(job->offender));
 	return 0;
 }
 

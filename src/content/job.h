@@ -22,7 +22,7 @@
 enum tw_job_type {
 	/*
 	 * source: walk about @limit entries on and encode the manifest into @bytes; makes @encoder
-	 * where it is NULL
+	 * where it is NULL, and anew with @restart
 	 */
 	TW_JOB_WALK = 1,
 	/*
@@ -35,7 +35,10 @@ enum tw_job_type {
 	 * does not end at or below tape offset @limit. TW_E_END: no file there. On failure as READ.
 	 */
 	TW_JOB_SHA256,
-	/* source: the entry that holds tape @offset, and its tape range in @block */
+	/*
+	 * source: the entry that holds tape @offset, its tape range in @block, its path in
+	 * @offender
+	 */
 	TW_JOB_ENTRY,
 	TW_JOB_SOURCE_FREE,             /* and @encoder */
 	TW_JOB_SINK_OPEN,               /* sink: new, from @fs and @sink_options */
@@ -62,6 +65,7 @@ struct tw_job {
 	/* In and out. */
 	struct tw_source *source;
 	struct tw_manifest_encoder *encoder;
+	bool restart;                   /* WALK: encode the manifest from its start again */
 	struct tw_sink *sink;           /* SINK_OPEN makes it */
 	const struct tw_fs *fs;
 	const struct tw_sink_options *sink_options;
@@ -95,7 +99,8 @@ struct tw_job {
 	struct tw_problem problems[TW_JOB_EVENTS_MAX];
 	size_t problem_count;
 	struct tw_sink_progress progress;
-	char offender[256];             /* the path behind TW_E_UNSAFE */
+	/* ENTRY: its path; else the path behind TW_E_UNSAFE; cleaned for display */
+	char offender[256];
 };
 
 /* Executes @job; every error ends up in @result. */
