@@ -1,0 +1,445 @@
+#include "session/sender.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "session/sender_private.h"
+
+#define HOLES_MAX 4096
+
+static void free_all(struct tw_sender *sender)
+{
+	tw_sender_blocks_deinit(sender);
+	tw_owed_deinit(&sender->owed);
+	tw_ranges_deinit(&sender->holes);
+	tw_ranges_deinit(&sender->abandoned);
+	tw_ranges_deinit(&sender->problem_entries);
+	tw_ranges_deinit(&sender->digests.sent);
+	tw_inbox_deinit(&sender->inbox);
+	free(sender->digests.log);
+	free(sender->entry_job);
+	free(sender->walk.bytes);
+	tw_outbox_deinit(&sender->outbox);
+	free(sender->destination);
+	free(sender);
+}
+
+int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_port *port,
+		  tw_ns now, struct tw_sender **ret)
+{
+	struct tw_sender *sender = calloc(1, sizeof(*sender));
+
+	if (!sender)
+		return -ENOMEM;
+	sender->options = *options;
+	sender->port = *port;
+	sender->now = sender->started_at = now;
+	/* Distinguishes this run from an earlier one of the same job: clocks do not stand still
+	 * between the two. */
+	sender->instance = now;
+	tw_owed_init(&sender->owed);
+	tw_ranges_init(&sender->holes, HOLES_MAX);
+	tw_ranges_init(&sender->abandoned, TW_OWED_RANGES_MAX);
+	tw_ranges_init(&sender->problem_entries, TW_OWED_RANGES_MAX);
+	tw_ranges_init(&sender->digests.sent, TW_OWED_RANGES_MAX);
+	tw_inbox_init(&sender->inbox, TW_MESSAGE_ROOM);
+	sender->destination = strdup(options->destination);
+	sender->walk.bytes = malloc((size_t)64 << 10);
+	if (tw_outbox_init(&sender->outbox) || !sender->destination || !sender->walk.bytes) {
+		free_all(sender);
+		return -ENOMEM;
+	}
+	sender->options.destination = sender->destination;
+	/* The walk begins at once, so that the manifest can leave with the offer. */
+	tw_sender_pump(sender);
+	*ret = sender;
+	return 0;
+}
+
+bool tw_sender_idle(const struct tw_sender *sender)
+{
+	return !sender->jobs_out;
+}
+
+void tw_sender_free(struct tw_sender *sender)
+{
+	if (!sender)
+		return;
+	assert(tw_sender_idle(sender));
+	if (!sender->source_freed) {
+		sender->walk.job.type = TW_JOB_SOURCE_FREE;
+		sender->walk.job.source = sender->options.source;
+		tw_job_run(&sender->walk.job);
+	}
+	free_all(sender);
+}
+
+void tw_sender_submit(struct tw_sender *sender, struct tw_job *job)
+{
+	job->owner = sender;
+	job->transfer = (uint64_t)(uintptr_t)sender;
+	job->buffer = NULL;
+	sender->jobs_out++;
+	sender->port.submit(sender->port.context, job);
+}
+
+void tw_sender_finish(struct tw_sender *sender, enum tw_transfer_error error, const char *message)
+{
+	if (sender->finished)
+		return;
+	sender->finished = true;
+	sender->error = error;
+	sender->finished_at = sender->now;
+	snprintf(sender->message, sizeof(sender->message), "%s", message);
+	/* What did not end by the receiver's word must be told to it. */
+	sender->cancel_unsaid = !sender->done_ack_unsaid;
+	tw_sender_run_reset(sender);
+}
+
+void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, const char *reason)
+{
+	char message[sizeof(sender->message)];
+
+	snprintf(message, sizeof(message), "The receiver broke the protocol (%s).", reason);
+	tw_sender_finish(sender,
+			 code == TW_SESSION_CLOSE_RESOURCES ? TW_TRANSFER_RESOURCES
+							    : TW_TRANSFER_PROTOCOL,
+			 message);
+	sender->cancel_unsaid = false;
+	if (sender->conn)
+		tw_conn_close(sender->conn, code, reason);
+}
+
+void tw_sender_note(struct tw_sender *sender, const struct tw_problem *problem)
+{
+	size_t at;
+
+	/* Another attempt meets the same trouble again. */
+	if (problem->entry != UINT64_MAX) {
+		if (tw_ranges_contain(&sender->problem_entries, problem->entry, problem->entry + 1))
+			return;
+		(void)tw_ranges_add(&sender->problem_entries, problem->entry, problem->entry + 1);
+	}
+	sender->problems_bad += !problem->harmless;
+	/* Beyond so many that nobody has read yet, they are only counted. */
+	if (sender->problem_count == TW_SENDER_PROBLEMS)
+		return;
+	at = (sender->problem_first + sender->problem_count++) % TW_SENDER_PROBLEMS;
+	sender->problems[at] = *problem;
+}
+
+bool tw_sender_problem(struct tw_sender *sender, struct tw_problem *ret)
+{
+	if (!sender->problem_count)
+		return false;
+	*ret = sender->problems[sender->problem_first];
+	sender->problem_first = (sender->problem_first + 1) % TW_SENDER_PROBLEMS;
+	sender->problem_count--;
+	return true;
+}
+
+void tw_sender_abandon(struct tw_sender *sender, uint64_t entry, int error, uint64_t start,
+		       uint64_t end)
+{
+	if (tw_ranges_contain(&sender->abandoned, entry, entry + 1)) {
+		tw_owed_settled(&sender->owed, start, end);
+		return;
+	}
+	/* It fails again when there is room to tell. */
+	if (sender->abandon_count == TW_SENDER_ABANDONS)
+		return;
+	sender->abandons[sender->abandon_count++] =
+		(struct tw_sender_abandon){ entry, error, { start, end } };
+	(void)tw_ranges_add(&sender->abandoned, entry, entry + 1);
+	sender->abandoned_bytes += end - start - tw_ranges_overlap(&sender->owed.done, start, end);
+	tw_owed_settled(&sender->owed, start, end);
+	tw_sender_run_reset(sender);
+}
+
+static void free_source(struct tw_sender *sender)
+{
+	if (sender->jobs_out || sender->source_freed)
+		return;
+	sender->source_freed = true;
+	sender->walk.job.type = TW_JOB_SOURCE_FREE;
+	sender->walk.job.source = sender->options.source;
+	tw_sender_submit(sender, &sender->walk.job);
+}
+
+void tw_sender_pump(struct tw_sender *sender)
+{
+	if (sender->finished) {
+		tw_sender_control_pump(sender);
+		free_source(sender);
+		return;
+	}
+	tw_sender_walk_pump(sender);
+	tw_sender_control_pump(sender);
+	tw_sender_digests_pump(sender);
+	tw_sender_blocks_pump(sender);
+	tw_sender_sha_pump(sender);
+	if (sender->conn && sender->answered && sender->starved) {
+		sender->starved = false;
+		tw_conn_wake(sender->conn);
+	}
+}
+
+void tw_sender_job_done(struct tw_sender *sender, struct tw_job *job, tw_ns now)
+{
+	sender->now = now;
+	sender->jobs_out--;
+	if (job->type == TW_JOB_SOURCE_FREE)
+		return;
+	if (job == &sender->walk.job)
+		tw_sender_walk_done(sender);
+	else if (job == &sender->sha.job)
+		tw_sender_sha_done(sender);
+	else if (job == sender->entry_job)
+		tw_sender_entry_done(sender);
+	else
+		tw_sender_block_done(sender, (struct tw_sender_block *)(void *)job);
+	tw_sender_pump(sender);
+}
+
+void tw_sender_cancel(struct tw_sender *sender)
+{
+	tw_sender_finish(sender, TW_TRANSFER_CANCELLED,
+			 "Cancelled; what has arrived is kept for another attempt.");
+	tw_sender_pump(sender);
+}
+
+void tw_sender_tick(struct tw_sender *sender, tw_ns now)
+{
+	sender->now = now;
+	sender->sha.wait = false;
+	tw_sender_tail_tick(sender);
+	tw_sender_pump(sender);
+}
+
+/* Bytes that the receiver was known to have over the connection before, until the new one has
+ * caught up. */
+static uint64_t bytes_acked(const struct tw_sender *sender)
+{
+	uint64_t bytes = sender->owed.done.total - sender->abandoned_bytes;
+
+	if (sender->ready < sender->ready_before && bytes < sender->acked_before)
+		return sender->acked_before;
+	return bytes;
+}
+
+void tw_sender_status(const struct tw_sender *sender, struct tw_sender_status *ret)
+{
+	*ret = (struct tw_sender_status){
+		.walk_over = sender->total_known,
+		.total_bytes = sender->total_bytes,
+		.total_files = sender->total_files,
+		.total_entries = sender->total_entries,
+		.bytes_sent = sender->bytes_sent,
+		.bytes_acked = bytes_acked(sender),
+		.bytes_held = sender->owed.held.total,
+		.bytes_retransmitted = sender->bytes_retransmitted,
+		.bytes_durable = sender->progress.bytes_durable,
+		.files_done = sender->progress.files_done,
+		.files_skipped = sender->progress.files_skipped,
+		.files_failed = sender->progress.files_failed,
+		.finished = sender->finished,
+		.error = sender->error,
+		.digest = sender->digest,
+		.started_at = sender->started_at,
+		.finished_at = sender->finished_at,
+	};
+	snprintf(ret->message, sizeof(ret->message), "%s", sender->message);
+}
+
+struct tw_conn *tw_sender_conn(const struct tw_sender *sender)
+{
+	return sender->conn;
+}
+
+bool tw_sender_finished(const struct tw_sender *sender)
+{
+	return sender->finished;
+}
+
+static void detach(struct tw_sender *sender)
+{
+	if (sender->answered && sender->ready >= sender->ready_before) {
+		sender->ready_before = sender->ready;
+		sender->acked_before = sender->owed.done.total - sender->abandoned_bytes;
+	}
+	sender->conn = NULL;
+	sender->answered = false;
+	sender->ready = 0;
+	sender->starved = false;
+	sender->walk.open = false;
+	tw_sender_run_reset(sender);
+}
+
+static void attach(struct tw_sender *sender, struct tw_conn *conn)
+{
+	sender->conn = conn;
+	sender->starved = true;
+	sender->attempts++;
+	tw_owed_restart(&sender->owed);
+	tw_ranges_clear(&sender->holes);
+	tw_ranges_clear(&sender->abandoned);
+	sender->abandoned_bytes = 0;
+	sender->abandon_count = 0;
+	sender->tail = (struct tw_sender_tail){ .armed = false };
+	sender->sha.entry = 0;
+	sender->sha.ready = sender->sha.over = sender->sha.wait = false;
+	sender->sha.stale = true;
+	sender->total_unsaid = sender->total_entries || sender->total_known;
+	sender->walk.open = sender->attempts == 1;
+	sender->walk.finished = false;
+	tw_inbox_reset(&sender->inbox);
+	tw_outbox_reset(&sender->outbox);
+	tw_sender_greet(sender);
+	tw_sender_pump(sender);
+}
+
+static void on_established(void *app, struct tw_conn *conn)
+{
+	struct tw_sender *sender = app;
+	struct tw_conn *before = sender->conn;
+
+	if (sender->finished || before == conn)
+		return;
+	if (before) {
+		detach(sender);
+		tw_conn_close(before, TW_SESSION_CLOSE_REPLACED, "");
+	}
+	attach(sender, conn);
+}
+
+static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code,
+		      const char *reason)
+{
+	struct tw_sender *sender = app;
+
+	(void)end;
+	(void)code;
+	(void)reason;
+	if (conn == sender->conn)
+		detach(sender);
+}
+
+static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
+{
+	struct tw_sender *sender = app;
+	struct tw_sender_run *run = &sender->run;
+
+	if (conn != sender->conn || sender->finished)
+		return false;
+	if (!sender->answered || (run->start == run->end && !tw_sender_run_find(sender))) {
+		sender->starved = true;
+		return false;
+	}
+	ret->transfer = TW_SENDER_TRANSFER;
+	ret->offset = run->start;
+	ret->length = run->end - run->start;
+	return true;
+}
+
+static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+			 uint8_t *bytes)
+{
+	struct tw_sender *sender = app;
+	struct tw_sender_run *run = &sender->run;
+	uint64_t end = piece->offset + piece->length;
+
+	(void)conn;
+	assert(run->kind != TW_RUN_NONE && piece->offset == run->start && end <= run->end);
+	memcpy(bytes, run->block->bytes + (piece->offset - run->block->start), piece->length);
+	sender->bytes_sent += piece->length;
+	sender->bytes_retransmitted +=
+		tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
+	if (run->kind == TW_RUN_TAIL) {
+		sender->tail.cursor = end;
+		sender->tail.budget -= piece->length;
+	}
+	run->start = end;
+	if (run->start < run->end)
+		return;
+	tw_sender_run_reset(sender);
+	tw_sender_blocks_pump(sender);
+}
+
+static void on_data_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+{
+	struct tw_sender *sender = app;
+
+	if (conn != sender->conn)
+		return;
+	tw_owed_acked(&sender->owed, piece->offset, piece->offset + piece->length);
+	/* Part of what is being repeated may have arrived after all. */
+	if (sender->run.kind == TW_RUN_LOST || sender->run.kind == TW_RUN_TAIL)
+		tw_sender_run_reset(sender);
+}
+
+static void on_data_lost(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+{
+	struct tw_sender *sender = app;
+
+	if (conn != sender->conn)
+		return;
+	if (!tw_owed_lost(&sender->owed, piece->offset, piece->offset + piece->length))
+		return;
+	if (sender->run.kind == TW_RUN_FRESH || sender->run.kind == TW_RUN_TAIL)
+		tw_sender_run_reset(sender);
+	if (sender->starved) {
+		sender->starved = false;
+		tw_conn_wake(conn);
+	}
+}
+
+/* A sender is sent no data. */
+static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
+			     const uint8_t *bytes)
+{
+	(void)app;
+	(void)conn;
+	(void)piece;
+	(void)bytes;
+	return false;
+}
+
+static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
+{
+	struct tw_sender *sender = app;
+
+	if (conn != sender->conn)
+		return;
+	if (stream != TW_STREAM_CONTROL) {
+		tw_sender_refuse(sender, TW_SESSION_CLOSE_ORDER,
+				 "a stream that a receiver does not open");
+		return;
+	}
+	tw_sender_control_read(sender);
+	tw_sender_pump(sender);
+}
+
+static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
+{
+	struct tw_sender *sender = app;
+
+	(void)stream;
+	if (conn == sender->conn)
+		tw_sender_pump(sender);
+}
+
+const struct tw_conn_app tw_sender_app = {
+	.established = on_established,
+	.closed = on_closed,
+	.data_next = on_data_next,
+	.data_take = on_data_take,
+	.data_acked = on_data_acked,
+	.data_lost = on_data_lost,
+	.data_received = on_data_received,
+	.stream_readable = on_stream_readable,
+	.stream_writable = on_stream_writable,
+};

@@ -1,0 +1,400 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "session/sender_private.h"
+
+/* Kept loaded in front of the cursor; little before the receiver has said what it holds. */
+#define AHEAD_BYTES (UINT64_C(12) << 20)
+#define AHEAD_BYTES_FIRST (UINT64_C(6) << 20)
+#define AHEAD_BLOCKS 24
+#define REREADS_MAX 8
+/* Lost ranges looked at in one search: their blocks are mostly the same few. */
+#define LOST_SCAN 16
+#define TAIL_BYTES_MIN (UINT64_C(64) << 10)
+#define TAIL_PERIOD_MIN (10 * TW_MSEC)
+
+void tw_sender_blocks_deinit(struct tw_sender *sender)
+{
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		if (!sender->blocks[i])
+			continue;
+		free(sender->blocks[i]->bytes);
+		free(sender->blocks[i]->digests);
+		free(sender->blocks[i]);
+		sender->blocks[i] = NULL;
+	}
+}
+
+static struct tw_sender_block *block_new(void)
+{
+	struct tw_sender_block *block = malloc(sizeof(*block));
+
+	if (!block)
+		return NULL;
+	block->state = TW_BLOCK_FREE;
+	block->digest_next = 0;
+	block->used = 0;
+	block->job.block.chunk_count = 0;
+	block->bytes = malloc(TW_CHUNK_SIZE);
+	block->digests = malloc(TW_BLOCK_CHUNKS_MAX * sizeof(*block->digests));
+	if (!block->bytes || !block->digests) {
+		free(block->bytes);
+		free(block->digests);
+		free(block);
+		return NULL;
+	}
+	return block;
+}
+
+/* The block that holds or will hold tape @offset. */
+static struct tw_sender_block *block_find(const struct tw_sender *sender, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		struct tw_sender_block *block = sender->blocks[i];
+
+		if (block && block->state != TW_BLOCK_FREE && !block->stale &&
+		    block->start <= offset && offset < block->end)
+			return block;
+	}
+	return NULL;
+}
+
+/* True when nothing of @block waits to be sent for the first time or again. */
+static bool block_evictable(struct tw_sender *sender, const struct tw_sender_block *block)
+{
+	struct tw_range range;
+
+	if (block == sender->run.block || block->digest_next < block->job.block.chunk_count)
+		return false;
+	return !tw_owed_next_lost(&sender->owed, block->start, block->end, &range) &&
+	       !tw_owed_next_fresh(&sender->owed, block->start, block->end, &range);
+}
+
+/* A free slot, else the best one to give up: wholly done first, then least recently used. NULL:
+ * none now. */
+static struct tw_sender_block *block_take(struct tw_sender *sender)
+{
+	struct tw_sender_block *best = NULL;
+	bool best_done = false;
+	size_t i, empty = TW_SENDER_BLOCKS;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		struct tw_sender_block *block = sender->blocks[i];
+		bool done;
+
+		if (!block) {
+			empty = i;
+			continue;
+		}
+		if (block->state == TW_BLOCK_FREE)
+			return block;
+		if (block->state != TW_BLOCK_LOADED || !block_evictable(sender, block))
+			continue;
+		done = tw_ranges_contain(&sender->owed.done, block->start, block->end);
+		if (!best || (done && !best_done) ||
+		    (done == best_done && block->used < best->used)) {
+			best = block;
+			best_done = done;
+		}
+	}
+	/* Memory that is there already is used before more is taken, as long as nobody may need its
+	 * bytes. */
+	if (empty < TW_SENDER_BLOCKS && !best_done) {
+		sender->blocks[empty] = block_new();
+		if (sender->blocks[empty])
+			return sender->blocks[empty];
+	}
+	if (best)
+		best->state = TW_BLOCK_FREE;
+	return best;
+}
+
+static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit, bool ahead)
+{
+	struct tw_sender_block *block = block_take(sender);
+
+	if (!block)
+		return false;
+	block->state = TW_BLOCK_READING;
+	block->ahead = ahead;
+	block->stale = false;
+	block->start = offset;
+	block->end = offset + 1;
+	block->job.type = TW_JOB_READ;
+	block->job.source = sender->options.source;
+	block->job.offset = offset;
+	block->job.limit = limit;
+	block->job.bytes = block->bytes;
+	block->job.room = TW_CHUNK_SIZE;
+	block->job.block.digests = block->digests;
+	block->job.block.chunk_count = 0;
+	block->used = ++sender->use_clock;
+	tw_sender_submit(sender, &block->job);
+	return true;
+}
+
+/* Reads fresh bytes, one block at a time: where the next begins is known when this one is back. */
+static void read_ahead(struct tw_sender *sender)
+{
+	uint64_t bytes = 0, at = sender->owed.cursor, bytes_max;
+	unsigned blocks = 0;
+	struct tw_range gap;
+
+	bytes_max = sender->answered && sender->ready ? AHEAD_BYTES : AHEAD_BYTES_FIRST;
+	while (tw_owed_next_fresh(&sender->owed, at, sender->total_bytes, &gap)) {
+		struct tw_sender_block *block = block_find(sender, gap.start);
+
+		if (!block) {
+			block_read(sender, gap.start, gap.end, true);
+			return;
+		}
+		if (block->state == TW_BLOCK_READING)
+			return;
+		bytes += block->end - gap.start;
+		if (bytes >= bytes_max || ++blocks >= AHEAD_BLOCKS)
+			return;
+		at = block->end;
+	}
+}
+
+/* Reads a block that was given up once more, for lost bytes. */
+static void read_again(struct tw_sender *sender, uint64_t start, uint64_t end)
+{
+	unsigned rereads = 0;
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		struct tw_sender_block *block = sender->blocks[i];
+
+		rereads += block && block->state == TW_BLOCK_READING && !block->ahead;
+	}
+	if (rereads < REREADS_MAX)
+		block_read(sender, start, end, false);
+}
+
+void tw_sender_blocks_pump(struct tw_sender *sender)
+{
+	if (sender->finished || sender->abandon_count == TW_SENDER_ABANDONS)
+		return;
+	if (sender->holes.count == sender->holes.count_max)
+		return;
+	read_ahead(sender);
+}
+
+bool tw_sender_is_block(const struct tw_sender *sender, const struct tw_job *job)
+{
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		if (sender->blocks[i] && job == &sender->blocks[i]->job)
+			return true;
+	}
+	return false;
+}
+
+static void block_failed(struct tw_sender *sender, struct tw_sender_block *block)
+{
+	const struct tw_block *entry = &block->job.block;
+	char message[sizeof(sender->message)];
+
+	if (block->job.offset >= entry->start && block->job.offset < entry->end) {
+		tw_sender_abandon(sender, block->job.entry, block->job.result, entry->start,
+				  entry->end);
+		return;
+	}
+	snprintf(message, sizeof(message), "The source could not be read: %s.",
+		 tw_strerror(block->job.result));
+	tw_sender_finish(sender, TW_TRANSFER_SOURCE, message);
+}
+
+/* Only what is owed of a hole is told: what the receiver holds of it is right. */
+static void take_hole(struct tw_sender *sender, uint64_t start, uint64_t end)
+{
+	struct tw_range gap;
+	uint64_t at;
+
+	for (at = start; tw_owed_next_open(&sender->owed, at, end, &gap); at = gap.end) {
+		/* When the set is full the rest is read again later. */
+		if (tw_ranges_add(&sender->holes, gap.start, gap.end))
+			return;
+		tw_owed_settled(&sender->owed, gap.start, gap.end);
+	}
+}
+
+void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *block)
+{
+	struct tw_job *job = &block->job;
+	size_t i;
+
+	for (i = 0; i < job->problem_count; i++)
+		tw_sender_note(sender, &job->problems[i]);
+	block->state = TW_BLOCK_FREE;
+	if (sender->finished)
+		return;
+	if (job->result) {
+		block_failed(sender, block);
+		return;
+	}
+	if (block->stale || job->block.start > job->offset || job->block.end <= job->offset)
+		return;
+	if (job->block.hole) {
+		take_hole(sender, job->block.start, job->block.end);
+		return;
+	}
+	block->state = TW_BLOCK_LOADED;
+	block->start = job->block.start;
+	block->end = job->block.end;
+	block->digest_next = 0;
+	/* Lost bytes that have been waiting for it go first. */
+	if (!block->ahead)
+		tw_sender_run_reset(sender);
+}
+
+void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t end)
+{
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		struct tw_sender_block *block = sender->blocks[i];
+
+		if (!block || block->state == TW_BLOCK_FREE || block->start >= end ||
+		    block->end <= start)
+			continue;
+		if (block->state == TW_BLOCK_READING) {
+			block->stale = true;
+			continue;
+		}
+		if (block == sender->run.block)
+			tw_sender_run_reset(sender);
+		block->state = TW_BLOCK_FREE;
+	}
+}
+
+void tw_sender_run_reset(struct tw_sender *sender)
+{
+	sender->run = (struct tw_sender_run){ .kind = TW_RUN_NONE };
+}
+
+/* Makes the run what is loaded of [start, end). */
+static bool run_set(struct tw_sender *sender, enum tw_run_kind kind, uint64_t start, uint64_t end)
+{
+	struct tw_sender_block *block = block_find(sender, start);
+
+	if (!block || block->state != TW_BLOCK_LOADED) {
+		if (!block && kind != TW_RUN_FRESH)
+			read_again(sender, start, end);
+		return false;
+	}
+	block->used = ++sender->use_clock;
+	sender->run.kind = kind;
+	sender->run.block = block;
+	sender->run.start = start;
+	sender->run.end = end < block->end ? end : block->end;
+	return true;
+}
+
+static bool run_lost(struct tw_sender *sender)
+{
+	struct tw_range range;
+	uint64_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < LOST_SCAN; i++) {
+		if (!tw_owed_next_lost(&sender->owed, at, sender->ready, &range))
+			return false;
+		if (run_set(sender, TW_RUN_LOST, range.start, range.end))
+			return true;
+		at = range.end;
+	}
+	return false;
+}
+
+static bool run_fresh(struct tw_sender *sender)
+{
+	struct tw_range gap;
+
+	return tw_owed_next_fresh(&sender->owed, 0, sender->ready, &gap) &&
+	       run_set(sender, TW_RUN_FRESH, gap.start, gap.end);
+}
+
+static bool run_tail(struct tw_sender *sender)
+{
+	struct tw_sender_tail *tail = &sender->tail;
+	struct tw_range gap;
+
+	while (tail->active && tail->budget &&
+	       tw_owed_next_open(&sender->owed, tail->cursor, sender->owed.cursor, &gap)) {
+		if (gap.end - gap.start > tail->budget)
+			gap.end = gap.start + tail->budget;
+		if (run_set(sender, TW_RUN_TAIL, gap.start, gap.end))
+			return true;
+		tail->cursor = gap.end;
+	}
+	tail->active = false;
+	return false;
+}
+
+bool tw_sender_run_find(struct tw_sender *sender)
+{
+	tw_sender_run_reset(sender);
+	return run_lost(sender) || run_fresh(sender) || run_tail(sender);
+}
+
+uint64_t tw_sender_fresh_start(const struct tw_sender *sender)
+{
+	struct tw_range gap;
+
+	return tw_owed_next_fresh(&sender->owed, 0, sender->total_bytes, &gap)
+		       ? gap.start
+		       : sender->total_bytes;
+}
+
+/*
+ * When all has been sent once and some of it stays unacknowledged, it is repeated once per half a
+ * round trip, so that the end does not wait for the loss of a repeat to be noticed. Not while the
+ * peer's window is what holds us back.
+ */
+void tw_sender_tail_tick(struct tw_sender *sender)
+{
+	struct tw_sender_tail *tail = &sender->tail;
+	struct tw_conn_info info;
+	struct tw_range range;
+	uint64_t open, flow;
+
+	if (!sender->conn || !sender->answered || !sender->total_known || sender->finished ||
+	    sender->owed.done.total >= sender->total_bytes ||
+	    tw_sender_fresh_start(sender) < sender->total_bytes ||
+	    tw_owed_next_lost(&sender->owed, 0, sender->ready, &range)) {
+		tail->armed = tail->active = false;
+		return;
+	}
+	if (tail->armed && sender->now < tail->next_at)
+		return;
+	tw_conn_info(sender->conn, &info);
+	if (!tail->armed) {
+		tail->armed = true;
+		tail->next_at = tw_ns_add(sender->now, info.rtt_smoothed + info.rtt_smoothed / 4 +
+							       TAIL_PERIOD_MIN);
+		return;
+	}
+	tail->next_at = tw_ns_add(sender->now, tw_ns_max(info.rtt_smoothed / 2, TAIL_PERIOD_MIN));
+	if (info.data_blocked || info.window_limited || !info.rtt_smoothed)
+		return;
+	open = sender->total_bytes - sender->owed.done.total;
+	flow = info.bandwidth_bps / 8 * (info.rtt_smoothed / TW_USEC) / (TW_SECOND / TW_USEC);
+	tail->budget = sender->total_bytes / 100 > TAIL_BYTES_MIN ? sender->total_bytes / 100
+								  : TAIL_BYTES_MIN;
+	if (flow > TAIL_BYTES_MIN && tail->budget > flow)
+		tail->budget = flow;
+	if (tail->budget > open)
+		tail->budget = open;
+	tail->cursor = 0;
+	tail->active = true;
+	tw_conn_wake(sender->conn);
+}

@@ -1,0 +1,194 @@
+/*
+ * sender_private.h - the parts of a sender. sender.c: life, the connection's functions, status.
+ * sender_blocks.c: reading ahead, the cache of blocks, the next piece. sender_control.c: messages.
+ * sender_walk.c: walk, manifest, SHA-256. sender_digests.c: the digest stream.
+ */
+#pragma once
+
+#include "session/inbox.h"
+#include "session/message.h"
+#include "session/outbox.h"
+#include "session/owed.h"
+#include "session/sender.h"
+
+/* A connection carries one transfer of a sender. */
+#define TW_SENDER_TRANSFER UINT64_C(0)
+#define TW_SENDER_PROBLEMS 256
+#define TW_SENDER_ABANDONS 64
+#define TW_SENDER_AGAIN_PLACES 32
+
+enum tw_sender_block_state {
+	TW_BLOCK_FREE = 0,
+	TW_BLOCK_READING,
+	TW_BLOCK_LOADED,
+};
+
+struct tw_sender_block {
+	struct tw_job job; /* first: a job that is back is its block */
+	enum tw_sender_block_state state;
+	bool ahead;                /* READING: for fresh bytes, not for lost ones */
+	bool stale;                /* READING: its bytes must not be used any more */
+	uint8_t *bytes;            /* TW_CHUNK_SIZE */
+	struct tw_digest *digests; /* TW_BLOCK_CHUNKS_MAX */
+	uint64_t start, end;       /* LOADED: of the tape. READING: what was asked for */
+	size_t digest_next;        /* digests below have been handed to the digest stream */
+	uint64_t used;             /* the sender's clock of use */
+};
+
+enum tw_run_kind {
+	TW_RUN_NONE = 0,
+	TW_RUN_LOST,
+	TW_RUN_FRESH,
+	TW_RUN_TAIL,
+};
+
+/* The stretch that data_next() offers pieces of. */
+struct tw_sender_run {
+	enum tw_run_kind kind;
+	uint64_t start, end;
+	struct tw_sender_block *block;
+};
+
+struct tw_sender_walk {
+	struct tw_job job;
+	bool busy;
+	bool restart;  /* the manifest must be encoded from its start again */
+	bool open;     /* its bytes may go to the connection */
+	bool over;     /* the encoder has given its last byte */
+	bool finished; /* the stream has been finished */
+	uint8_t *bytes;
+	size_t at, length; /* bytes not yet written to the stream */
+};
+
+struct tw_sender_sha {
+	struct tw_job job;
+	bool busy, over, wait;
+	bool stale;     /* the job under way belongs to an earlier connection */
+	uint64_t entry; /* next */
+	bool ready;     /* @job holds a digest to be sent */
+};
+
+/* Records in the form of the digest stream; those that may not have reached the peer are kept for
+ * the next connection. */
+struct tw_sender_digests {
+	struct tw_ranges sent; /* chunks with a record in the log, now or once */
+	uint8_t *log;
+	size_t length, room, written; /* bytes below @written are in the stream */
+};
+
+struct tw_sender_abandon {
+	uint64_t entry;
+	int error;
+	struct tw_range range;
+};
+
+/* Repeats what is unacknowledged when everything has been sent. */
+struct tw_sender_tail {
+	bool armed, active;
+	tw_ns next_at;
+	uint64_t cursor, budget;
+};
+
+struct tw_sender {
+	struct tw_sender_options options;
+	char *destination;
+	struct tw_job_port port;
+	tw_ns now;
+	uint64_t instance, attempts;
+	unsigned jobs_out;
+	bool source_freed;
+
+	struct tw_conn *conn;
+	bool answered;
+	bool starved; /* data_next() had nothing */
+	uint64_t ready;
+	uint64_t ready_before, acked_before; /* when the connection before ended */
+	struct tw_inbox inbox;
+	struct tw_outbox outbox;
+
+	bool total_known; /* the walk is over: totals are final */
+	uint64_t total_bytes, total_files, total_entries, total_chunks;
+	bool total_unsaid;
+
+	struct tw_owed owed;
+	struct tw_sender_run run;
+	struct tw_sender_tail tail;
+	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
+	uint64_t use_clock;
+	struct tw_ranges holes;                                /* to be told */
+	struct tw_sender_abandon abandons[TW_SENDER_ABANDONS]; /* to be told */
+	size_t abandon_count;
+	struct tw_ranges abandoned; /* entries, over this connection */
+	uint64_t abandoned_bytes;
+
+	struct {
+		uint64_t start;
+		unsigned count;
+		uint64_t bytes_sent; /* when it was counted */
+	} again[TW_SENDER_AGAIN_PLACES];
+	size_t again_next;
+	struct tw_job *entry_job; /* made at first use */
+	bool entry_busy;
+
+	struct tw_sender_walk walk;
+	struct tw_sender_sha sha;
+	struct tw_sender_digests digests;
+
+	struct tw_problem problems[TW_SENDER_PROBLEMS];
+	size_t problem_first, problem_count;
+	struct tw_ranges problem_entries;
+	uint64_t problems_bad; /* not harmless ones, told or not */
+
+	struct tw_message_progress progress;
+	uint64_t bytes_sent, bytes_retransmitted;
+	bool done_ack_unsaid, cancel_unsaid;
+	bool finished;
+	enum tw_transfer_error error;
+	char message[256];
+	struct tw_digest digest;
+	tw_ns started_at, finished_at;
+};
+
+/* sender.c */
+void tw_sender_submit(struct tw_sender *sender, struct tw_job *job);
+void tw_sender_finish(struct tw_sender *sender, enum tw_transfer_error error, const char *message);
+/* The peer broke the rules: closes the connection and ends the transfer. */
+void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, const char *reason);
+void tw_sender_note(struct tw_sender *sender, const struct tw_problem *problem);
+/* Does whatever can be done now: messages, streams, jobs. */
+void tw_sender_pump(struct tw_sender *sender);
+/* An entry cannot be sent. */
+void tw_sender_abandon(struct tw_sender *sender, uint64_t entry, int error, uint64_t start,
+		       uint64_t end);
+bool tw_sender_finished(const struct tw_sender *sender);
+
+/* sender_blocks.c */
+void tw_sender_blocks_deinit(struct tw_sender *sender);
+void tw_sender_blocks_pump(struct tw_sender *sender);
+void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *block);
+bool tw_sender_is_block(const struct tw_sender *sender, const struct tw_job *job);
+/* Forgets cached bytes of [start, end). */
+void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t end);
+/* Makes @sender->run a stretch that can be sent; false: nothing is loaded or owed. */
+bool tw_sender_run_find(struct tw_sender *sender);
+void tw_sender_run_reset(struct tw_sender *sender);
+void tw_sender_tail_tick(struct tw_sender *sender);
+/* Where fresh bytes begin; the tape's end as far as known when there are none. */
+uint64_t tw_sender_fresh_start(const struct tw_sender *sender);
+
+/* sender_control.c */
+void tw_sender_greet(struct tw_sender *sender);
+void tw_sender_control_pump(struct tw_sender *sender);
+void tw_sender_control_read(struct tw_sender *sender);
+void tw_sender_entry_done(struct tw_sender *sender);
+
+/* sender_walk.c */
+void tw_sender_walk_pump(struct tw_sender *sender);
+void tw_sender_walk_done(struct tw_sender *sender);
+void tw_sender_sha_pump(struct tw_sender *sender);
+void tw_sender_sha_done(struct tw_sender *sender);
+
+/* sender_digests.c */
+/* @live: the receiver has all that reached it over the connection before. */
+void tw_sender_digests_restart(struct tw_sender *sender, bool live);
+void tw_sender_digests_pump(struct tw_sender *sender);
