@@ -1,0 +1,184 @@
+/*
+ * receiver_private.h - the parts of the receiving side. receiver_hub.c: the hub, connections,
+ * timers, status. receiver_transfer.c: the life of a transfer and the results of its jobs.
+ * receiver_data.c: pieces of the tape on their way to the sink. receiver_control.c: messages.
+ * receiver_streams.c: manifest and digests.
+ */
+#pragma once
+
+#include "session/inbox.h"
+#include "session/message.h"
+#include "session/outbox.h"
+#include "session/receiver.h"
+
+#define TW_RECEIVER_TRANSFERS_MAX 1024
+#define TW_RECEIVER_RANGES_MAX ((size_t)1 << 20)
+#define TW_RECEIVER_DATA_JOBS_MAX 1024
+#define TW_RECEIVER_PROBLEMS 64
+/* Jobs of one transfer that messages cause: more, and the messages wait. */
+#define TW_RECEIVER_CONTROL_JOBS 32
+#define TW_RECEIVER_DIGEST_JOBS 8
+#define TW_RECEIVER_COPY_SIZE ((size_t)64 << 10)
+
+struct tw_receiver_conn;
+struct tw_receiver_transfer;
+
+/* A job and what comes back to its transfer with it. */
+struct tw_receiver_job {
+	struct tw_job job;            /* first: a job that is back is its tw_receiver_job */
+	struct tw_receiver_job *next; /* in the hub's list of free ones */
+	struct tw_receiver_transfer *transfer;
+	struct tw_receiver_conn *conn; /* WRITE: whose window the bytes count against */
+	uint8_t *copy;                 /* TW_RECEIVER_COPY_SIZE, made at first use */
+	size_t copy_length;
+	bool control; /* caused by a message */
+};
+
+enum tw_receiver_state {
+	TW_RECEIVING_WAITING, /* for an earlier sink of the same transfer to be put away */
+	TW_RECEIVING_OPENING,
+	TW_RECEIVING_RUNNING,
+	TW_RECEIVING_ENDING,  /* the outcome is fixed; the sink is being put away */
+	TW_RECEIVING_OVER,    /* no sink any more; DONE is said to whoever asks */
+	TW_RECEIVING_DROPPED, /* replaced or put away: goes when its last job is back */
+	TW_RECEIVING_COUNT,
+};
+
+struct tw_receiver_problem {
+	uint64_t entry;
+	int error;
+	char path[256];
+};
+
+struct tw_receiver_transfer {
+	struct tw_receiver_hub *hub;
+	uint64_t id;
+	enum tw_receiver_state state;
+	struct tw_public_key peer;
+	struct tw_path path;
+	struct tw_sink_options sink_options;
+	char *destination;
+	char destination_shown[256];
+	uint64_t instance;
+	unsigned checkpoint_seconds;
+
+	struct tw_receiver_conn *conn; /* NULL: none now */
+	uint64_t number;               /* within @conn */
+	bool answer_unsaid;
+	uint64_t answer_flags;
+
+	struct tw_sink *sink;
+	unsigned jobs_out, control_jobs, digest_jobs;
+	struct tw_receiver_job *close_job; /* SINK_OPEN and SINK_FREE: always there */
+	struct tw_receiver_job *checkpoint_job;
+	bool checkpoint_busy, settle_busy;
+	bool final_checkpoint; /* ENDING, DROPPED: wanted and not yet submitted */
+
+	bool manifest_busy, manifest_ended, manifest_complete, prepare_wanted;
+	struct tw_inbox digests;
+	struct tw_ranges received;  /* of the tape, held ones included */
+	struct tw_ranges chunks;    /* whose digests have come */
+	struct tw_ranges abandoned; /* entries */
+	struct tw_ranges held_unsaid, again_unsaid;
+	struct tw_ranges again; /* asked for again since it was attached */
+	uint64_t ready, ready_said;
+	struct tw_receiver_job *gather; /* pieces of the buffer being handed in */
+	bool dirty;                     /* something came since the last checkpoint */
+	bool unsettled;                 /* something was written since the last settling */
+	bool events_waiting;            /* in the sink: they come with the next job */
+	bool all_done;
+
+	struct tw_receiver_problem problems[TW_RECEIVER_PROBLEMS];
+	size_t problem_first, problem_count;
+	struct tw_sink_progress progress;
+	struct tw_message_progress progress_said;
+	uint64_t bytes_received;
+
+	bool total_known;
+	uint64_t total_bytes, total_files;
+	enum tw_transfer_error error;
+	char message[256];
+	bool done_unsaid, finished;
+	tw_ns started_at, finished_at, disconnected_at, checkpoint_at, progress_at, written_at;
+};
+
+struct tw_receiver_conn {
+	struct tw_receiver_hub *hub;
+	struct tw_conn *conn; /* NULL before the first call and after closed() */
+	struct tw_public_key peer;
+	struct tw_receiver_transfer *transfers[TW_SESSION_TRANSFERS_MAX];
+	struct tw_inbox inbox;
+	struct tw_outbox outbox;
+	bool hello_unsaid, refused, closed;
+	unsigned jobs_out;
+};
+
+struct tw_receiver_hub {
+	struct tw_receiver_options options;
+	tw_ns now;
+	uint64_t memory; /* bytes of pieces waiting for the disk */
+	unsigned jobs_out, data_jobs;
+	struct tw_receiver_job *jobs_free;
+	struct tw_receiver_conn **conns;
+	size_t conn_count, conn_room;
+	struct tw_receiver_transfer **transfers;
+	size_t transfer_count;
+	struct tw_receiver_transfer *gathering[TW_SESSION_TRANSFERS_MAX];
+	size_t gathering_count;
+	uint64_t id_next;
+	bool stopping;
+};
+
+/* receiver_hub.c */
+struct tw_receiver_job *tw_receiver_job_new(struct tw_receiver_hub *hub);
+/* Its own buffer of TW_RECEIVER_COPY_SIZE; NULL: no memory. */
+uint8_t *tw_receiver_job_copy(struct tw_receiver_job *job);
+void tw_receiver_job_free(struct tw_receiver_hub *hub, struct tw_receiver_job *job);
+void tw_receiver_submit(struct tw_receiver_transfer *transfer, struct tw_receiver_job *job,
+			enum tw_job_type type);
+/* The peer broke the rules. */
+void tw_receiver_refuse(struct tw_receiver_conn *conn, enum tw_session_close code,
+			const char *reason);
+void tw_receiver_conn_put(struct tw_receiver_conn *conn);
+extern const struct tw_conn_app tw_receiver_app;
+
+/* receiver_transfer.c */
+/* -ENOMEM, TW_E_FULL. */
+int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_message *offer,
+			     struct tw_receiver_transfer **ret);
+/* A live or finished one for the same job; NULL: none that can go on. */
+struct tw_receiver_transfer *tw_receiver_transfer_find(struct tw_receiver_conn *conn,
+						       const struct tw_message *offer);
+void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
+				 struct tw_receiver_conn *conn, uint64_t number);
+/* @lost: the connection ended without the peer saying so. */
+void tw_receiver_transfer_detach(struct tw_receiver_transfer *transfer, bool lost);
+void tw_receiver_transfer_end(struct tw_receiver_transfer *transfer, enum tw_transfer_error error,
+			      const char *message);
+void tw_receiver_transfer_drop(struct tw_receiver_transfer *transfer);
+/* The user's program may be told: nothing more comes. */
+void tw_receiver_transfer_finish(struct tw_receiver_transfer *transfer);
+void tw_receiver_transfer_job_done(struct tw_receiver_transfer *transfer,
+				   struct tw_receiver_job *job);
+void tw_receiver_transfer_tick(struct tw_receiver_transfer *transfer);
+/* Does whatever can be done now. The transfer may be gone afterwards. */
+void tw_receiver_transfer_pump(struct tw_receiver_transfer *transfer);
+void tw_receiver_transfer_progress(const struct tw_receiver_transfer *transfer,
+				   struct tw_message_progress *ret);
+/* A bug or a lie in @transfer's streams: ends it and its connection. */
+void tw_receiver_transfer_refuse(struct tw_receiver_transfer *transfer, const char *reason);
+void tw_receiver_transfer_free(struct tw_receiver_transfer *transfer);
+
+/* receiver_data.c */
+bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *piece,
+		      const uint8_t *bytes);
+/* Submits what is gathered. */
+void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer);
+
+/* receiver_control.c */
+void tw_receiver_control_read(struct tw_receiver_conn *conn);
+void tw_receiver_control_pump(struct tw_receiver_transfer *transfer);
+
+/* receiver_streams.c */
+void tw_receiver_manifest_pump(struct tw_receiver_transfer *transfer);
+void tw_receiver_digests_pump(struct tw_receiver_transfer *transfer);
