@@ -679,6 +679,26 @@ static void test_maximum(void **state)
 	sim_deinit(sim);
 }
 
+/* A NAT that gives a new address every two seconds, on a path that stays what it is. */
+static void test_rebinding(void **state)
+{
+	struct sim_link link = link_of(200 * MBIT, 50 * TW_MSEC, 1, 0.01);
+	struct sim *sim = *state;
+	struct sim_flow *flow = &sim->flows[0];
+	uint64_t before;
+
+	sim_init(sim, &link, 1, &no_limits, 1);
+	sim_run(sim, 3 * TW_SECOND);
+	before = sim_received(sim, 0);
+	for (unsigned i = 0; i < 6; i++) {
+		tw_path_model_reset(&flow->path, sim->now);
+		tw_rate_controller_path_changed(&flow->controller, &flow->path, sim->now);
+		sim_run(sim, sim->now + 2 * TW_SECOND);
+	}
+	assert_true(share(sim_received(sim, 0) - before, 198 * MBIT, 12 * TW_SECOND) > 0.9);
+	sim_deinit(sim);
+}
+
 static int set_up(void **state)
 {
 	*state = malloc(sizeof(struct sim));
@@ -696,7 +716,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_steady),  cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_sharing), cmocka_unit_test(test_neighbours),
-		cmocka_unit_test(test_maximum),
+		cmocka_unit_test(test_maximum), cmocka_unit_test(test_rebinding),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
