@@ -1,0 +1,107 @@
+#include "content/map.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+void tw_map_deinit(struct tw_map *map)
+{
+	free(map->slots);
+	*map = (struct tw_map){ 0 };
+}
+
+static size_t home(const struct tw_map *map, uint64_t key)
+{
+	/* Fibonacci hashing: the high bits of the product are well mixed. */
+	return (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (map->room - 1);
+}
+
+/* The slot of @key, or the free one where it would go. */
+static size_t find(const struct tw_map *map, uint64_t key)
+{
+	size_t i = home(map, key);
+
+	while (map->slots[i].value && map->slots[i].key != key)
+		i = (i + 1) & (map->room - 1);
+	return i;
+}
+
+static int grow(struct tw_map *map)
+{
+	struct tw_map larger = { .count = map->count, .room = map->room ? map->room * 2 : 16 };
+
+	larger.slots = calloc(larger.room, sizeof(*larger.slots));
+	if (!larger.slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < map->room; i++) {
+		if (map->slots[i].value)
+			larger.slots[find(&larger, map->slots[i].key)] = map->slots[i];
+	}
+	free(map->slots);
+	*map = larger;
+	return 0;
+}
+
+void *tw_map_get(const struct tw_map *map, uint64_t key)
+{
+	return map->count ? map->slots[find(map, key)].value : NULL;
+}
+
+int tw_map_set(struct tw_map *map, uint64_t key, void *value)
+{
+	size_t i;
+
+	assert(value);
+	if (map->count >= map->room / 4 * 3) {
+		int r = grow(map);
+
+		if (r)
+			return r;
+	}
+	i = find(map, key);
+	map->count += !map->slots[i].value;
+	map->slots[i] = (struct tw_map_slot){ key, value };
+	return 0;
+}
+
+void *tw_map_take(struct tw_map *map, uint64_t key)
+{
+	size_t gap, i;
+	void *value;
+
+	if (!map->count)
+		return NULL;
+	gap = i = find(map, key);
+	value = map->slots[gap].value;
+	if (!value)
+		return NULL;
+	/* Move back whatever the gap would cut off from its home. */
+	for (;;) {
+		size_t wanted;
+
+		i = (i + 1) & (map->room - 1);
+		if (!map->slots[i].value)
+			break;
+		wanted = home(map, map->slots[i].key);
+		if (((i - wanted) & (map->room - 1)) < ((i - gap) & (map->room - 1)))
+			continue;
+		map->slots[gap] = map->slots[i];
+		gap = i;
+	}
+	map->slots[gap].value = NULL;
+	map->count--;
+	return value;
+}
+
+void *tw_map_next(const struct tw_map *map, size_t *at, uint64_t *ret_key)
+{
+	while (*at < map->room) {
+		const struct tw_map_slot *slot = &map->slots[(*at)++];
+
+		if (slot->value) {
+			*ret_key = slot->key;
+			return slot->value;
+		}
+	}
+	return NULL;
+}
