@@ -11,7 +11,7 @@ fuzz:    ; @tools/deps test && tools/fuzz
 sim:     ; @tools/deps test && tools/build build && tools/sim
 bench: build ; @bench/run
 install: build ; @meson install -C build --no-rebuild
-demo: build ; @tools/demo
+demo: build ; @tools/deps demo && tools/demo
 soak: build ; @tools/soak
 clean:   ; rm -rf build build-*
 deps:    ; @tools/deps lint

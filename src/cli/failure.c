@@ -25,7 +25,7 @@ static const struct {
 				  "nobody listens on UDP port {port} of {host}; start `tradewind "
 				  "receive` there, or correct the port in the address" },
 	[TW_CONN_NOT_AUTHORIZED] = { TW_EXIT_NOT_AUTHORIZED, "notAuthorized",
-				     "{host} does not let this machine in{words}; its operator "
+				     "{host} does not let this machine in; its operator "
 				     "has to authorise the key that `tradewind keygen` "
 				     "prints here" },
 	[TW_CONN_CIPHER_TOO_WEAK] = { TW_EXIT_NOT_AUTHORIZED, "cipherTooWeak",
@@ -134,15 +134,24 @@ static const struct {
 
 void tw_failure_transfer(struct tw_failure *ret, enum tw_transfer_error error, const char *message)
 {
+	const char *text, *advice;
+	size_t length;
+
 	if ((size_t)error >= sizeof transfer_failures / sizeof *transfer_failures)
 		error = TW_TRANSFER_PROTOCOL;
 	ret->exit = transfer_failures[error].exit;
 	ret->name = transfer_failures[error].name;
 	ret->text[0] = '\0';
-	if (error != TW_TRANSFER_OK)
-		snprintf(ret->text, sizeof ret->text, "%s; %s",
-			 message && message[0] ? message : transfer_failures[error].text,
-			 transfer_failures[error].advice);
+	if (error == TW_TRANSFER_OK)
+		return;
+	text = message && message[0] ? message : transfer_failures[error].text;
+	length = strlen(text);
+	/* The session's longer sentences say what to do already. */
+	advice = strchr(text, ';') ? "" : transfer_failures[error].advice;
+	if (length > 0 && text[length - 1] == '.')
+		length--;
+	snprintf(ret->text, sizeof ret->text, "%.*s%s%s", (int)length, text, advice[0] ? "; " : "",
+		 advice);
 }
 
 void tw_failure_listen(struct tw_failure *ret, const struct tw_address *address, int error)

@@ -92,7 +92,7 @@ static int open_folder(struct receive *receive)
 	snprintf(receive->folder, sizeof receive->folder, "%s", folder);
 	if (mkdir(folder, 0777) && errno != EEXIST) {
 		tw_say("cannot make the folder %s: %s; make the folder above it first, or name "
-			"another",
+		       "another",
 		       clean, strerror(errno));
 		return TW_EXIT_STORAGE;
 	}
@@ -200,22 +200,14 @@ static void announce(const struct receive *receive)
 		clean);
 	if (udp && tw_udp_advice(udp, advice)[0])
 		tw_say("the system grants %u KiB of socket buffer only; above 1 Gbit/s give it "
-			"more with: %s",
+		       "more with: %s",
 		       udp->receive_granted / 2048, advice);
-}
-
-static const struct tw_receiver_status *find_transfer(const struct receive *receive, uint64_t id)
-{
-	for (size_t i = 0; receive->snapshot && i < receive->snapshot->transfer_count; i++)
-		if (receive->snapshot->transfers[i].id == id)
-			return &receive->snapshot->transfers[i];
-	return NULL;
 }
 
 static const struct tw_conn_info *find_conn(const struct receive *receive,
 					    const struct tw_receiver_status *transfer)
 {
-	for (size_t i = 0; i < receive->snapshot->conn_count; i++)
+	for (size_t i = 0; receive->snapshot && i < receive->snapshot->conn_count; i++)
 		if (tw_address_equal(&receive->snapshot->conns[i].path.remote,
 				     &transfer->path.remote))
 			return &receive->snapshot->conns[i];
@@ -264,7 +256,7 @@ static void transfer_fields(struct tw_json *json, const struct receive *receive,
 	tw_json_number(json, "sourcePort", transfer->path.remote.port);
 	time_or_null(json, receive, "startTime", transfer->started_at);
 	time_or_null(json, receive, "endTime", transfer->finished_at);
-	time_or_null(json, receive, "snapshotTime", receive->snapshot->at);
+	time_or_null(json, receive, "snapshotTime", tw_clock_now());
 	time_or_null(json, receive, "lastRecvTime", conn ? conn->last_received_at : 0);
 	time_or_null(json, receive, "lastSendTime", conn ? conn->last_sent_at : 0);
 	time_or_null(json, receive, "lastErrorTime", failed ? transfer->finished_at : 0);
@@ -296,7 +288,7 @@ static void print_json(const struct receive *receive, const struct tw_receiver_s
 
 static void say_finished(struct receive *receive, const struct tw_worker_event *event)
 {
-	const struct tw_receiver_status *transfer = find_transfer(receive, event->id);
+	const struct tw_receiver_status *transfer = &event->transfer;
 	char size[TW_TEXT_SHORT], rate[TW_TEXT_SHORT], digest[2 * TW_DIGEST_SIZE + 1];
 	struct tw_failure failure;
 	tw_ns span;
@@ -307,10 +299,7 @@ static void say_finished(struct receive *receive, const struct tw_worker_event *
 	receive->exit = failure.exit;
 	if (receive->once && !receive->end_at)
 		receive->end_at = tw_clock_now() + ONCE_LINGER;
-	if (!transfer)
-		return;
-	span = tw_ns_since(transfer->finished_at ? transfer->finished_at : receive->snapshot->at,
-			   transfer->started_at);
+	span = tw_ns_since(transfer->finished_at, transfer->started_at);
 	if (receive->json)
 		print_json(receive, transfer);
 	if (event->error > TW_TRANSFER_ENTRIES)
@@ -327,14 +316,13 @@ static void say_finished(struct receive *receive, const struct tw_worker_event *
 	       tw_text_hex(transfer->digest.bytes, TW_DIGEST_SIZE, digest));
 }
 
-static void say_started(struct receive *receive, const struct tw_worker_event *event)
+static void say_started(const struct tw_worker_event *event)
 {
-	const struct tw_receiver_status *transfer = find_transfer(receive, event->id);
 	char from[TW_ADDRESS_TEXT];
 
-	tw_say("transfer %" PRIu64 " %s%s%s%s%s", event->id,
-	       event->type == TW_WORKER_RESUMED ? "goes on" : "started", transfer ? " from " : "",
-	       transfer ? tw_address_format(&transfer->path.remote, from) : "",
+	tw_say("transfer %" PRIu64 " %s from %s%s%s", event->id,
+	       event->type == TW_WORKER_RESUMED ? "goes on" : "started",
+	       tw_address_format(&event->transfer.path.remote, from),
 	       event->text[0] ? " into " : "", event->text);
 }
 
@@ -346,8 +334,7 @@ static void take_events(struct receive *receive)
 		switch (event.type) {
 		case TW_WORKER_STARTED:
 		case TW_WORKER_RESUMED:
-			receive->snapshot = tw_worker_snapshot(receive->worker);
-			say_started(receive, &event);
+			say_started(&event);
 			break;
 		case TW_WORKER_FILE_FAILED:
 			receive->failures++;
@@ -403,7 +390,7 @@ static void report(struct receive *receive, tw_ns now)
 
 static bool all_gone(const struct receive *receive)
 {
-	for (size_t i = 0; i < receive->snapshot->conn_count; i++)
+	for (size_t i = 0; receive->snapshot && i < receive->snapshot->conn_count; i++)
 		if (receive->snapshot->conns[i].state <= TW_CONN_ESTABLISHED)
 			return false;
 	return true;

@@ -14,17 +14,17 @@
 #include <stdint.h>
 
 #define TW_BUFFER_SIZE ((size_t)64 << 10)
-#define TW_BUFFERS_DEFAULT 640          /* 40 MiB */
+#define TW_BUFFERS_DEFAULT 640 /* 40 MiB */
 
 struct tw_buffer {
-	uint8_t *bytes;                 /* TW_BUFFER_SIZE */
+	uint8_t *bytes; /* TW_BUFFER_SIZE */
 	unsigned references;
 	struct tw_buffer *next_free;
 };
 
 struct tw_buffers {
-	uint8_t *memory;                /* owned mapping */
-	struct tw_buffer *all;          /* owned */
+	uint8_t *memory;       /* owned mapping */
+	struct tw_buffer *all; /* owned */
 	struct tw_buffer *free;
 	unsigned count, free_count;
 };

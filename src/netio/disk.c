@@ -25,8 +25,8 @@ struct thread {
 	int wake_fd;
 	_Alignas(64) atomic_bool asleep;
 	/* Below: the worker's alone. */
-	_Alignas(64) size_t under_way;  /* in the rings or being executed: at most TW_DISK_RING */
-	struct item *waiting;           /* owned, FIFO from waiting_first */
+	_Alignas(64) size_t under_way; /* in the rings or being executed: at most TW_DISK_RING */
+	struct item *waiting;          /* owned, FIFO from waiting_first */
 	size_t waiting_first, waiting_count, waiting_room;
 };
 
@@ -36,7 +36,7 @@ struct tw_disk {
 	_Alignas(64) atomic_bool worker_asleep;
 	atomic_bool stop;
 	_Alignas(64) size_t count;
-	unsigned next;                  /* thread to look at first, so that none starves */
+	unsigned next; /* thread to look at first, so that none starves */
 	unsigned thread_count;
 	struct thread threads[];
 };

@@ -15,7 +15,7 @@
 #include "content/job.h"
 
 #define TW_DISK_THREADS_MAX 8
-#define TW_DISK_RING 2048               /* jobs under way a thread; more wait with the worker */
+#define TW_DISK_RING 2048 /* jobs under way a thread; more wait with the worker */
 
 struct tw_disk;
 

@@ -21,7 +21,7 @@
 #include "base/address.h"
 #include "core/endpoint.h"
 
-#define TW_UDP_BATCH 8                  /* merged trains a receive call may bring */
+#define TW_UDP_BATCH 8 /* merged trains a receive call may bring */
 #define TW_UDP_TRAIN_MAX ((size_t)65507)
 #define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20) /* socket buffers asked for, each direction */
 #define TW_UDP_BUFFER_LEAST \
@@ -30,24 +30,24 @@
 struct tw_udp_options {
 	/* listening: where to bind; connected: family NONE for any */
 	struct tw_address local;
-	struct tw_address remote;       /* connected: to whom; else family NONE */
+	struct tw_address remote;           /* connected: to whom; else family NONE */
 	uint32_t receive_bytes, send_bytes; /* socket buffers; 0: TW_UDP_BUFFER_WANTED */
-	bool no_segmentation;           /* never use UDP_SEGMENT: what an old kernel does */
+	bool no_segmentation;               /* never use UDP_SEGMENT: what an old kernel does */
 };
 
 struct tw_udp_counters {
 	uint64_t packets_sent, bytes_sent, packets_received, bytes_received;
-	uint64_t sends, receives;       /* system calls that moved something */
+	uint64_t sends, receives;            /* system calls that moved something */
 	uint64_t refused, too_long, dropped; /* dropped: the system would not take a train at all */
 };
 
 struct tw_udp {
 	int fd;
 	bool connected;
-	struct tw_address local, remote; /* as the system has bound them */
+	struct tw_address local, remote;        /* as the system has bound them */
 	uint32_t receive_granted, send_granted; /* socket buffers as the kernel counts them */
-	unsigned segments_max;          /* datagrams a train may have; 1: no segmentation */
-	uint32_t segment_set;           /* UDP_SEGMENT in force on a connected socket */
+	unsigned segments_max;                  /* datagrams a train may have; 1: no segmentation */
+	uint32_t segment_set;                   /* UDP_SEGMENT in force on a connected socket */
 	/* test hook: as if the card could not: every segmented send gives EIO */
 	bool fail_segmentation;
 	int error; /* errno behind the newest TW_E_UNREACHABLE */
@@ -77,8 +77,8 @@ int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent);
  * maybe shorter.
  */
 struct tw_udp_message {
-	uint8_t *bytes;                 /* caller's */
-	size_t room;                    /* 65536 */
+	uint8_t *bytes; /* caller's */
+	size_t room;    /* 65536 */
 	size_t length;
 	uint32_t segment;
 	struct tw_path path;

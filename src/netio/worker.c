@@ -17,9 +17,14 @@
 #include "base/error.h"
 #include "netio/clock.h"
 #include "netio/worker_private.h"
+#include "session/message.h"
 
 #define TICK_EVERY (20 * TW_MSEC)
 #define COMMANDS 64
+/* How long a finished sender waits for its last message to be acknowledged. After success CLOSE
+ * says the same, so it only has to leave. */
+#define LAST_WORDS_GOOD (5 * TW_MSEC)
+#define LAST_WORDS_BAD TW_SECOND
 
 /* What epoll reports beside the slots of sockets. */
 enum { FROM_DISK = SOCKETS_MAX, FROM_COMMANDS, FROM_TIMER };
@@ -230,10 +235,10 @@ void tw_worker_free(struct tw_worker *worker)
 		tw_worker_stop(worker);
 		pthread_join(worker->thread, NULL);
 	}
-	if (worker->endpoint)
-		tw_endpoint_free(worker->endpoint);
 	if (worker->dialer)
 		tw_dialer_free(worker->dialer);
+	if (worker->endpoint)
+		tw_endpoint_free(worker->endpoint);
 	if (worker->hub)
 		tw_receiver_hub_stop(worker->hub);
 	drain_disk(worker);
@@ -295,14 +300,14 @@ const struct tw_udp *tw_worker_socket(const struct tw_worker *worker, unsigned i
 }
 
 /* Says good-bye and waits for the disk: nothing new begins. */
-static void begin_stop(struct tw_worker *worker, const char *reason, tw_ns now)
+static void begin_stop(struct tw_worker *worker, enum tw_session_close code, tw_ns now)
 {
 	if (worker->stopping)
 		return;
 	worker->stopping = true;
 	worker->stop_limit = tw_ns_add(now, TW_WORKER_STOP_LIMIT);
-	for (size_t i = 0; i < tw_endpoint_count(worker->endpoint); i++)
-		tw_conn_close(tw_endpoint_conn(worker->endpoint, i), TW_TRANSFER_OK, reason);
+	for (size_t i = tw_endpoint_count(worker->endpoint); i-- > 0;)
+		tw_conn_close(tw_endpoint_conn(worker->endpoint, i), code, "");
 	if (worker->hub)
 		tw_receiver_hub_stop(worker->hub);
 }
@@ -322,7 +327,7 @@ static void take_commands(struct tw_worker *worker, tw_ns now)
 				tw_sender_cancel(worker->sender);
 			break;
 		case COMMAND_STOP:
-			begin_stop(worker, "stopped", now);
+			begin_stop(worker, TW_SESSION_CLOSE_STOPPING, now);
 			break;
 		}
 		worker->publish_at = now;
@@ -412,6 +417,17 @@ static void tick(struct tw_worker *worker, tw_ns now)
 	tw_worker_publish_due(worker, now);
 }
 
+/* The last words of the sender have arrived, or have had their time. */
+static bool last_words_said(const struct tw_worker *worker, const struct tw_sender_status *status,
+			    tw_ns now)
+{
+	struct tw_conn *conn = tw_sender_conn(worker->sender);
+	bool good = status->error == TW_TRANSFER_OK || status->error == TW_TRANSFER_ENTRIES;
+
+	return !conn || tw_conn_stream_flushed(conn, TW_STREAM_CONTROL) ||
+	       now >= worker->finished_at + (good ? LAST_WORDS_GOOD : LAST_WORDS_BAD);
+}
+
 /* Sending is over when the sender or the dialer says so. */
 static void check_sending(struct tw_worker *worker, tw_ns now)
 {
@@ -422,12 +438,15 @@ static void check_sending(struct tw_worker *worker, tw_ns now)
 		return;
 	tw_sender_status(worker->sender, &status);
 	if (status.finished) {
-		begin_stop(worker, "", now);
+		if (!worker->finished_at)
+			worker->finished_at = now;
+		if (last_words_said(worker, &status, now))
+			begin_stop(worker, TW_SESSION_CLOSE_DONE, now);
 	} else if (tw_dialer_failed(worker->dialer, &worker->failure, &message)) {
 		worker->failed = true;
 		snprintf(worker->failure_message, sizeof worker->failure_message, "%s",
 			 message ? message : "");
-		begin_stop(worker, "", now);
+		begin_stop(worker, TW_SESSION_CLOSE_DONE, now);
 	}
 }
 
@@ -451,6 +470,8 @@ static tw_ns next_deadline(const struct tw_worker *worker)
 		deadline = tw_ns_min(deadline, tw_endpoint_deadline(worker->endpoint));
 	if (worker->dialer && !worker->stopping)
 		deadline = tw_ns_min(deadline, tw_dialer_deadline(worker->dialer));
+	if (worker->finished_at && !worker->stopping)
+		deadline = tw_ns_min(deadline, worker->finished_at + LAST_WORDS_GOOD);
 	return deadline;
 }
 
@@ -474,6 +495,7 @@ static void *worker_main(void *context)
 		check_sending(worker, now);
 		tick(worker, now);
 		more = tw_worker_io_send(worker, now);
+		tw_worker_note_conn(worker);
 		worker->done = !more && may_end(worker, now);
 	}
 	tw_worker_take_problems(worker);

@@ -71,6 +71,7 @@ struct tw_worker_event {
 	int error;
 	bool harmless, fatal;
 	char text[256];
+	struct tw_receiver_status transfer; /* STARTED, RESUMED, FINISHED: as it is then */
 };
 
 struct tw_worker_snapshot {

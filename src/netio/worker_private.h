@@ -75,9 +75,11 @@ struct tw_worker {
 	bool stopping, done; /* good-byes are said; the loop is over */
 	bool no_pwait2;      /* the kernel has no epoll_pwait2 */
 	tw_ns stop_limit;
+	tw_ns finished_at; /* sending is over; 0: not yet */
 	bool failed;
 	enum tw_conn_end failure;
 	char failure_message[256];
+	struct tw_conn_info last_conn; /* the sender's newest */
 	struct signature published;
 
 	/* Between the threads. */
@@ -106,4 +108,6 @@ struct tw_receiver_events tw_worker_receiver_events(void);
 void tw_worker_publish(struct tw_worker *worker, tw_ns now);
 /* Publishes when the interval is over or something other than a figure has changed. */
 void tw_worker_publish_due(struct tw_worker *worker, tw_ns now);
+/* Keeps the figures of the sender's connection, which may go soon. */
+void tw_worker_note_conn(struct tw_worker *worker);
 void tw_worker_take_problems(struct tw_worker *worker);

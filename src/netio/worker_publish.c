@@ -34,11 +34,22 @@ static void emit(struct tw_worker *worker, struct tw_worker_event *event, const 
 	ring_bell(worker);
 }
 
+/* The transfer as it is at the moment: it may be gone from the next snapshot. */
+static void add_transfer(const struct tw_worker *worker, struct tw_worker_event *event)
+{
+	for (size_t i = 0; i < tw_receiver_count(worker->hub); i++)
+		if (tw_receiver_status(worker->hub, i, &event->transfer) &&
+		    event->transfer.id == event->id)
+			return;
+	event->transfer = (struct tw_receiver_status){ .id = event->id };
+}
+
 static void on_started(void *context, uint64_t id, const char *destination, bool resumed)
 {
 	struct tw_worker_event event = { .type = resumed ? TW_WORKER_RESUMED : TW_WORKER_STARTED,
 					 .id = id };
 
+	add_transfer(context, &event);
 	emit(context, &event, destination);
 }
 
@@ -67,7 +78,7 @@ static void on_finished(void *context, uint64_t id, enum tw_transfer_error error
 					 .error = (int)error };
 	struct tw_worker *worker = context;
 
-	/* Whoever reads this looks at the transfer's figures next. */
+	add_transfer(worker, &event);
 	worker->publish_at = 0;
 	emit(worker, &event, message);
 }
@@ -137,8 +148,8 @@ static void fill_sending(const struct tw_worker *worker, struct tw_worker_snapsh
 
 	tw_sender_status(worker->sender, &snapshot->sender);
 	snapshot->connected = conn != NULL;
-	if (conn)
-		tw_conn_info(conn, &snapshot->conn);
+	/* The figures of a connection that is gone stay to be seen. */
+	snapshot->conn = worker->last_conn;
 	snapshot->waiting = worker->dialer && !worker->stopping &&
 			    tw_dialer_waiting(worker->dialer, &snapshot->waiting_since);
 	snapshot->failed = worker->failed;
@@ -200,6 +211,15 @@ static struct signature sign(const struct tw_worker_snapshot *snapshot)
 		signature.transfers_connected += snapshot->transfers[i].connected;
 	}
 	return signature;
+}
+
+/* Before the connection may go. */
+void tw_worker_note_conn(struct tw_worker *worker)
+{
+	struct tw_conn *conn = worker->sender ? tw_sender_conn(worker->sender) : NULL;
+
+	if (conn)
+		tw_conn_info(conn, &worker->last_conn);
 }
 
 static struct tw_worker_snapshot *fill(struct tw_worker *worker, tw_ns now)
