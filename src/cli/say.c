@@ -10,7 +10,9 @@ void tw_say(const char *format, ...)
 	int length;
 
 	va_start(arguments, format);
-	length = vsnprintf(line, sizeof line, format, arguments);
+	/* clang's analyzer does not see va_start(). */
+	length = vsnprintf(line, sizeof line, format,
+			   arguments); /* NOLINT(clang-analyzer-valist*) */
 	va_end(arguments);
 	if (length < 0)
 		return;

@@ -39,12 +39,10 @@ struct client {
 	void (*done)(struct tw_worker *worker, struct tw_job *job, tw_ns now);
 };
 
-/* The last snapshot that differs in more than figures. */
+/* What of a snapshot is more than figures: one that differs in it is published at once. */
 struct signature {
 	/* Compared byte by byte: no padding may come between. */
-	uint64_t connected, waiting, failed, finished, walk_over;
-	uint64_t conn_id;
-	size_t transfers, transfers_finished, transfers_connected;
+	uint64_t flags, conn_id, transfers, transfers_finished, transfers_connected;
 };
 
 struct tw_worker {

@@ -196,16 +196,16 @@ static void fill_receiving(const struct tw_worker *worker, struct tw_worker_snap
 
 static struct signature sign(const struct tw_worker_snapshot *snapshot)
 {
-	struct signature signature;
+	bool established = snapshot->connected && snapshot->conn.state == TW_CONN_ESTABLISHED;
+	struct signature signature = {
+		.flags = (uint64_t)established | (uint64_t)snapshot->waiting << 1 |
+			 (uint64_t)snapshot->failed << 2 |
+			 (uint64_t)snapshot->sender.finished << 3 |
+			 (uint64_t)snapshot->sender.walk_over << 4,
+		.conn_id = snapshot->connected ? snapshot->conn.id : 0,
+		.transfers = snapshot->transfer_count,
+	};
 
-	memset(&signature, 0, sizeof signature);
-	signature.connected = snapshot->connected && snapshot->conn.state == TW_CONN_ESTABLISHED;
-	signature.conn_id = snapshot->connected ? snapshot->conn.id : 0;
-	signature.waiting = snapshot->waiting;
-	signature.failed = snapshot->failed;
-	signature.finished = snapshot->sender.finished;
-	signature.walk_over = snapshot->sender.walk_over;
-	signature.transfers = snapshot->transfer_count;
 	for (size_t i = 0; i < snapshot->transfer_count; i++) {
 		signature.transfers_finished += snapshot->transfers[i].finished;
 		signature.transfers_connected += snapshot->transfers[i].connected;
