@@ -443,14 +443,14 @@ int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned
 	assert(count > 0 && count <= TW_UDP_BATCH);
 	for (unsigned i = 0; i < count; i++) {
 		pieces[i] = (struct iovec){ messages[i].bytes, messages[i].room };
-		headers[i] = (struct mmsghdr){ .msg_hdr = {
-						       .msg_name = &names[i],
-						       .msg_namelen = sizeof names[i],
-						       .msg_iov = &pieces[i],
-						       .msg_iovlen = 1,
-						       .msg_control = controls[i].bytes,
-						       .msg_controllen = sizeof controls[i],
-					       } };
+		headers[i].msg_hdr = (struct msghdr){
+			.msg_name = &names[i],
+			.msg_namelen = sizeof names[i],
+			.msg_iov = &pieces[i],
+			.msg_iovlen = 1,
+			.msg_control = controls[i].bytes,
+			.msg_controllen = sizeof controls[i],
+		};
 	}
 	do
 		got = recvmmsg(udp->fd, headers, count, MSG_DONTWAIT, NULL);
