@@ -51,6 +51,25 @@ static bool decode(const char *from, size_t length, char *ret, size_t room)
 	return true;
 }
 
+/*
+ * A name's letters, or an IPv6 address with its zone. What it means is for the resolver to say; this
+ * keeps out what would come back as another text or spoil a terminal.
+ */
+static bool host_fits(const char *host, bool brackets)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char more[] = "0123456789.-_";
+
+	if (brackets && !strchr(host, ':'))
+		return false;
+	for (; *host; host++) {
+		if (!strchr(letters, *host) && !strchr(more, *host) &&
+		    !(brackets && strchr(":%", *host)))
+			return false;
+	}
+	return true;
+}
+
 /* HOST[:PORT] in [at, end). Returns a complaint or NULL. */
 static const char *parse_authority(const char *at, const char *end, struct tw_url *url)
 {
@@ -78,6 +97,8 @@ static const char *parse_authority(const char *at, const char *end, struct tw_ur
 		return "the host's name is too long";
 	memcpy(url->host, host, (size_t)(host_end - host));
 	url->host[host_end - host] = '\0';
+	if (!host_fits(url->host, *at == '['))
+		return "the host is neither a name nor an address";
 	url->port = TW_PORT_DEFAULT;
 	if (port == end)
 		return NULL;
