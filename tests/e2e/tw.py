@@ -71,19 +71,23 @@ class Process:
         self.cpu_seconds = usage.ru_utime + usage.ru_stime
         self.rss_bytes = usage.ru_maxrss * 1024
 
-    def wait(self, limit):
-        """Waits for the end; kills and fails when it takes longer than `limit` seconds."""
+    def ended(self, limit):
+        """Whether it ends within `limit` seconds."""
         if self.code is None:
             fd = os.pidfd_open(self.pid)
             try:
-                ended = select.select([fd], [], [], limit)[0]
+                if select.select([fd], [], [], limit)[0]:
+                    self._reap(0)
             finally:
                 os.close(fd)
-            if not ended:
-                self.kill()
-                raise AssertionError("%s took more than %g s; it said:\n%s"
-                                     % (self.command, limit, self.text()))
-            self._reap(0)
+        return self.code is not None
+
+    def wait(self, limit):
+        """Waits for the end; kills and fails when it takes longer than `limit` seconds."""
+        if not self.ended(limit):
+            self.kill()
+            raise AssertionError("%s took more than %g s; it said:\n%s"
+                                 % (self.command, limit, self.text()))
         return self
 
     def wait_for(self, pattern, limit):

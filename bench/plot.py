@@ -1,0 +1,147 @@
+"""Plots as SVG, written by hand: bars() for programs side by side, lines() for how they take loss.
+
+Plain text and rectangles on white, so that they look alike everywhere and differ little in a diff.
+"""
+from html import escape
+
+WIDTH = 780
+LEFT, RIGHT, TOP = 200, 90, 36          # of the drawing inside the picture
+ROW, BAR, GAP = 24, 15, 26
+OURS, OTHERS, SECOND, INK, FAINT = "#0b7285", "#adb5bd", "#dee2e6", "#212529", "#868e96"
+OURS_SECOND = "#66b2bf"
+COLOURS = ["#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1971c2", "#846358", "#f08c00", "#495057",
+           "#9c36b5", "#66a80f"]
+
+
+class Bar:
+    """@parts: one value, or two that are stacked. @mark: behind the figure."""
+
+    def __init__(self, label, parts, ours=False, mark=""):
+        self.label, self.parts, self.ours, self.mark = label, parts, ours, mark
+
+    @property
+    def total(self):
+        return sum(self.parts)
+
+
+class Panel:
+    """@form: a figure to its words. @reference: (value, what it is), a dashed line."""
+
+    def __init__(self, title, rows, form, reference=None):
+        self.title, self.rows, self.form, self.reference = title, rows, form, reference
+
+    @property
+    def height(self):
+        return TOP + ROW * len(self.rows) + GAP
+
+    @property
+    def top_value(self):
+        values = [bar.total for bar in self.rows] + ([self.reference[0]] if self.reference else [])
+        return max(values + [1e-9])
+
+
+def text(x, y, words, anchor="start", colour=INK, more=""):
+    return '<text x="%.1f" y="%.1f" text-anchor="%s" fill="%s"%s>%s</text>' % (
+        x, y, anchor, colour, more, escape(words))
+
+
+def picture(height, parts):
+    return "\n".join([
+        '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
+        'font-family="sans-serif" font-size="13">' % (WIDTH, height, WIDTH, height),
+        '<rect width="100%" height="100%" fill="#ffffff"/>', *parts, "</svg>", ""])
+
+
+def draw_bar(bar, y, scale, form):
+    x = LEFT
+    colours = (OURS, OURS_SECOND) if bar.ours else (OTHERS, SECOND)
+    weight = ' font-weight="bold"' if bar.ours else ""
+    parts = [text(LEFT - 8, y + BAR - 3, bar.label, "end", more=weight)]
+    for value, colour in zip(bar.parts, colours):
+        parts.append('<rect x="%.1f" y="%.1f" width="%.1f" height="%d" fill="%s"/>' % (
+            x, y, max(value * scale, 0.5), BAR, colour))
+        x += value * scale
+    parts.append(text(x + 6, y + BAR - 3, form(bar.total) + bar.mark, more=weight))
+    return parts
+
+
+def draw_panel(panel, y):
+    scale = (WIDTH - LEFT - RIGHT) / panel.top_value
+    parts = [text(12, y + 20, panel.title, more=' font-weight="bold" font-size="14"')]
+    if panel.reference:
+        value, label = panel.reference
+        x = LEFT + value * scale
+        parts.append('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" '
+                     'stroke-dasharray="3 3"/>' % (x, y + TOP - 6, x,
+                                                   y + TOP + ROW * len(panel.rows), FAINT))
+        parts.append(text(x, y + TOP + ROW * len(panel.rows) + 12, label, "middle", FAINT,
+                          ' font-size="11"'))
+    for number, bar in enumerate(panel.rows):
+        parts += draw_bar(bar, y + TOP + number * ROW, scale, panel.form)
+    return parts
+
+
+def bars(panels):
+    """Panels one below another."""
+    parts, y = [], 0
+    for panel in panels:
+        parts += draw_panel(panel, y)
+        y += panel.height
+    return picture(y, parts)
+
+
+def spread(wanted, distance):
+    """Positions close to the wanted ones, in their order, at least @distance apart."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = dict.fromkeys(order, 0.0)
+    last = float("-inf")
+    for index in order:
+        last = placed[index] = max(wanted[index], last + distance)
+    return [placed[index] for index in range(len(wanted))]
+
+
+def lines(title, ticks, series, top, unit):
+    """@ticks: names along x. @top: the highest value. @series: (label, values, some of them None,
+    whether it is ours; None: a dashed line to compare with).
+    """
+    left, right, height, above = 60, 200, 420, 44
+    bottom = height - 46
+
+    def at(number, value):
+        return (left + number * (WIDTH - left - right) / max(len(ticks) - 1, 1),
+                bottom - (bottom - above) * value / top)
+
+    parts = [text(12, 22, title, more=' font-weight="bold" font-size="14"')]
+    for step in range(6):
+        value = top * step / 5
+        y = at(0, value)[1]
+        parts.append('<line x1="%d" y1="%.1f" x2="%d" y2="%.1f" stroke="%s"/>' % (
+            left, y, WIDTH - right, y, "#e9ecef"))
+        parts.append(text(left - 8, y + 4, "%.0f" % value, "end", FAINT))
+    for number, name in enumerate(ticks):
+        parts.append(text(at(number, 0)[0], bottom + 20, name, "middle", FAINT))
+    parts.append(text(left, bottom + 38, unit, "start", FAINT, ' font-size="11"'))
+    series = [(label, [(number, value) for number, value in enumerate(values) if value is not None],
+               ours) for label, values, ours in series]
+    series = [one for one in series if one[1]]
+    places = spread([at(*values[-1])[1] for _, values, _ in series], 15)
+    lowest = max(places, default=0)
+    places = [place - max(0.0, lowest - bottom - 10) for place in places]
+    colours = {None: iter([FAINT]), False: iter(COLOURS * 4), True: iter([OURS, OURS_SECOND] * 4)}
+    for (label, values, ours), place in zip(series, places):
+        colour = next(colours[ours])
+        parts += draw_line([at(*value) for value in values], colour, ours)
+        parts.append(text(WIDTH - right + 12, place + 4, label, "start", colour,
+                          ' font-weight="bold"' if ours else ""))
+    return picture(height, parts)
+
+
+def draw_line(points, colour, ours):
+    style = {None: 'stroke-width="1" stroke-dasharray="3 3"', False: 'stroke-width="1.8"',
+             True: 'stroke-width="3.5"'}[ours]
+    parts = ['<polyline points="%s" fill="none" stroke="%s" %s/>' % (
+        " ".join("%.1f,%.1f" % point for point in points), colour, style)]
+    if ours is not None:
+        parts += ['<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>' % (*point, colour)
+                  for point in points]
+    return parts
