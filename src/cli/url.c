@@ -52,8 +52,8 @@ static bool decode(const char *from, size_t length, char *ret, size_t room)
 }
 
 /*
- * A name's letters, or an IPv6 address with its zone. What it means is for the resolver to say; this
- * keeps out what would come back as another text or spoil a terminal.
+ * A name's letters, or an IPv6 address with its zone. What it means is for the resolver to say;
+ * this keeps out what would come back as another text or spoil a terminal.
  */
 static bool host_fits(const char *host, bool brackets)
 {

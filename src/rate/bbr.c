@@ -59,8 +59,7 @@ static const struct {
 };
 static_assert(sizeof(modes) / sizeof(modes[0]) == TW_BBR_MODE_COUNT, "a row for each mode");
 
-/* --- what the path says
- * ----------------------------------------------------------------------------------------- */
+/* what the path says */
 
 static tw_ns base_rtt(const struct tw_bbr *bbr, const struct tw_path_model *path)
 {
@@ -111,9 +110,7 @@ static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
 	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss_base));
 }
 
-/* --- segments
- * ---------------------------------------------------------------------------------------------------
- */
+/* segments */
 
 static struct tw_bbr_segment *segment_head(struct tw_bbr *bbr)
 {
@@ -160,9 +157,7 @@ static void restart_segments(struct tw_bbr *bbr, tw_ns now)
 	open_segment(bbr, bbr->resolved + bbr->in_flight, now);
 }
 
-/* --- modes
- * ------------------------------------------------------------------------------------------------------
- */
+/* modes */
 
 static void enter(struct tw_bbr *bbr, enum tw_bbr_mode mode, tw_ns now)
 {
@@ -224,8 +219,7 @@ static void enter_up(struct tw_bbr *bbr, tw_ns now)
 	enter(bbr, TW_BBR_UP, now);
 }
 
-/* --- judging what was sent
- * -------------------------------------------------------------------------------------- */
+/* judging what was sent */
 
 struct verdict {
 	const struct tw_bbr_segment *segment;
@@ -502,8 +496,7 @@ static void account(struct tw_bbr *bbr, const struct tw_path_model *path,
 		cut_segment(bbr, sample->now);
 }
 
-/* --- moving through the modes
- * ----------------------------------------------------------------------------------- */
+/* moving through the modes */
 
 static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 			const struct tw_rate_sample *sample)
@@ -630,9 +623,7 @@ static void step(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 }
 
-/* --- rates
- * ------------------------------------------------------------------------------------------------------
- */
+/* rates */
 
 /*
  * A standing queue takes up to QUEUE_GAIN off, in proportion: all flows see the same queue and give
@@ -749,8 +740,7 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
 }
 
-/* --- the table's functions
- * -------------------------------------------------------------------------------------- */
+/* the table's functions */
 
 static void bbr_init(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		     tw_ns now)

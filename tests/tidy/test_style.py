@@ -65,6 +65,8 @@ class Style(unittest.TestCase):
                 self.assertEqual(found(GOOD + line + "\n", "src/netio/good.h"), [])
         harmless = "int x(struct y *y)\n{\n\treturn y->read(1) + y->ops.open(2) + tw_time(3);\n}\n"
         self.assertEqual(found(GOOD + harmless), [])
+        own = "static int send(int a)\n{\n\treturn a;\n}\nint y(void)\n{\n\treturn send(1);\n}\n"
+        self.assertEqual(found(GOOD + own), [])
 
     def test_sizes(self):
         body = "int x(void)\n{\n" + "\treturn 0;\n" * 67 + "}\n"

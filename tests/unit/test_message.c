@@ -111,11 +111,28 @@ static void assert_text(const struct tw_message_text *a, const struct tw_message
 	assert_memory_equal(a->bytes, b->bytes, a->length);
 }
 
-static void assert_same(struct tw_message *a, const struct tw_message *b)
+static void assert_same_offer(const struct tw_message *a, const struct tw_message *b)
+{
+	assert_memory_equal(a->offer.key, b->offer.key, TW_TRANSFER_KEY_SIZE);
+	assert_int_equal(a->offer.instance, b->offer.instance);
+	assert_int_equal(a->offer.overwrite, b->offer.overwrite);
+	assert_int_equal(a->offer.checkpoint_seconds, b->offer.checkpoint_seconds);
+	assert_text(&a->offer.destination, &b->offer.destination);
+}
+
+static void assert_same_ranges(struct tw_message *a, const struct tw_message *b)
 {
 	struct tw_range range;
-	size_t i;
 
+	for (size_t i = 0; i < b->ranges.count; i++) {
+		assert_true(tw_message_next_range(a, &range));
+		assert_memory_equal(&range, &b->ranges.at[i], sizeof(range));
+	}
+	assert_false(tw_message_next_range(a, &range));
+}
+
+static void assert_same(struct tw_message *a, const struct tw_message *b)
+{
 	assert_int_equal(a->type, b->type);
 	assert_int_equal(a->transfer, b->transfer);
 	switch (a->type) {
@@ -126,11 +143,7 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 			assert_memory_equal(a->hello.server_id, b->hello.server_id, 32);
 		break;
 	case TW_MESSAGE_OFFER:
-		assert_memory_equal(a->offer.key, b->offer.key, TW_TRANSFER_KEY_SIZE);
-		assert_int_equal(a->offer.instance, b->offer.instance);
-		assert_int_equal(a->offer.overwrite, b->offer.overwrite);
-		assert_int_equal(a->offer.checkpoint_seconds, b->offer.checkpoint_seconds);
-		assert_text(&a->offer.destination, &b->offer.destination);
+		assert_same_offer(a, b);
 		break;
 	case TW_MESSAGE_ANSWER:
 		assert_int_equal(a->answer.error, b->answer.error);
@@ -139,11 +152,7 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 		break;
 	case TW_MESSAGE_HELD:
 	case TW_MESSAGE_AGAIN:
-		for (i = 0; i < b->ranges.count; i++) {
-			assert_true(tw_message_next_range(a, &range));
-			assert_memory_equal(&range, &b->ranges.at[i], sizeof(range));
-		}
-		assert_false(tw_message_next_range(a, &range));
+		assert_same_ranges(a, b);
 		break;
 	case TW_MESSAGE_READY:
 		assert_int_equal(a->ready.offset, b->ready.offset);
