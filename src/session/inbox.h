@@ -26,7 +26,8 @@ void tw_inbox_reset(struct tw_inbox *inbox);
 int tw_inbox_fill(struct tw_inbox *inbox, struct tw_conn *conn, uint64_t stream);
 static inline const uint8_t *tw_inbox_bytes(const struct tw_inbox *inbox)
 {
-	return inbox->bytes + inbox->at;
+	/* Nothing has come yet: somewhere that may be read for a length of 0. */
+	return inbox->bytes ? inbox->bytes + inbox->at : (const uint8_t *)"";
 }
 static inline size_t tw_inbox_length(const struct tw_inbox *inbox)
 {

@@ -16,7 +16,9 @@
 #include "base/ranges.h"
 #include "content/job.h"
 
+#ifndef FAKE_ENTRIES_MAX
 #define FAKE_ENTRIES_MAX 4096
+#endif
 #define FAKE_RECORD 10
 
 struct fake_entry {
@@ -49,6 +51,7 @@ struct fake_storage {
 	uint64_t written, written_twice;
 	bool refuse_destination;
 	unsigned sinks_open;
+	uint8_t key[TW_TRANSFER_KEY_SIZE];
 	uint64_t shas;
 };
 
@@ -327,9 +330,13 @@ static inline int fake_open(struct tw_job *job)
 	job->sink = NULL;
 	if (storage->refuse_destination)
 		return TW_E_UNSAFE;
-	/* Two sinks of one job would write the same files. */
+	/* This storage has room for one job; two sinks of it would write the same files. */
+	if (storage->sinks_open &&
+	    memcmp(storage->key, job->sink_options->transfer_key, TW_TRANSFER_KEY_SIZE) != 0)
+		return -EBUSY;
 	assert(!storage->sinks_open);
 	storage->sinks_open++;
+	memcpy(storage->key, job->sink_options->transfer_key, TW_TRANSFER_KEY_SIZE);
 	sink = calloc(1, sizeof(*sink));
 	assert(sink);
 	sink->storage = storage;
@@ -597,7 +604,8 @@ static inline int fake_check_sha256(struct tw_job *job)
 {
 	if (job->entry >= job->sink->count)
 		return TW_E_FORMAT;
-	assert(job->sha256[0] == (job->entry & 0xff));
+	if (job->sha256[0] != (job->entry & 0xff))
+		return 0;
 	job->sink->entry_sha[job->entry] = true;
 	job->sink->storage->shas++;
 	return 0;

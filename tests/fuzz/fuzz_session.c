@@ -1,0 +1,378 @@
+/*
+ * Both sides of a session with a peer that says anything, in any order: the input is a list of
+ * orders that feed control, manifest and digest streams and DATA, let jobs run, time pass, windows
+ * fill and connections end. The connection is a small stand-in; the content asserts what sessions
+ * promise (nothing beyond what was prepared, no byte twice, one sink at a time).
+ */
+#define FAKE_ENTRIES_MAX 64
+#include "../support/fake_content.h"
+#include "fuzz.h"
+#include "session/receiver.h"
+#include "session/sender.h"
+
+#define STREAMS 3
+#define TAPE_MAX UINT64_C(200000)
+
+struct pipe {
+	uint8_t bytes[8192];
+	size_t at, have;
+	bool ended;
+};
+
+struct tw_conn {
+	struct pipe in[STREAMS];
+	size_t room; /* what the streams to the peer still take */
+	bool closing;
+	uint64_t consumed, received;
+};
+
+static struct tw_conn conn;
+
+size_t tw_conn_stream_write(struct tw_conn *c, uint64_t stream, const void *bytes, size_t length)
+{
+	(void)stream;
+	CHECK(bytes || !length);
+	if (c->closing)
+		return 0;
+	if (length > c->room)
+		length = c->room;
+	c->room -= length;
+	return length;
+}
+
+size_t tw_conn_stream_room(struct tw_conn *c, uint64_t stream)
+{
+	(void)stream;
+	return c->closing ? 0 : c->room;
+}
+
+void tw_conn_stream_finish(struct tw_conn *c, uint64_t stream)
+{
+	(void)c, (void)stream;
+}
+
+size_t tw_conn_stream_read(struct tw_conn *c, uint64_t stream, void *bytes, size_t room,
+			   bool *ret_ended)
+{
+	struct pipe *pipe = stream < STREAMS ? &c->in[stream] : NULL;
+	size_t length = pipe ? pipe->have - pipe->at : 0;
+
+	if (length > room)
+		length = room;
+	if (length)
+		memcpy(bytes, pipe->bytes + pipe->at, length);
+	if (pipe)
+		pipe->at += length;
+	if (ret_ended)
+		*ret_ended = pipe && pipe->ended && pipe->at == pipe->have;
+	return length;
+}
+
+void tw_conn_wake(struct tw_conn *c)
+{
+	(void)c;
+}
+
+void tw_conn_data_consumed(struct tw_conn *c, uint64_t bytes)
+{
+	c->consumed += bytes;
+	CHECK(c->consumed <= c->received);
+}
+
+void tw_conn_close(struct tw_conn *c, uint64_t code, const char *reason)
+{
+	CHECK(reason && code >= 0x100);
+	c->closing = true;
+}
+
+void tw_conn_info(const struct tw_conn *c, struct tw_conn_info *ret)
+{
+	(void)c;
+	*ret = (struct tw_conn_info){ .rtt_smoothed = 10 * TW_MSEC, .bandwidth_bps = 1000000000 };
+}
+
+/* Orders. */
+
+struct input {
+	const uint8_t *at, *end;
+};
+
+static uint8_t next_byte(struct input *input)
+{
+	return input->at < input->end ? *input->at++ : 0;
+}
+
+static uint64_t next_offset(struct input *input)
+{
+	uint64_t high = next_byte(input), middle = next_byte(input);
+
+	return (high << 16 | middle << 8 | next_byte(input)) % (TAPE_MAX + 100);
+}
+
+struct queue {
+	struct tw_job *jobs[4096];
+	size_t count;
+};
+
+static void submit(void *context, struct tw_job *job)
+{
+	struct queue *queue = context;
+
+	CHECK(queue->count < 4096);
+	queue->jobs[queue->count++] = job;
+}
+
+static struct tw_job *run_next(struct queue *queue)
+{
+	struct tw_job *job = queue->jobs[0];
+
+	memmove(queue->jobs, queue->jobs + 1, --queue->count * sizeof(queue->jobs[0]));
+	tw_job_run(job);
+	return job;
+}
+
+static void feed(struct input *input, const struct tw_conn_app *app, void *context)
+{
+	size_t length = next_byte(input);
+	uint64_t stream = next_byte(input) % STREAMS;
+	size_t left = (size_t)(input->end - input->at);
+	struct pipe *pipe = &conn.in[stream];
+
+	if (length > left)
+		length = left;
+	if (pipe->at) {
+		memmove(pipe->bytes, pipe->bytes + pipe->at, pipe->have - pipe->at);
+		pipe->have -= pipe->at;
+		pipe->at = 0;
+	}
+	if (length > sizeof(pipe->bytes) - pipe->have)
+		length = sizeof(pipe->bytes) - pipe->have;
+	memcpy(pipe->bytes + pipe->have, input->at, length);
+	pipe->have += length;
+	input->at += length;
+	if (!conn.closing)
+		app->stream_readable(context, &conn, stream);
+}
+
+static void conn_new(void)
+{
+	memset(&conn, 0, sizeof(conn));
+	conn.room = 1 << 20;
+}
+
+/* The receiving side. */
+
+struct receiving {
+	struct tw_receiver_hub *hub;
+	struct queue queue;
+	const struct tw_conn_app *app;
+	void *context;
+	tw_ns now;
+};
+
+static void receiver_admit(struct receiving *r)
+{
+	static const struct tw_public_key peer = { { 1 } };
+
+	conn_new();
+	CHECK(!tw_receiver_admit(r->hub, &peer, &r->app, &r->context));
+	r->app->established(r->context, &conn);
+}
+
+static void receiver_data(struct receiving *r, struct input *input)
+{
+	static uint8_t bytes[20000];
+	struct tw_data_ref piece = { next_byte(input) % 4, next_offset(input), 0 };
+
+	piece.length = (uint64_t)next_byte(input) << 6;
+	if (conn.closing)
+		return;
+	conn.received += piece.length;
+	if (!r->app->data_received(r->context, &conn, &piece, bytes))
+		conn.received -= piece.length;
+}
+
+static void receiver_order(struct receiving *r, struct input *input)
+{
+	switch (next_byte(input) % 8) {
+	case 0:
+	case 1:
+		feed(input, r->app, r->context);
+		break;
+	case 2:
+		receiver_data(r, input);
+		break;
+	case 3:
+		tw_receiver_flush(r->hub, r->now);
+		if (r->queue.count)
+			tw_receiver_job_done(r->hub, run_next(&r->queue), r->now);
+		break;
+	case 4:
+		r->now += (tw_ns)next_byte(input) * 50 * TW_MSEC;
+		tw_receiver_tick(r->hub, r->now);
+		break;
+	case 5:
+		conn.room = (size_t)next_byte(input) * 64;
+		r->app->stream_writable(r->context, &conn, 0);
+		break;
+	case 6:
+		conn.in[next_byte(input) % STREAMS].ended = true;
+		break;
+	default:
+		r->app->closed(r->context, &conn, next_byte(input) % 10, next_byte(input), "");
+		receiver_admit(r);
+	}
+}
+
+static void fuzz_receiver(struct input *input)
+{
+	static struct receiving r;
+	struct fake_storage storage;
+	struct tw_fs fs = { .context = &storage };
+	struct tw_receiver_options options = {
+		.fs = &fs,
+		.port = { submit, &r.queue },
+		.memory_max = 100000,
+		.linger = 20 * TW_SECOND,
+	};
+
+	memset(&r, 0, sizeof(r));
+	fake_storage_init(&storage, TAPE_MAX);
+	storage.full_at = next_byte(input) % 4 ? 0 : 50000;
+	CHECK(!tw_receiver_hub_new(&options, 0, &r.hub));
+	receiver_admit(&r);
+	while (input->at < input->end)
+		receiver_order(&r, input);
+	r.app->closed(r.context, &conn, TW_CONN_TIMEOUT, 0, "");
+	tw_receiver_hub_stop(r.hub);
+	tw_receiver_flush(r.hub, r.now);
+	while (r.queue.count)
+		tw_receiver_job_done(r.hub, run_next(&r.queue), r.now);
+	CHECK(tw_receiver_hub_idle(r.hub));
+	CHECK(tw_receiver_count(r.hub) == 0);
+	tw_receiver_hub_free(r.hub);
+	CHECK(!storage.sinks_open && !storage.written_twice);
+	fake_storage_deinit(&storage);
+}
+
+/* The sending side. */
+
+struct sending {
+	struct tw_sender *sender;
+	struct queue queue;
+	struct tw_data_ref flying[64];
+	size_t flying_count;
+	tw_ns now;
+};
+
+static void sender_data(struct sending *s, struct input *input)
+{
+	static uint8_t bytes[9000];
+	struct tw_data_ref piece;
+	uint64_t room = 1 + next_byte(input) * UINT64_C(35);
+
+	if (conn.closing || !tw_sender_app.data_next(s->sender, &conn, &piece))
+		return;
+	CHECK(piece.length > 0 && piece.transfer == 0);
+	if (piece.length > room)
+		piece.length = room;
+	tw_sender_app.data_take(s->sender, &conn, &piece, bytes);
+	if (s->flying_count < 64)
+		s->flying[s->flying_count++] = piece;
+}
+
+static void sender_fate(struct sending *s, struct input *input)
+{
+	size_t at = next_byte(input);
+
+	if (at >= s->flying_count)
+		return;
+	if (next_byte(input) & 1)
+		tw_sender_app.data_acked(s->sender, &conn, &s->flying[at]);
+	else
+		tw_sender_app.data_lost(s->sender, &conn, &s->flying[at]);
+}
+
+static void sender_order(struct sending *s, struct input *input)
+{
+	switch (next_byte(input) % 8) {
+	case 0:
+	case 1:
+		feed(input, &tw_sender_app, s->sender);
+		break;
+	case 2:
+		sender_data(s, input);
+		break;
+	case 3:
+		if (s->queue.count)
+			tw_sender_job_done(s->sender, run_next(&s->queue), s->now);
+		break;
+	case 4:
+		s->now += (tw_ns)next_byte(input) * 50 * TW_MSEC;
+		tw_sender_tick(s->sender, s->now);
+		break;
+	case 5:
+		conn.room = (size_t)next_byte(input) * 64;
+		tw_sender_app.stream_writable(s->sender, &conn, 0);
+		break;
+	case 6:
+		sender_fate(s, input);
+		break;
+	default:
+		tw_sender_app.closed(s->sender, &conn, TW_CONN_TIMEOUT, 0, "");
+		s->flying_count = 0;
+		conn_new();
+		tw_sender_app.established(s->sender, &conn);
+	}
+}
+
+static void fuzz_sender(struct input *input)
+{
+	static struct sending s;
+	struct tw_source *source = fake_source_new();
+	struct tw_sender_options options = { .source = source,
+					     .destination = "in",
+					     .flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE };
+	struct tw_job_port port = { submit, &s.queue };
+	struct tw_sender_status status;
+	struct tw_problem problem;
+	unsigned traits = next_byte(input);
+
+	memset(&s, 0, sizeof(s));
+	fake_source_add(source, 3000);
+	fake_source_add(source, 0);
+	fake_source_add(source, 90000)->bad = traits & 1;
+	fake_source_add(source, 70000)->hole = traits & 2;
+	fake_source_add(source, 100);
+	options.sha256 = traits & 4;
+	source->walk_step = 1 + (traits >> 3) % 5;
+	CHECK(!tw_sender_new(&options, &port, 0, &s.sender));
+	conn_new();
+	tw_sender_app.established(s.sender, &conn);
+	while (input->at < input->end)
+		sender_order(&s, input);
+	tw_sender_status(s.sender, &status);
+	CHECK(status.bytes_retransmitted <= status.bytes_sent);
+	CHECK(status.bytes_acked <= status.total_bytes);
+	tw_sender_app.closed(s.sender, &conn, TW_CONN_TIMEOUT, 0, "");
+	tw_sender_cancel(s.sender);
+	while (s.queue.count)
+		tw_sender_job_done(s.sender, run_next(&s.queue), s.now);
+	CHECK(tw_sender_idle(s.sender));
+	while (tw_sender_problem(s.sender, &problem))
+		CHECK(memchr(problem.path, 0, sizeof(problem.path)));
+	tw_sender_free(s.sender);
+	CHECK(source->freed);
+	free(source);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, data + size };
+
+	if (next_byte(&input) & 1)
+		fuzz_sender(&input);
+	else
+		fuzz_receiver(&input);
+	return 0;
+}
