@@ -175,10 +175,10 @@ void tw_sink_free(struct tw_sink *sink)
 {
 	if (!sink)
 		return;
-	free_files(sink);
-	/* A farewell that costs nothing: what the journal was told and not given yet. */
+	/* A farewell that costs little: what was written and the journal was not told yet. */
 	if (sink->journal && !sink->broken)
-		tw_journal_write(sink->journal);
+		tw_sink_write_journal(sink);
+	free_files(sink);
 	tw_journal_close(sink->journal);
 	tw_sink_free_resumed(sink);
 	tw_map_deinit(&sink->seen);

@@ -192,21 +192,25 @@ static int memory_write(struct tw_file *file, const struct iovec *pieces, int co
 			uint64_t offset)
 {
 	struct memory_fs *fs = file->fs;
+	uint64_t left;
 
 	if (!alive(fs))
 		return -EIO;
 	fs->writes++;
+	left = fs->room;
 	for (int i = 0; i < count; i++) {
 		size_t length = pieces[i].iov_len;
 
-		if (length > fs->room)
+		/* What was written of it before takes no room when it is written again. */
+		if (length > left)
 			return -ENOSPC;
-		fs->room -= length;
+		left -= length;
 		if (offset + length > file->node->size)
 			grow(file->node, offset + length);
 		memcpy(file->node->bytes + offset, pieces[i].iov_base, length);
 		offset += length;
 	}
+	fs->room = left;
 	return 0;
 }
 
