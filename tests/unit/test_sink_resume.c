@@ -69,7 +69,8 @@ static void expect_delivered(void)
 			continue;
 		assert_int_equal(node->size, entry->size);
 		if (entry->size)
-			assert_memory_equal(node->bytes, tape.bytes + entry->tape_start, entry->size);
+			assert_memory_equal(node->bytes, tape.bytes + entry->tape_start,
+					    entry->size);
 	}
 	for (size_t i = 0; i < memory.now.count; i++) {
 		const char *slash = strrchr(memory.now.at[i].path, '/');
@@ -105,7 +106,8 @@ static void one_large_file(uint64_t seed)
 static void test_killed(void **state)
 {
 	static const enum tw_overwrite modes[] = {
-		TW_OVERWRITE_WITH_PARTFILE_ALWAYS, TW_OVERWRITE_IN_PLACE_NEVER,
+		TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+		TW_OVERWRITE_IN_PLACE_NEVER,
 		TW_OVERWRITE_IN_PLACE_SAME_SIZE,
 	};
 
@@ -174,8 +176,8 @@ static void test_machine_falls(void **state)
 		assert_true(tape.held.total <= progress.bytes_durable);
 		assert_true(tape.held.total + 20 * 1024 + (i % 2 ? 2 : 1) * TW_CHUNK_SIZE >=
 			    progress.bytes_durable);
-		assert_true(i < 2 ? progress.bytes_durable >= 10 * TW_CHUNK_SIZE :
-				    progress.bytes_durable == 0);
+		assert_true(i < 2 ? progress.bytes_durable >= 10 * TW_CHUNK_SIZE
+				  : progress.bytes_durable == 0);
 		tape_deinit(&tape);
 	}
 }
@@ -211,7 +213,8 @@ static void watch_names(struct memory_fs *watched, const char *path, struct memo
 			continue;
 		assert_int_equal(node->stored_size, entry->size);
 		if (entry->size)
-			assert_memory_equal(node->stored, tape.bytes + entry->tape_start, entry->size);
+			assert_memory_equal(node->stored, tape.bytes + entry->tape_start,
+					    entry->size);
 		assert_int_equal(node->stored_mtime_ns, entry->mtime_ns);
 		assert_int_equal(node->stored_mode, entry->mode);
 	}
@@ -265,7 +268,8 @@ static void cut_everywhere(bool reboot)
 		tape.checkpoint = 0;
 		tape.all_done = false;
 		finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
-		/* A whole delivery that lost its journal may come twice: there is nothing to hold. */
+		/* A whole delivery that lost its journal may come twice: there is nothing to hold.
+		 */
 		if (!tape.held.total && sent == tape.size)
 			assert_true(cut + 30 >= total || reboot);
 		if (reboot && progress.bytes_durable < tape.size)
@@ -486,8 +490,7 @@ static void test_failed_flush(void **state)
 	assert_int_equal(tape_send(&tape, sink, 8 * TW_CHUNK_SIZE), -EIO);
 	tw_sink_free(sink);
 	finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
-	assert_true(tape.held.total >= 8 * TW_CHUNK_SIZE &&
-		    tape.held.total <= 11 * TW_CHUNK_SIZE);
+	assert_true(tape.held.total >= 8 * TW_CHUNK_SIZE && tape.held.total <= 11 * TW_CHUNK_SIZE);
 	tape_deinit(&tape);
 }
 
@@ -508,9 +511,8 @@ static void test_journal_stays_small(void **state)
 		assert_int_equal(tape_offer(&tape, sink), TW_E_END);
 		assert_int_equal(tape_send(&tape, sink, 23 * TW_CHUNK_SIZE), 0);
 		assert_int_equal(tw_sink_checkpoint(sink), 0);
-		journal = memory_fs_find(&memory,
-					 ".tradewind/303132333435363738396162636465"
-					 "00.journal");
+		journal = memory_fs_find(&memory, ".tradewind/303132333435363738396162636465"
+						  "00.journal");
 		assert_non_null(journal);
 		assert_true(journal->size < (i ? tape.sent / 20 : 20000));
 		tw_sink_free(sink);
@@ -534,9 +536,8 @@ static void test_damaged_journal(void **state)
 		assert_int_equal(tape_offer(&tape, sink), TW_E_END);
 		assert_int_equal(tape_send(&tape, sink, TW_CHUNK_SIZE), 0);
 		tw_sink_free(sink);
-		journal = memory_fs_find(&memory,
-					 ".tradewind/303132333435363738396162636465"
-					 "00.journal");
+		journal = memory_fs_find(&memory, ".tradewind/303132333435363738396162636465"
+						  "00.journal");
 		tw_prng_init(&prng, i);
 		journal->bytes[tw_prng_below(&prng, journal->size)] ^=
 			(uint8_t)(1 << tw_prng_below(&prng, 8));
