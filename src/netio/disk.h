@@ -4,8 +4,9 @@
  *
  * Jobs of one transfer go to the same thread, which runs them one after another in the order of
  * submission; they come back in that order. An eventfd wakes the other side, and only when it has
- * said that it is about to sleep: while both are busy a job costs no system call. Jobs that find a
- * thread's ring full wait on the worker's side, in order.
+ * said that it is about to sleep: while both are busy a job costs no system call, and the worker is
+ * roused once for several jobs. Jobs that find a thread's ring full wait on the worker's side, in
+ * order.
  */
 #pragma once
 
