@@ -308,7 +308,8 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	struct tw_handshake *handshake = conn->handshake;
 	uint8_t payload[TW_HANDSHAKE_MESSAGE_MAX];
 	size_t length;
-	if (!handshake || !conn->initiator || accept->pattern != handshake->pattern)
+	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator ||
+	    accept->pattern != handshake->pattern)
 		return;
 	/* A forged ACCEPT must not end the attempt: one that does not open leaves the handshake as
 	 * it was. */
@@ -352,7 +353,8 @@ void tw_handshake_retry(struct tw_conn *conn, const struct tw_datagram *retry, t
 {
 	struct tw_handshake *handshake = conn->handshake;
 	(void)now;
-	if (!handshake || !conn->initiator || !write_init_datagram(conn, retry->cookie))
+	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator ||
+	    !write_init_datagram(conn, retry->cookie))
 		return;
 	handshake->send_now = true;
 }

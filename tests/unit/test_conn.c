@@ -400,8 +400,8 @@ static void test_refused_stays_out(void **state)
 		uint8_t *bytes = calloc(1, length);
 		tw_datagram_write_packet_header(refused_cid, false, 0, bytes);
 		memset(bytes + TW_PACKET_HEADER_SIZE, TW_FRAME_PING, payload);
-		assert_int_equal(
-			tw_seal_chain_init(&chain, TW_CIPHER_NONE, TW_AEAD_AES_GCM, NULL), 0);
+		assert_int_equal(tw_seal_chain_init(&chain, TW_CIPHER_NONE, TW_AEAD_AES_GCM, NULL),
+				 0);
 		tw_seal(&chain, 0, bytes, TW_PACKET_HEADER_SIZE, bytes + TW_PACKET_HEADER_SIZE,
 			payload);
 		tw_endpoint_receive(pair->wire.ends[1], &path, bytes, length, pair->wire.now);
@@ -429,6 +429,24 @@ static void test_close(void **state)
 	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
 	assert_int_equal(
 		tw_endpoint_count(pair->wire.ends[0]) + tw_endpoint_count(pair->wire.ends[1]), 0);
+	pair_free(pair);
+}
+
+/* Given up while the answer was under way: the answer comes too late and changes nothing. */
+static void test_closed_while_connecting(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(21);
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + 15 * TW_MSEC, NULL, NULL);
+	tw_conn_close(pair->sides[0].conn, 0, "");
+	wire_deliver(&pair->wire, 0);
+	pair->wire.now += 10 * TW_MSEC;
+	wire_deliver(&pair->wire, 0);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[0].closed);
+	assert_false(pair->sides[0].established);
+	assert_int_equal(tw_endpoint_count(pair->wire.ends[0]), 0);
 	pair_free(pair);
 }
 
@@ -565,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_refused_stays_out),
 		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_closed_while_connecting),
 		cmocka_unit_test(test_idle_and_keep_alive),
 		cmocka_unit_test(test_rebinding),
 		cmocka_unit_test(test_black_hole),
