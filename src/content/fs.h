@@ -6,7 +6,8 @@
  * components; a receiving view never leaves its root, whatever names and links it meets (openat2
  * with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS on Linux): such a path gives TW_E_UNSAFE. A sending
  * view follows links, because its user named the sources. Calls may block; they run on disk
- * threads, never on a data worker. Errors are negative errno unless said otherwise.
+ * threads, never on a data worker. Errors are negative errno unless said otherwise. Several
+ * threads may use a view at a time, and each open file one.
  */
 #pragma once
 
@@ -68,6 +69,7 @@ struct tw_fs_ops {
 	int (*mkdir)(void *fs, const char *path, uint32_t mode);
 	/* @replace false: -EEXIST when @to exists (atomically). */
 	int (*rename)(void *fs, const char *from, const char *to, bool replace);
+	/* An empty folder too; -ENOTEMPTY. */
 	int (*unlink)(void *fs, const char *path);
 	int (*set_directory_meta)(void *fs, const char *path, uint32_t mode, int64_t mtime_ns);
 	/* Flushes a folder's own entries (creations, renames). */

@@ -48,9 +48,10 @@ static struct timespec time_spec(int64_t ns)
 static void convert_stat(const struct stat *st, struct tw_file_stat *ret)
 {
 	*ret = (struct tw_file_stat){
-		.kind = S_ISREG(st->st_mode) ? TW_KIND_FILE :
-			S_ISDIR(st->st_mode) ? TW_KIND_DIRECTORY :
-			S_ISLNK(st->st_mode) ? TW_KIND_SYMLINK : TW_KIND_OTHER,
+		.kind = S_ISREG(st->st_mode)   ? TW_KIND_FILE
+			: S_ISDIR(st->st_mode) ? TW_KIND_DIRECTORY
+			: S_ISLNK(st->st_mode) ? TW_KIND_SYMLINK
+					       : TW_KIND_OTHER,
 		.size = (uint64_t)st->st_size,
 		.allocated = (uint64_t)st->st_blocks * 512,
 		.mode = st->st_mode & 0777,
@@ -102,17 +103,18 @@ static int check_opened(int fd, unsigned flags)
 static int posix_open(void *context, const char *path, unsigned flags, struct tw_file **ret)
 {
 	struct tw_fs_posix *fs = context;
+	struct tw_fs_place place;
 	struct tw_file *file;
-	const char *name;
-	int folder, fd, r;
+	int fd, r;
 
-	r = tw_fs_posix_locate(fs, path, &folder, &name);
+	r = tw_fs_posix_locate(fs, path, &place);
 	if (r)
 		return r;
-	fd = openat(folder, name, open_flags(fs, flags), 0600);
+	fd = openat(place.folder, place.name, open_flags(fs, flags), 0600);
+	r = fd < 0 ? tw_fs_posix_error(fs, errno) : check_opened(fd, flags);
+	tw_fs_posix_leave(fs, &place);
 	if (fd < 0)
-		return tw_fs_posix_error(fs, errno);
-	r = check_opened(fd, flags);
+		return r;
 	file = r ? NULL : malloc(sizeof(*file));
 	if (!file) {
 		close(fd);
@@ -171,8 +173,8 @@ static int write_group(int fd, const struct iovec *pieces, int count, uint64_t o
 	ssize_t n;
 
 	do
-		n = count == 1 ? pwrite(fd, pieces->iov_base, pieces->iov_len, (off_t)offset) :
-				 pwritev(fd, pieces, count, (off_t)offset);
+		n = count == 1 ? pwrite(fd, pieces->iov_base, pieces->iov_len, (off_t)offset)
+			       : pwritev(fd, pieces, count, (off_t)offset);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -266,106 +268,121 @@ static int posix_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_
 static int posix_stat(void *context, const char *path, bool follow, struct tw_file_stat *ret)
 {
 	struct tw_fs_posix *fs = context;
-	const char *name;
+	struct tw_fs_place place;
 	struct stat st;
-	int folder, r;
+	int r;
 
-	r = tw_fs_posix_locate(fs, path, &folder, &name);
+	r = tw_fs_posix_locate(fs, path, &place);
 	if (r)
 		return r;
-	if (fstatat(folder, name, &st, follow && !fs->beneath ? 0 : AT_SYMLINK_NOFOLLOW))
-		return tw_fs_posix_error(fs, errno);
-	convert_stat(&st, ret);
-	return 0;
+	if (fstatat(place.folder, place.name, &st,
+		    follow && !fs->beneath ? 0 : AT_SYMLINK_NOFOLLOW))
+		r = tw_fs_posix_error(fs, errno);
+	else
+		convert_stat(&st, ret);
+	tw_fs_posix_leave(fs, &place);
+	return r;
 }
 
 static int posix_mkdir(void *context, const char *path, uint32_t mode)
 {
 	struct tw_fs_posix *fs = context;
-	const char *name;
-	int folder, r;
+	struct tw_fs_place place;
+	int r;
 
-	r = tw_fs_posix_locate(fs, path, &folder, &name);
+	r = tw_fs_posix_locate(fs, path, &place);
 	if (r)
 		return r;
-	return mkdirat(folder, name, mode & 0777) ? tw_fs_posix_error(fs, errno) : 0;
+	if (mkdirat(place.folder, place.name, mode & 0777))
+		r = tw_fs_posix_error(fs, errno);
+	tw_fs_posix_leave(fs, &place);
+	return r;
 }
 
 /*
  * For file systems that cannot refuse to replace: a second name is as atomic, and fails when it is
  * taken.
  */
-static int rename_by_link(int from_folder, const char *from, int to_folder, const char *to)
+static int rename_by_link(const struct tw_fs_place *from, const struct tw_fs_place *to)
 {
-	if (linkat(from_folder, from, to_folder, to, 0))
+	if (linkat(from->folder, from->name, to->folder, to->name, 0))
 		return -errno;
-	return unlinkat(from_folder, from, 0) ? -errno : 0;
+	return unlinkat(from->folder, from->name, 0) ? -errno : 0;
+}
+
+static int rename_place(const struct tw_fs_place *from, const struct tw_fs_place *to, bool replace)
+{
+	if (replace)
+		return renameat(from->folder, from->name, to->folder, to->name) ? -errno : 0;
+	if (!syscall(SYS_renameat2, from->folder, from->name, to->folder, to->name,
+		     RENAME_NOREPLACE))
+		return 0;
+	if (errno == EINVAL || errno == ENOSYS)
+		return rename_by_link(from, to);
+	return -errno;
 }
 
 static int posix_rename(void *context, const char *from, const char *to, bool replace)
 {
 	struct tw_fs_posix *fs = context;
-	const char *from_name, *to_name;
-	int from_folder, to_folder, r;
+	struct tw_fs_place from_place, to_place;
+	int r;
 
-	/*
-	 * At most one of the kept folders is given up by the second look-up, and never the one used
-	 * last.
-	 */
-	r = tw_fs_posix_locate(fs, from, &from_folder, &from_name);
-	if (!r)
-		r = tw_fs_posix_locate(fs, to, &to_folder, &to_name);
+	r = tw_fs_posix_locate(fs, from, &from_place);
 	if (r)
 		return r;
-	if (replace)
-		return renameat(from_folder, from_name, to_folder, to_name) ? -errno : 0;
-	if (!syscall(SYS_renameat2, from_folder, from_name, to_folder, to_name, RENAME_NOREPLACE))
-		return 0;
-	if (errno == EINVAL || errno == ENOSYS)
-		return rename_by_link(from_folder, from_name, to_folder, to_name);
-	return -errno;
+	r = tw_fs_posix_locate(fs, to, &to_place);
+	if (!r) {
+		r = rename_place(&from_place, &to_place, replace);
+		tw_fs_posix_leave(fs, &to_place);
+	}
+	tw_fs_posix_leave(fs, &from_place);
+	return r;
 }
 
 static int posix_unlink(void *context, const char *path)
 {
 	struct tw_fs_posix *fs = context;
-	const char *name;
-	int folder, r;
+	struct tw_fs_place place;
+	bool folder = false;
+	int r;
 
-	r = tw_fs_posix_locate(fs, path, &folder, &name);
+	r = tw_fs_posix_locate(fs, path, &place);
 	if (r)
 		return r;
-	if (!unlinkat(folder, name, 0))
-		return 0;
-	if (errno == EISDIR && !unlinkat(folder, name, AT_REMOVEDIR)) {
-		tw_fs_posix_forget(fs);
-		return 0;
+	if (unlinkat(place.folder, place.name, 0)) {
+		folder = errno == EISDIR && !unlinkat(place.folder, place.name, AT_REMOVEDIR);
+		r = folder ? 0 : tw_fs_posix_error(fs, errno);
 	}
-	return tw_fs_posix_error(fs, errno);
+	tw_fs_posix_leave(fs, &place);
+	if (folder)
+		tw_fs_posix_forget(fs);
+	return r;
 }
 
 /* A descriptor of the folder at @path itself. */
 static int open_directory(struct tw_fs_posix *fs, const char *path, int *ret_fd)
 {
 	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (fs->beneath ? O_NOFOLLOW : 0);
-	const char *name;
+	struct tw_fs_place place;
 	struct stat st;
-	int folder, fd, r;
+	int fd, r;
 
-	r = tw_fs_posix_locate(fs, path, &folder, &name);
+	r = tw_fs_posix_locate(fs, path, &place);
 	if (r)
 		return r;
-	fd = openat(folder, name, flags);
+	fd = openat(place.folder, place.name, flags);
 	if (fd < 0) {
-		int error = errno;
-
-		if (fs->beneath && error == ENOTDIR &&
-		    !fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
-			return TW_E_UNSAFE;
-		return tw_fs_posix_error(fs, error);
+		r = tw_fs_posix_error(fs, errno);
+		if (fs->beneath && r == -ENOTDIR &&
+		    !fstatat(place.folder, place.name, &st, AT_SYMLINK_NOFOLLOW) &&
+		    S_ISLNK(st.st_mode))
+			r = TW_E_UNSAFE;
 	}
-	*ret_fd = fd;
-	return 0;
+	tw_fs_posix_leave(fs, &place);
+	if (!r)
+		*ret_fd = fd;
+	return r;
 }
 
 static int posix_set_directory_meta(void *context, const char *path, uint32_t mode,
@@ -504,15 +521,18 @@ static bool read_boot_id(uint8_t ret[16])
  * Where the system does not say, every run of the program counts as another boot: less is trusted,
  * nothing wrongly.
  */
+static void find_boot_id(struct tw_fs_posix *fs)
+{
+	if (read_boot_id(fs->boot_id))
+		return;
+	while (getrandom(fs->boot_id, sizeof(fs->boot_id), 0) != sizeof(fs->boot_id))
+		;
+}
+
 static void posix_boot_id(void *context, uint8_t ret[16])
 {
 	struct tw_fs_posix *fs = context;
 
-	if (!fs->boot_id_made && !read_boot_id(fs->boot_id)) {
-		while (getrandom(fs->boot_id, sizeof(fs->boot_id), 0) != sizeof(fs->boot_id))
-			;
-	}
-	fs->boot_id_made = true;
 	memcpy(ret, fs->boot_id, sizeof(fs->boot_id));
 }
 
@@ -540,17 +560,24 @@ static const struct tw_fs_ops posix_ops = {
 int tw_fs_posix_open(const char *root, bool beneath, struct tw_fs *ret)
 {
 	struct tw_fs_posix *fs = calloc(1, sizeof(*fs));
+	int r;
 
 	if (!fs)
 		return -ENOMEM;
 	fs->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fs->root < 0) {
-		int r = -errno;
-
+		r = -errno;
+		free(fs);
+		return r;
+	}
+	r = -pthread_mutex_init(&fs->lock, NULL);
+	if (r) {
+		close(fs->root);
 		free(fs);
 		return r;
 	}
 	fs->beneath = beneath;
+	find_boot_id(fs);
 	fs->have_openat2 = beneath && tw_fs_posix_probe_openat2(fs->root);
 	*ret = (struct tw_fs){ .ops = &posix_ops, .context = fs };
 	return 0;
@@ -563,6 +590,7 @@ void tw_fs_posix_close(struct tw_fs *fs)
 	if (!posix)
 		return;
 	tw_fs_posix_forget(posix);
+	pthread_mutex_destroy(&posix->lock);
 	close(posix->root);
 	free(posix);
 	*fs = (struct tw_fs){ 0 };

@@ -47,18 +47,27 @@ bool tw_fs_posix_probe_openat2(int root)
 	return true;
 }
 
-/* Opens one component; O_DIRECTORY with O_NOFOLLOW calls a link "not a folder", so look closer. */
+/*
+ * Opens one component. O_DIRECTORY with O_NOFOLLOW calls a link "not a folder", so look closer; a
+ * folder by then is one that somebody swaps.
+ */
 static int open_component(int folder, const char *name, unsigned flags)
 {
-	int fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW | flags);
 	struct stat st;
 
-	if (fd >= 0 || errno != ENOTDIR)
-		return fd;
-	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISLNK(st.st_mode))
-		errno = ENOTDIR;
-	else
-		errno = ELOOP;
+	for (unsigned i = 0; i < TRIES_MAX; i++) {
+		int fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW | flags);
+
+		if (fd >= 0 || errno != ENOTDIR)
+			return fd;
+		if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW))
+			return -1;
+		if (S_ISDIR(st.st_mode))
+			continue;
+		errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+		return -1;
+	}
+	errno = ELOOP;
 	return -1;
 }
 
@@ -70,7 +79,7 @@ static int walk_beneath(int root, const char *path, unsigned flags)
 {
 	int fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
 
-	for (const char *at = path; fd >= 0 && *at; ) {
+	for (const char *at = path; fd >= 0 && *at;) {
 		const char *end = strchrnul(at, '/');
 		size_t length = (size_t)(end - at);
 		char name[COMPONENT_MAX + 1];
@@ -125,51 +134,107 @@ static int open_folder(const struct tw_fs_posix *fs, const char *path, int *ret_
 	return 0;
 }
 
-static void forget(struct tw_fs_folder *folder)
+/* With the lock held. */
+static void let_go(struct tw_fs_folder *folder)
 {
-	if (!folder->path)
+	if (--folder->users)
 		return;
 	close(folder->fd);
 	free(folder->path);
-	*folder = (struct tw_fs_folder){ .fd = -1 };
+	free(folder);
 }
 
 void tw_fs_posix_forget(struct tw_fs_posix *fs)
 {
-	for (unsigned i = 0; i < TW_FS_FOLDERS_MAX; i++)
-		forget(&fs->folders[i]);
+	pthread_mutex_lock(&fs->lock);
+	for (unsigned i = 0; i < TW_FS_FOLDERS_MAX; i++) {
+		if (fs->folders[i])
+			let_go(fs->folders[i]);
+		fs->folders[i] = NULL;
+	}
+	pthread_mutex_unlock(&fs->lock);
 }
 
-/* A descriptor of the folder @path (@length bytes, not "") out of those kept, or a new one. */
-static int keep_folder(struct tw_fs_posix *fs, const char *path, size_t length, int *ret_fd)
+/* Finds the folder @path (@length bytes) among those kept; with the lock held. */
+static struct tw_fs_folder *find_kept(struct tw_fs_posix *fs, const char *path, size_t length)
 {
-	struct tw_fs_folder *oldest = &fs->folders[0];
-	char *copy;
-	int fd = -1, r;
-
 	for (unsigned i = 0; i < TW_FS_FOLDERS_MAX; i++) {
-		struct tw_fs_folder *folder = &fs->folders[i];
+		struct tw_fs_folder *folder = fs->folders[i];
 
-		if (folder->path && !strncmp(folder->path, path, length) && !folder->path[length]) {
-			folder->used = ++fs->clock;
-			*ret_fd = folder->fd;
-			return 0;
-		}
-		if (folder->used < oldest->used)
-			oldest = folder;
+		if (folder && !strncmp(folder->path, path, length) && !folder->path[length])
+			return folder;
 	}
-	copy = strndup(path, length);
-	if (!copy)
+	return NULL;
+}
+
+/* Puts it in a free place, or in that of the one that rested longest; with the lock held. */
+static void keep(struct tw_fs_posix *fs, struct tw_fs_folder *folder)
+{
+	struct tw_fs_folder **place = &fs->folders[0];
+
+	for (unsigned i = 1; i < TW_FS_FOLDERS_MAX && *place; i++) {
+		if (!fs->folders[i] || fs->folders[i]->used < (*place)->used)
+			place = &fs->folders[i];
+	}
+	if (*place)
+		let_go(*place);
+	*place = folder;
+}
+
+static int make_folder(const struct tw_fs_posix *fs, const char *path, size_t length,
+		       struct tw_fs_folder **ret)
+{
+	struct tw_fs_folder *folder = calloc(1, sizeof(*folder));
+	int r = -ENOMEM;
+
+	if (!folder)
 		return -ENOMEM;
-	r = open_folder(fs, copy, &fd);
+	folder->path = strndup(path, length);
+	if (folder->path)
+		r = open_folder(fs, folder->path, &folder->fd);
 	if (r) {
-		free(copy);
+		free(folder->path);
+		free(folder);
 		return r;
 	}
-	forget(oldest);
-	*oldest = (struct tw_fs_folder){ .path = copy, .fd = fd, .used = ++fs->clock };
-	*ret_fd = fd;
+	*ret = folder;
 	return 0;
+}
+
+/* The folder @path (@length bytes, not ""), with one user more. */
+static int hold_folder(struct tw_fs_posix *fs, const char *path, size_t length,
+		       struct tw_fs_folder **ret)
+{
+	struct tw_fs_folder *folder;
+	int r;
+
+	pthread_mutex_lock(&fs->lock);
+	folder = find_kept(fs, path, length);
+	if (!folder) {
+		/* Opening may wait for the storage, and others must not wait for that. */
+		pthread_mutex_unlock(&fs->lock);
+		r = make_folder(fs, path, length, &folder);
+		if (r)
+			return r;
+		pthread_mutex_lock(&fs->lock);
+		folder->users = 1;
+		folder->used = fs->clock + 1;
+		keep(fs, folder);
+	}
+	folder->users++;
+	folder->used = ++fs->clock;
+	pthread_mutex_unlock(&fs->lock);
+	*ret = folder;
+	return 0;
+}
+
+void tw_fs_posix_leave(struct tw_fs_posix *fs, const struct tw_fs_place *place)
+{
+	if (!place->held)
+		return;
+	pthread_mutex_lock(&fs->lock);
+	let_go(place->held);
+	pthread_mutex_unlock(&fs->lock);
 }
 
 /* What no path below a receiving root may hold. */
@@ -177,7 +242,7 @@ static int check_beneath(const char *path)
 {
 	if (*path == '/')
 		return TW_E_UNSAFE;
-	for (const char *at = path; ; ) {
+	for (const char *at = path;;) {
 		const char *end = strchrnul(at, '/');
 		size_t length = (size_t)(end - at);
 
@@ -189,15 +254,15 @@ static int check_beneath(const char *path)
 	}
 }
 
-int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder,
-		       const char **ret_name)
+int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, struct tw_fs_place *ret)
 {
+	struct tw_fs_folder *folder;
 	const char *slash;
 	int r;
 
+	*ret = (struct tw_fs_place){ .folder = fs->root, .name = path };
 	if (!*path || !strcmp(path, ".")) {
-		*ret_folder = fs->root;
-		*ret_name = ".";
+		ret->name = ".";
 		return 0;
 	}
 	if (fs->beneath) {
@@ -206,17 +271,13 @@ int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder
 			return r;
 	}
 	slash = strrchr(path, '/');
-	/*
-	 * A sending view takes what its user wrote: "/", "a/", "/x" go to the system as they are.
+	/* A sending view takes what its user wrote: "/", "a/", "/x" go to the system as they are.
 	 */
-	if (!slash || slash == path || !slash[1]) {
-		*ret_folder = fs->root;
-		*ret_name = path;
+	if (!slash || slash == path || !slash[1])
 		return 0;
-	}
-	r = keep_folder(fs, path, (size_t)(slash - path), ret_folder);
+	r = hold_folder(fs, path, (size_t)(slash - path), &folder);
 	if (r)
 		return r;
-	*ret_name = slash + 1;
+	*ret = (struct tw_fs_place){ folder->fd, slash + 1, folder };
 	return 0;
 }

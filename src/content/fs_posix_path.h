@@ -5,9 +5,11 @@
  * one look-up. A receiving view resolves every folder beneath its root and through no link: openat2
  * where the kernel has it, else component by component with O_NOFOLLOW. Kept descriptors are
  * dropped at every sync_all, so that a folder that somebody moves away meanwhile is soon let go of.
+ * Threads share them: one that is in use is closed by whoever leaves it last.
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,26 +17,35 @@
 #define TW_FS_FOLDERS_MAX 16
 
 struct tw_fs_folder {
-	char *path;                     /* owned; NULL: free */
-	int fd;
+	char *path;     /* owned */
+	int fd;         /* owned */
+	unsigned users; /* its place among those kept is one */
 	uint64_t used;
 };
 
 struct tw_fs_posix {
 	int root;
 	bool beneath, have_openat2;
-	bool boot_id_made;
 	uint8_t boot_id[16];
+
+	pthread_mutex_t lock; /* over what follows */
 	uint64_t clock;
-	struct tw_fs_folder folders[TW_FS_FOLDERS_MAX];
+	struct tw_fs_folder *folders[TW_FS_FOLDERS_MAX]; /* NULL: free */
+};
+
+/* Where a path leads: @name in the folder with descriptor @folder. */
+struct tw_fs_place {
+	int folder;                /* lent until it is left */
+	const char *name;          /* lent: within the path */
+	struct tw_fs_folder *held; /* NULL: the root */
 };
 
 /*
- * The folder of @path and its last component (both lent, valid until the next call). The root
- * itself ("" or ".") gives the name ".". TW_E_UNSAFE, -errno.
+ * The root itself ("" or ".") gives the name ".". TW_E_UNSAFE, -errno; after 0 the place has to be
+ * left.
  */
-int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, int *ret_folder,
-		       const char **ret_name);
+int tw_fs_posix_locate(struct tw_fs_posix *fs, const char *path, struct tw_fs_place *ret);
+void tw_fs_posix_leave(struct tw_fs_posix *fs, const struct tw_fs_place *place);
 void tw_fs_posix_forget(struct tw_fs_posix *fs);
 /* Is openat2 there, and does it know what is asked of it? */
 bool tw_fs_posix_probe_openat2(int root);

@@ -19,7 +19,13 @@
  * is done.
  *
  * Digests are computed while bytes pass: a chunk that fills in order is hashed from the caller's
- * buffer; only a gap makes the rest of that chunk be read back.
+ * buffer; only a gap makes the rest of that chunk be read back. A chunk whose digest does not come
+ * true is asked for again, three times, then its file fails.
+ *
+ * Flushing that fails (-EIO from checkpoint or settle) is final: storage may have dropped what it
+ * had taken, and trying again would hide it. Every later call gives the same error, and the next
+ * attempt at the job holds only what was flushed before. -ENOSPC and its like from a write are not:
+ * nothing is lost, call again when there is room.
  */
 #pragma once
 
@@ -105,18 +111,22 @@ struct tw_sink_piece {
  * Writes pieces (any order, any overlap with files' borders; the caller never hands the same byte
  * in twice unless the sink asked for it again). -ENOSPC, -EDQUOT, -EIO, ...: storage failed, and
  * how much was written is in the sink's own record: call again with the same pieces is allowed. A
- * trouble with one entry alone becomes an event instead.
+ * trouble with one entry alone becomes an event instead. TW_E_FORMAT: bytes at or behind what
+ * tw_sink_prepare() said; nothing was written.
  */
 int tw_sink_write(struct tw_sink *sink, const struct tw_sink_piece *pieces, size_t count);
 /* [start, end) is zeros. Same errors. */
 int tw_sink_hole(struct tw_sink *sink, uint64_t start, uint64_t end);
 /*
  * Digests of @count chunks from @chunk_first on; known ones may come again. TW_E_FORMAT: no such
- * chunks.
+ * chunks; TW_E_FULL: they are 2^18 chunks ahead of their bytes, which no honest sender is.
  */
 int tw_sink_digests(struct tw_sink *sink, uint64_t chunk_first, const struct tw_digest *digests,
 		    size_t count);
-/* The sender cannot deliver this entry (it changed, cannot be read). Its part file goes. */
+/*
+ * The sender cannot deliver this entry (it changed, cannot be read). Its part file goes; no event,
+ * but it counts as failed. TW_E_FORMAT: no such file.
+ */
 int tw_sink_abandon(struct tw_sink *sink, uint64_t entry);
 /* SHA-256 of the whole file as the sender read it: checked before it takes its name. */
 int tw_sink_sha256(struct tw_sink *sink, uint64_t entry, const uint8_t sha256[32]);
@@ -154,6 +164,10 @@ struct tw_sink_progress {
 	/* of the tape; durable counts held ones too */
 	uint64_t bytes_written, bytes_durable, bytes_held;
 	uint64_t files_done, files_skipped, files_failed;
-	struct tw_digest digest;        /* of the transfer, valid after TW_SINK_ALL_DONE */
+	/*
+	 * Of the transfer, valid after TW_SINK_ALL_DONE: over the files that are done or were
+	 * delivered by an earlier attempt, by their paths in the manifest.
+	 */
+	struct tw_digest digest;
 };
 void tw_sink_progress(const struct tw_sink *sink, struct tw_sink_progress *ret);

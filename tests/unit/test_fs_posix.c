@@ -1,9 +1,15 @@
 #include "unit.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+#include <linux/fs.h>
+
+#include "../support/temp_dir.h"
 #include "base/error.h"
 #include "content/fs.h"
 #include "content/fs_posix_path.h"
-#include "../support/temp_dir.h"
 
 static char outer[TEMP_PATH_MAX], root[TEMP_PATH_MAX + 8], secret[TEMP_PATH_MAX + 16];
 
@@ -261,6 +267,112 @@ static void test_many_folders(void **state)
 	tw_fs_posix_close(&fs);
 }
 
+static struct tw_fs shared;
+static atomic_bool stop;
+
+static void *make_and_move(void *context)
+{
+	unsigned worker = (unsigned)(uintptr_t)context;
+	uintptr_t failed = 0;
+	char from[64], to[64];
+
+	for (unsigned i = 0; i < 2000; i++) {
+		struct tw_file_stat st;
+
+		snprintf(from, sizeof(from), "d%u/%u-%u", i % 40, worker, i);
+		snprintf(to, sizeof(to), "d%u/%u-%u", (i + 7) % 40, worker, i);
+		failed += put(&shared, from, from) != 0;
+		failed += shared.ops->rename(shared.context, from, to, false) != 0;
+		failed += shared.ops->stat(shared.context, to, false, &st) != 0;
+		if (i % 100 == 0)
+			tw_fs_posix_forget(shared.context);
+	}
+	return (void *)failed;
+}
+
+/* Several disk threads share a view, with more folders than it keeps. */
+static void test_threads(void **state)
+{
+	pthread_t threads[3];
+	char path[64];
+	void *failed;
+
+	(void)state;
+	assert_int_equal(tw_fs_posix_open(root, true, &shared), 0);
+	for (int i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "d%d", i);
+		assert_int_equal(shared.ops->mkdir(shared.context, path, 0755), 0);
+	}
+	for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, make_and_move, (void *)i), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	tw_fs_posix_close(&shared);
+}
+
+/* Exchanges a folder and a link that leads out, as fast as it can. */
+static void *swap(void *context)
+{
+	char folder[TEMP_PATH_MAX * 2], other[TEMP_PATH_MAX * 2];
+	uintptr_t swaps = 0;
+
+	(void)context;
+	snprintf(folder, sizeof(folder), "%s/d", root);
+	snprintf(other, sizeof(other), "%s/link", root);
+	while (!atomic_load(&stop))
+		swaps +=
+			!syscall(SYS_renameat2, AT_FDCWD, folder, AT_FDCWD, other, RENAME_EXCHANGE);
+	return (void *)swaps;
+}
+
+static void swapping(bool openat2)
+{
+	unsigned made = 0, refused = 0;
+	pthread_t swapper;
+	char path[64];
+	void *swaps;
+
+	assert_int_equal(tw_fs_posix_open(root, true, &shared), 0);
+	if (!openat2)
+		((struct tw_fs_posix *)shared.context)->have_openat2 = false;
+	assert_int_equal(shared.ops->mkdir(shared.context, "d", 0755), 0);
+	plant("link", "../secret");
+	atomic_store(&stop, false);
+	assert_int_equal(pthread_create(&swapper, NULL, swap, NULL), 0);
+	for (unsigned i = 0; i < 20000 || (!made || !refused); i++) {
+		int r;
+
+		snprintf(path, sizeof(path), "d/%u", i % 500);
+		r = put(&shared, path, "x");
+		made += !r;
+		refused += r == TW_E_UNSAFE;
+		if (r && r != TW_E_UNSAFE)
+			assert_int_equal(r, -ENOENT);
+		tw_fs_posix_forget(shared.context);
+	}
+	atomic_store(&stop, true);
+	assert_int_equal(pthread_join(swapper, &swaps), 0);
+	assert_true((uintptr_t)swaps > 100);
+	tw_fs_posix_close(&shared);
+	/* Nothing came out. */
+	assert_int_equal(rmdir(secret), 0);
+	assert_int_equal(mkdir(secret, 0700), 0);
+}
+
+static void test_swapping_openat2(void **state)
+{
+	(void)state;
+	swapping(true);
+}
+
+static void test_swapping_component_wise(void **state)
+{
+	(void)state;
+	swapping(false);
+}
+
 /* A sending view follows links and takes absolute paths. A pipe must not make it wait. */
 static void test_sending_view(void **state)
 {
@@ -313,10 +425,17 @@ static void test_boot_id(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_basics),         CASE(test_list),
-		CASE(test_escapes_openat2), CASE(test_escapes_component_wise),
-		CASE(test_swapped_folder), CASE(test_many_folders),
-		CASE(test_sending_view),   CASE(test_boot_id),
+		CASE(test_basics),
+		CASE(test_list),
+		CASE(test_escapes_openat2),
+		CASE(test_escapes_component_wise),
+		CASE(test_swapped_folder),
+		CASE(test_many_folders),
+		CASE(test_sending_view),
+		CASE(test_boot_id),
+		CASE(test_threads),
+		CASE(test_swapping_openat2),
+		CASE(test_swapping_component_wise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
