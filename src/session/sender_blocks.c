@@ -10,6 +10,7 @@
 #define AHEAD_BYTES_FIRST (UINT64_C(6) << 20)
 #define AHEAD_BLOCKS 24
 #define REREADS_MAX 8
+#define AHEAD_READS 3
 /* Lost ranges looked at in one search: their blocks are mostly the same few. */
 #define LOST_SCAN 16
 #define TAIL_BYTES_MIN (UINT64_C(64) << 10)
@@ -125,7 +126,8 @@ static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit
 	block->ahead = ahead;
 	block->stale = false;
 	block->start = offset;
-	block->end = offset + 1;
+	/* In the middle of a large file the next chunk is as long as the last one. */
+	block->end = offset + (ahead && sender->whole_chunks ? TW_CHUNK_SIZE : 1);
 	block->job.type = TW_JOB_READ;
 	block->job.source = sender->options.source;
 	block->job.offset = offset;
@@ -139,11 +141,14 @@ static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit
 	return true;
 }
 
-/* Reads fresh bytes, one block at a time: where the next begins is known when this one is back. */
+/*
+ * Reads fresh bytes. Where the next block begins is known when this one is back, or guessed inside
+ * a large file: a wrong guess reads some bytes twice.
+ */
 static void read_ahead(struct tw_sender *sender)
 {
 	uint64_t bytes = 0, at = sender->owed.cursor, bytes_max;
-	unsigned blocks = 0;
+	unsigned blocks = 0, reading = 0;
 	struct tw_range gap;
 
 	bytes_max = sender->answered && sender->ready ? AHEAD_BYTES : AHEAD_BYTES_FIRST;
@@ -151,10 +156,12 @@ static void read_ahead(struct tw_sender *sender)
 		struct tw_sender_block *block = block_find(sender, gap.start);
 
 		if (!block) {
-			block_read(sender, gap.start, gap.end, true);
-			return;
+			if (!block_read(sender, gap.start, gap.end, true))
+				return;
+			block = block_find(sender, gap.start);
 		}
-		if (block->state == TW_BLOCK_READING)
+		if (block->state == TW_BLOCK_READING &&
+		    (!sender->whole_chunks || ++reading >= AHEAD_READS))
 			return;
 		bytes += block->end - gap.start;
 		if (bytes >= bytes_max || ++blocks >= AHEAD_BLOCKS)
@@ -251,6 +258,9 @@ void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *bloc
 	block->start = job->block.start;
 	block->end = job->block.end;
 	block->digest_next = 0;
+	if (block->ahead)
+		sender->whole_chunks =
+			block->end - block->start == TW_CHUNK_SIZE && job->block.chunk_count == 1;
 	/* Lost bytes that have been waiting for it go first. */
 	if (!block->ahead)
 		tw_sender_run_reset(sender);

@@ -115,7 +115,8 @@ struct tw_sender {
 	struct tw_sender_tail tail;
 	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
 	uint64_t use_clock;
-	struct tw_ranges holes;                                /* to be told */
+	bool whole_chunks;      /* the last block read ahead was one chunk of full length */
+	struct tw_ranges holes; /* to be told */
 	struct tw_sender_abandon abandons[TW_SENDER_ABANDONS]; /* to be told */
 	size_t abandon_count;
 	struct tw_ranges abandoned; /* entries, over this connection */
