@@ -34,10 +34,10 @@ def machine():
             "memoryGiB": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30}
 
 
-def one_run(peer, case, source, memory):
+def one_run(peer, case, source, arguments):
     """Again when the emulator did not keep up: then it was the machine that was measured."""
     for attempt in range(TRIES):
-        result = measure.run(peer, case, source, memory)
+        result = measure.run(peer, case, source, arguments)
         if not result["invalid"]:
             break
         print("    %-26s invalid: %s%s" % (peer.name, result["invalid"],
@@ -48,14 +48,14 @@ def one_run(peer, case, source, memory):
 def measure_case(case, peers, arguments, folder):
     """Rounds in which each program has its turn. One that was stopped at the limit would only be
     stopped again."""
-    source = measure.make_input(folder, case)
+    source = measure.make_input(folder, case, arguments.mib)
     runs, failed = {}, {}
     for turn in range(arguments.runs):
         for peer in peers:
             if peer.name in failed or (turn and not runs[peer.name][-1]["whole"]):
                 continue
             try:
-                result = one_run(peer, case, source, arguments.memory)
+                result = one_run(peer, case, source, arguments)
             except AssertionError as error:
                 failed[peer.name] = str(error)
                 print("    %-26s FAILED: %s" % (peer.name, error), flush=True)
@@ -67,12 +67,6 @@ def measure_case(case, peers, arguments, folder):
 
 def choose(arguments):
     cases = [case for case in CASES if not arguments.cases or case.name in arguments.cases]
-    for case in cases:
-        if arguments.mib and not case.many:
-            case.mib = min(case.mib, arguments.mib)
-        if arguments.limit:
-            whole = case.limit
-            case.limit = lambda size, whole=whole: min(arguments.limit, whole(size))
     peers = [peer for peer in PEERS if not arguments.only or
              any(word.lower() in peer.name.lower() for word in arguments.only)]
     return cases, peers
@@ -80,7 +74,7 @@ def choose(arguments):
 
 def show_list(cases, peers):
     for case in cases:
-        print("%-10s %s" % (case.name, case.title))
+        print("%-10s %s" % (case.name, case.describe(case.bytes)))
     print()
     for peer in peers:
         print("%-28s %s" % (peer.name, why_not(peer) or ""))

@@ -35,26 +35,27 @@ def own_seconds():
     return times.user + times.system
 
 
-def run(peer, case, source, memory):
-    """Sends @source once; the figures. A run that went wrong raises AssertionError."""
-    place = tempfile.mkdtemp(prefix="tw-bench-", dir=memory)
+def run(peer, case, source, arguments):
+    """Sends @source once; the figures. @arguments: of the command line. A run that went wrong raises AssertionError."""
+    place = tempfile.mkdtemp(prefix="tw-bench-", dir=arguments.memory)
     network = tw.Link(**case.link) if case.link else tw.Direct()
     try:
-        return transfer(peer, Trip(case, network, source, place))
+        return transfer(peer, Trip(case, network, source, place), arguments.limit)
     finally:
         end_all(network)
         network.close()
         shutil.rmtree(place, ignore_errors=True)
 
 
-def transfer(peer, trip):
+def transfer(peer, trip, limit):
     case, size = trip.case, tree_bytes(trip.source)
+    limit = min(limit or case.limit(size), case.limit(size))
     floor = trip.network.left.run(["true"], 10).rss_bytes
     waiting = peer.wait(trip)
     side = trip.network.left if peer.waits == "right" else trip.network.right
     busy, own = Busy(), own_seconds()
     command = side.start(peer.command(trip), env=peer.environment(trip))
-    if command.ended(case.limit(size)):
+    if command.ended(limit):
         if command.code:
             raise AssertionError("%s ended with %s: %s%s" % (
                 peer.name, command.code, command.text()[-500:], waiting.text()[-500:]))
@@ -76,7 +77,8 @@ def transfer(peer, trip):
     if case.many:
         per = 1.0 if whole else None
     return {
-        "seconds": seconds, "bytes": done, "whole": whole, "mbps": done * 8 / seconds / 1e6,
+        "size": size, "bytes": done, "whole": whole,
+        "seconds": seconds, "mbps": done * 8 / seconds / 1e6,
         # for each GiB; many files: for all of them; hardly anything arrived: says nothing
         "cpuSend": per and sender.cpu_seconds * per,
         "cpuReceive": per and receiver.cpu_seconds * per,
@@ -128,12 +130,15 @@ def check(trip):
             raise AssertionError("%s is missing or differs" % copy)
 
 
-def make_input(folder, case):
-    """What a case sends; made once."""
-    path = os.path.join(folder, "files" if case.many else "file-%d" % case.mib)
-    if not os.path.exists(path):
-        if case.many:
+def make_input(folder, case, mib):
+    """What a case sends, at most @mib if that is given; made once."""
+    if case.many:
+        path = os.path.join(folder, "files")
+        if not os.path.exists(path):
             tw.make_small_files(path, FILES, FILE_BYTES)
-        else:
-            tw.make_file(path, case.mib * MIB)
+        return path
+    size = min(case.mib, mib or case.mib)
+    path = os.path.join(folder, "file-%d" % size)
+    if not os.path.exists(path):
+        tw.make_file(path, size * MIB)
     return path

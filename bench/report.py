@@ -156,10 +156,16 @@ def text(result):
 # docs/performance.md
 
 
+def title(case, rows):
+    """With what was sent, in a run that went well."""
+    sent = max(run["size"] for row in rows.values() for run in row.runs)
+    return case.describe(sent)
+
+
 def bar_panel(case, rows, reference=None):
     ordered = sorted(rows.values(), key=lambda row: -row.figure)
     unit = "files a second" if case.many else "Mbit/s"
-    return plot.Panel("%s: %s" % (case.title, unit),
+    return plot.Panel("%s: %s" % (title(case, rows), unit),
                       [plot.Bar(row.name, [row.figure], row.ours, row.mark) for row in ordered],
                       short, reference)
 
@@ -174,7 +180,7 @@ def carried(case):
 def cpu_panel(case, rows):
     known = [row for row in rows.values() if row.median("cpuSend") is not None]
     ordered = sorted(known, key=lambda row: row.median("cpuSend") + row.median("cpuReceive"))
-    return plot.Panel("%s: processor seconds for each GiB, sender and (pale) receiver" % case.title,
+    return plot.Panel(title(case, rows) + ": processor seconds per GiB, sender and (pale) receiver",
                       [plot.Bar(row.name, [row.median("cpuSend"), row.median("cpuReceive")],
                                 row.ours, row.mark) for row in ordered],
                       "{:.2f}".format)
@@ -225,7 +231,7 @@ def page(result, tables, pictures):
     parts += ["![%s](%s/%s)" % (name[:-4], FOLDER, name) for name in pictures]
     for case in cases_of(result):
         if tables[case.name]:
-            parts += ["### %s (`%s`)" % (case.title, case.name),
+            parts += ["### %s (`%s`)" % (title(case, tables[case.name]), case.name),
                       case_table(case, tables[case.name])]
     if left_out(result):
         parts += ["### Left out", "\n".join("- " + line for line in left_out(result))]

@@ -28,11 +28,15 @@ class Iperf3(Peer):
         return waiting
 
     def command(self, trip):
+        """For as long as the line needs, because it does not wait for the last bytes to arrive:
+        what counts is how many did.
+        """
+        payload, size = trip.case.payload_bps, os.path.getsize(trip.source)
+        seconds = max(1, round(8 * size / payload)) if payload else 2
         return ["iperf3", "-c", trip.network.right_ip, "-p", str(PORT), "-C", self.congestion,
-                "-n", str(os.path.getsize(trip.source)), "-J"]
+                "-t", str(seconds), "-J"]
 
     def arrived_bytes(self, size, waiting):
-        """Fewer than were sent: it ends when the last have left, not when they have arrived."""
         return json.loads(waiting.out())["end"]["sum_received"]["bytes"]
 
     def stop(self, trip, command, waiting):

@@ -1,6 +1,8 @@
 """uftp to one receiver, plain, its rate set by hand to what the line carries: it has no controller
-of its own that fills a line.
+of its own that fills a line. The receiver is named, so that it does not wait for others.
 """
+import socket
+
 from .base import PORT, Peer
 from .ports import wait_for_port
 
@@ -22,6 +24,8 @@ class Uftp(Peer):
 
     def command(self, trip):
         rate = trip.case.rate_bps
-        return ["uftp", "-M", trip.network.right_ip, "-I", trip.network.left_ip, "-p", str(PORT),
+        right = trip.network.right_ip
+        return ["uftp", "-M", right, "-H", "0x" + socket.inet_aton(right).hex(),
+                "-I", trip.network.left_ip, "-p", str(PORT),
                 "-R", "%d" % (rate * 0.95 / 1000) if rate else "-1", "-b", str(BLOCK_BYTES),
                 "-B", str(BUFFER_BYTES), trip.source]
