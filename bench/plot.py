@@ -5,7 +5,7 @@ Plain text and rectangles on white, so that they look alike everywhere and diffe
 from html import escape
 
 WIDTH = 780
-LEFT, RIGHT, TOP = 200, 90, 36          # of the drawing inside the picture
+LEFT, RIGHT, TOP = 212, 90, 36          # of the drawing inside the picture
 ROW, BAR, GAP = 24, 15, 26
 OURS, OTHERS, SECOND, INK, FAINT = "#0b7285", "#adb5bd", "#dee2e6", "#212529", "#868e96"
 OURS_SECOND = "#66b2bf"
@@ -90,21 +90,23 @@ def bars(panels):
     return picture(y, parts)
 
 
-def spread(wanted, distance):
-    """Positions close to the wanted ones, in their order, at least @distance apart."""
+def spread(wanted, distance, lowest):
+    """Places close to the wanted ones, in their order, @distance apart, none beyond @lowest."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = dict.fromkeys(order, 0.0)
-    last = float("-inf")
-    for index in order:
-        last = placed[index] = max(wanted[index], last + distance)
-    return [placed[index] for index in range(len(wanted))]
+    placed = list(wanted)
+    for before, index in zip(order, order[1:]):
+        placed[index] = max(placed[index], placed[before] + distance)
+    for index in reversed(order):
+        placed[index] = min(placed[index], lowest)
+        lowest = placed[index] - distance
+    return placed
 
 
 def lines(title, ticks, series, top, unit):
     """@ticks: names along x. @top: the highest value. @series: (label, values, some of them None,
     whether it is ours; None: a dashed line to compare with).
     """
-    left, right, height, above = 60, 200, 420, 44
+    left, right, height, above = 60, 216, 420, 44
     bottom = height - 46
 
     def at(number, value):
@@ -124,9 +126,7 @@ def lines(title, ticks, series, top, unit):
     series = [(label, [(number, value) for number, value in enumerate(values) if value is not None],
                ours) for label, values, ours in series]
     series = [one for one in series if one[1]]
-    places = spread([at(*values[-1])[1] for _, values, _ in series], 15)
-    lowest = max(places, default=0)
-    places = [place - max(0.0, lowest - bottom - 10) for place in places]
+    places = spread([at(*values[-1])[1] for _, values, _ in series], 15, bottom + 4)
     colours = {None: iter([FAINT]), False: iter(COLOURS * 4), True: iter([OURS, OURS_SECOND] * 4)}
     for (label, values, ours), place in zip(series, places):
         colour = next(colours[ours])
