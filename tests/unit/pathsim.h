@@ -3,16 +3,15 @@
  * pacer exactly as the transport does, one bottleneck, receivers that acknowledge every eighth of a
  * round trip. Virtual time, deterministic.
  *
- *   sender -> [random loss] -> [policer] -> queue -> link (rate) -> [random loss] -> delay, jitter
- * -> receiver
- *      ^------------------------------ delay <- acknowledgements
- * ---------------------------------------'
+ *   sender -> [loss] -> [policer] -> queue -> link (rate) -> [loss] -> delay, jitter -> receiver
+ *      ^---------------------------- delay <- acknowledgements --------------------------'
  *
  * There is always something to send, and every datagram is new: what arrives is goodput.
  */
 #pragma once
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +23,9 @@
 #define SIM_DATAGRAM 1250u
 #define SIM_RING (1u << 17)
 #define SIM_ACKS 4096u
-#define SIM_FLOWS 4
-#define SIM_QUEUE_BINS 4000 /* of 1 ms */
+#define SIM_FLOWS 12
+#define SIM_QUEUE_BIN (TW_MSEC / 4)
+#define SIM_QUEUE_BINS 16000
 
 struct sim_link {
 	uint64_t rate_bps;
@@ -37,6 +37,8 @@ struct sim_link {
 	uint64_t bucket_bytes; /* with a policer instead of a queue: its bucket */
 	double ack_loss;
 	uint64_t cross_bps; /* traffic that does not react */
+	tw_ns codel; /* the queue drops at its head above this delay (RFC 8289); 0: at its tail only
+		      */
 };
 
 struct sim_packet {
@@ -55,11 +57,27 @@ struct sim_arrival {
 	tw_ns at;
 };
 
+/* What a neighbour of another kind remembers: pathsim_tcp.h. */
+struct sim_tcp {
+	double window, window_max, window_epoch, slow_start_max; /* bytes; cubic */
+	tw_ns epoch, recovery_until, base;
+	tw_ns round_lowest,
+		round_lowest_before; /* HyStart: round trips of this and the last round */
+	uint64_t rates[10];          /* bbr: highest delivery of each of the last rounds */
+	uint64_t round, full_bps;
+	tw_ns base_at, cycle_at;
+	uint8_t mode, flat, phase;
+};
+
 struct sim_flow {
 	struct tw_path_model path;
 	struct tw_rate_controller controller;
 	struct tw_pacer pacer;
-	tw_ns starts, send_at, pto_at, acked_at;
+	struct sim_tcp tcp;
+	tw_ns send_at, pto_at;
+	tw_ns stops;     /* sends nothing from then on */
+	tw_ns farther;   /* round trip beyond the link's */
+	tw_ns ack_every; /* 0: an eighth of a round trip, at least 1 ms */
 	unsigned pto_count;
 	/* sender */
 	struct sim_packet *packets;
@@ -68,7 +86,7 @@ struct sim_flow {
 	tw_ns delivered_at, first_sent;
 	bool any_acked;
 	/* receiver */
-	struct sim_arrival *log;
+	struct sim_arrival *arrivals;
 	uint64_t log_end, acked_end;
 	tw_ns ack_at, last_ack;
 	struct sim_ack acks[SIM_ACKS];
@@ -92,8 +110,30 @@ struct sim {
 	tw_ns serve_at, wire_last, jitter_now, jitter_until, cross_at, bucket_at;
 	double bucket;
 	bool bad, outage;
+	/* CoDel */
+	tw_ns codel_above, codel_next;
+	unsigned codel_count;
+	bool codel_dropping;
 	uint64_t queue_bins[SIM_QUEUE_BINS], queue_packets;
 };
+
+/* From now on: at @at the flow starts to send. The handshake has just measured the round trip. */
+static inline void sim_begin_flow(struct sim *sim, unsigned which, enum tw_rate_method method,
+				  const struct tw_rate_limits *limits, tw_ns at)
+{
+	struct sim_flow *flow = &sim->flows[which];
+	tw_ns waiting = 0;
+
+	if (sim->queue_start < sim->queue_end)
+		waiting = tw_rate_time(sim->link.rate_bps,
+				       (sim->queue_end - sim->queue_start) * SIM_DATAGRAM);
+	tw_path_model_init(&flow->path, at);
+	tw_path_model_seed_rtt(&flow->path, sim->link.rtt + flow->farther + waiting);
+	tw_rate_controller_init(&flow->controller, method, limits, &flow->path, at);
+	tw_rate_controller_datagram_size(&flow->controller, SIM_DATAGRAM);
+	tw_pacer_init(&flow->pacer, tw_rate_controller_pacing(&flow->controller), SIM_DATAGRAM);
+	flow->send_at = at;
+}
 
 static inline void sim_init(struct sim *sim, const struct sim_link *link, unsigned flows,
 			    const struct tw_rate_limits *limits, uint64_t seed)
@@ -112,16 +152,11 @@ static inline void sim_init(struct sim *sim, const struct sim_link *link, unsign
 		struct sim_flow *flow = &sim->flows[i];
 
 		flow->packets = calloc(SIM_RING, sizeof(*flow->packets));
-		flow->log = malloc(SIM_RING * sizeof(*flow->log));
+		flow->arrivals = malloc(SIM_RING * sizeof(*flow->arrivals));
 		flow->ack_at = flow->pto_at = TW_NEVER;
-		tw_path_model_init(&flow->path, 0);
-		/* The handshake has measured the round trip. */
-		tw_path_model_seed_rtt(&flow->path, link->rtt);
-		tw_rate_controller_init(&flow->controller, TW_RATE_BBR, limits, &flow->path,
-					i * 7 * TW_MSEC);
-		tw_rate_controller_datagram_size(&flow->controller, SIM_DATAGRAM);
-		tw_pacer_init(&flow->pacer, tw_rate_controller_pacing(&flow->controller),
-			      SIM_DATAGRAM);
+		flow->stops = TW_NEVER;
+		sim_begin_flow(sim, i, TW_RATE_BBR, limits, i * 7 * TW_MSEC);
+		flow->send_at = 0;
 	}
 }
 
@@ -129,7 +164,7 @@ static inline void sim_deinit(struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->flow_count; i++) {
 		free(sim->flows[i].packets);
-		free(sim->flows[i].log);
+		free(sim->flows[i].arrivals);
 	}
 	free(sim->queue);
 	free(sim->wire);
@@ -137,7 +172,7 @@ static inline void sim_deinit(struct sim *sim)
 
 static inline void sim_start_flow(struct sim *sim, unsigned flow, tw_ns at)
 {
-	sim->flows[flow].starts = sim->flows[flow].send_at = at;
+	sim->flows[flow].send_at = at;
 }
 
 /* the path */
@@ -208,13 +243,48 @@ static inline void sim_enqueue(struct sim *sim, uint32_t flow, uint64_t number)
 		sim->serve_at = sim->now + tw_rate_time(sim->link.rate_bps, SIM_DATAGRAM);
 }
 
+/* RFC 8289, 5: above the target for 100 ms, drops come faster with the root of their number. */
+static inline bool sim_codel_drops(struct sim *sim, tw_ns waited)
+{
+	const tw_ns interval = 100 * TW_MSEC;
+
+	if (sim->link.codel == 0)
+		return false;
+	if (waited < sim->link.codel || sim->queue_start == sim->queue_end) {
+		sim->codel_above = 0;
+		sim->codel_dropping = false;
+		return false;
+	}
+	if (sim->codel_above == 0)
+		sim->codel_above = sim->now + interval;
+	if (!sim->codel_dropping) {
+		if (sim->now < sim->codel_above)
+			return false;
+		sim->codel_dropping = true;
+		sim->codel_count = sim->codel_count > 2 && sim->now < sim->codel_next + 8 * interval
+					   ? sim->codel_count - 2
+					   : 1;
+		sim->codel_next = sim->now;
+	}
+	if (sim->now < sim->codel_next)
+		return false;
+	sim->codel_count++;
+	sim->codel_next += (tw_ns)((double)interval / sqrt((double)sim->codel_count));
+	return true;
+}
+
 static inline void sim_serve(struct sim *sim)
 {
 	struct sim_queued *head = &sim->queue[sim->queue_start++ % SIM_RING];
 	tw_ns waited = sim->now - head->at;
+	size_t bin;
 
-	sim->queue_bins[waited / TW_MSEC < SIM_QUEUE_BINS ? waited / TW_MSEC
-							  : SIM_QUEUE_BINS - 1]++;
+	while (sim_codel_drops(sim, waited)) {
+		head = &sim->queue[sim->queue_start++ % SIM_RING];
+		waited = sim->now - head->at;
+	}
+	bin = waited / SIM_QUEUE_BIN;
+	sim->queue_bins[bin < SIM_QUEUE_BINS ? bin : SIM_QUEUE_BINS - 1]++;
 	sim->queue_packets++;
 	sim_forward(sim, head->flow, head->number);
 	sim->serve_at = TW_NEVER;
@@ -224,9 +294,11 @@ static inline void sim_serve(struct sim *sim)
 
 /* receiver */
 
-static inline tw_ns sim_ack_interval(const struct sim *sim)
+static inline tw_ns sim_ack_interval(const struct sim *sim, const struct sim_flow *flow)
 {
-	return tw_ns_max(TW_MSEC, sim->link.rtt / 8);
+	if (flow->ack_every > 0)
+		return flow->ack_every;
+	return tw_ns_max(TW_MSEC, (sim->link.rtt + flow->farther) / 8);
 }
 
 static inline void sim_arrive(struct sim *sim)
@@ -234,14 +306,14 @@ static inline void sim_arrive(struct sim *sim)
 	struct sim_queued *head = &sim->wire[sim->wire_start++ % SIM_RING];
 	struct sim_flow *flow = &sim->flows[head->flow];
 
-	flow->log[flow->log_end++ % SIM_RING] = (struct sim_arrival){ head->number, sim->now };
+	flow->arrivals[flow->log_end++ % SIM_RING] = (struct sim_arrival){ head->number, sim->now };
 	if (flow->ack_at == TW_NEVER)
-		flow->ack_at = tw_ns_max(sim->now, flow->last_ack + sim_ack_interval(sim));
+		flow->ack_at = tw_ns_max(sim->now, flow->last_ack + sim_ack_interval(sim, flow));
 }
 
 static inline void sim_send_ack(struct sim *sim, struct sim_flow *flow)
 {
-	const struct sim_arrival *newest = &flow->log[(flow->log_end - 1) % SIM_RING];
+	const struct sim_arrival *newest = &flow->arrivals[(flow->log_end - 1) % SIM_RING];
 
 	flow->last_ack = sim->now;
 	flow->ack_at = TW_NEVER;
@@ -249,7 +321,7 @@ static inline void sim_send_ack(struct sim *sim, struct sim_flow *flow)
 		return;
 	assert(flow->acks_end - flow->acks_start < SIM_ACKS);
 	flow->acks[flow->acks_end++ % SIM_ACKS] = (struct sim_ack){
-		.at = sim->now + sim->link.rtt / 2,
+		.at = sim->now + sim->link.rtt / 2 + flow->farther,
 		.delay = sim->now - newest->at,
 		.upto = flow->log_end,
 	};
@@ -279,7 +351,7 @@ static inline void sim_transmit(struct sim *sim, struct sim_flow *flow)
 
 static inline void sim_set_pto(struct sim *sim, struct sim_flow *flow)
 {
-	tw_ns pto = tw_path_model_pto(&flow->path) + sim_ack_interval(sim);
+	tw_ns pto = tw_path_model_pto(&flow->path) + sim_ack_interval(sim, flow);
 
 	flow->pto_at = flow->in_flight > 0
 			       ? sim->now + (pto << (flow->pto_count < 6 ? flow->pto_count : 6))
@@ -291,8 +363,10 @@ static inline void sim_send(struct sim *sim, struct sim_flow *flow)
 	uint64_t window = tw_rate_controller_window(&flow->controller, &flow->path);
 	size_t allowed;
 
-	tw_pacer_set_rate(&flow->pacer, tw_rate_controller_pacing(&flow->controller), sim->now);
 	flow->send_at = TW_NEVER;
+	if (sim->now >= flow->stops)
+		return;
+	tw_pacer_set_rate(&flow->pacer, tw_rate_controller_pacing(&flow->controller), sim->now);
 	while ((allowed = tw_pacer_allowance(&flow->pacer, sim->now)) > 0) {
 		size_t sent = 0;
 
@@ -349,7 +423,7 @@ static inline void sim_take_ack(struct sim *sim, struct sim_flow *flow)
 	struct sim_packet newest = { 0 };
 
 	for (; flow->log_read < ack->upto; flow->log_read++) {
-		const struct sim_arrival *arrival = &flow->log[flow->log_read % SIM_RING];
+		const struct sim_arrival *arrival = &flow->arrivals[flow->log_read % SIM_RING];
 		struct sim_packet *packet = &flow->packets[arrival->number % SIM_RING];
 
 		if (!packet->outstanding)
@@ -462,7 +536,8 @@ static inline void sim_clear_queue_stats(struct sim *sim)
 	sim->queue_packets = 0;
 }
 
-/* The queueing delay that @share of the packets stayed below, rounded up to whole milliseconds. */
+/* The queueing delay that @share of the packets stayed below, rounded up to a quarter of a
+ * millisecond. */
 static inline tw_ns sim_queue_quantile(const struct sim *sim, double share)
 {
 	uint64_t below = 0;
@@ -470,7 +545,7 @@ static inline tw_ns sim_queue_quantile(const struct sim *sim, double share)
 	for (unsigned bin = 0; bin < SIM_QUEUE_BINS; bin++) {
 		below += sim->queue_bins[bin];
 		if ((double)below >= share * (double)sim->queue_packets)
-			return (bin + 1) * TW_MSEC;
+			return (bin + 1) * SIM_QUEUE_BIN;
 	}
-	return SIM_QUEUE_BINS * TW_MSEC;
+	return SIM_QUEUE_BINS * SIM_QUEUE_BIN;
 }
