@@ -182,6 +182,7 @@ int tw_worker_new(const struct tw_worker_options *options, struct tw_worker **re
 	worker->sender_client.done = sender_done;
 	worker->hub_client.done = hub_done;
 	worker->reading = 1;
+	worker->flush_at = TW_NEVER;
 	atomic_store(&worker->offered, 2);
 	if (options->receiving)
 		worker->file_events = options->receiving->file_events;
@@ -463,7 +464,8 @@ static bool may_end(struct tw_worker *worker, tw_ns now)
 
 static tw_ns next_deadline(const struct tw_worker *worker)
 {
-	tw_ns deadline = tw_ns_min(worker->tick_at, worker->publish_at);
+	tw_ns deadline =
+		tw_ns_min(worker->flush_at, tw_ns_min(worker->tick_at, worker->publish_at));
 
 	/* Nothing can leave before the socket has room, which epoll tells. */
 	if (!worker->train_slot)
@@ -489,6 +491,8 @@ static void *worker_main(void *context)
 		now = tw_clock_now();
 		collect_jobs(worker, now);
 		take_commands(worker, now);
+		if (now >= worker->flush_at)
+			tw_worker_io_flush(worker, now);
 		tw_endpoint_timeout(worker->endpoint, now);
 		if (worker->dialer && !worker->stopping)
 			tw_dialer_tick(worker->dialer, now);

@@ -13,6 +13,8 @@
 #define RECEIVE_ROUNDS 4 /* batches a turn: acknowledgements and timers must not wait longer */
 #define SEND_TRAINS 16   /* trains a turn */
 #define SPARSE (TW_BUFFER_SIZE / 4) /* less content than this does not hold a buffer */
+/* How long copied pieces are gathered for one job. */
+#define GATHER TW_MSEC
 #define RENEW_EVERY (500 * TW_MSEC)
 
 static int watch(struct tw_worker *worker, struct slot *slot, int operation, bool writable)
@@ -119,13 +121,20 @@ static struct slot *slot_for(struct tw_worker *worker, const struct tw_path *pat
 	return slot || !worker->sender ? slot : connected_slot(worker, &path->remote);
 }
 
-/* Hands in every datagram of one message; @buffer holds it. */
+/*
+ * Hands in every datagram of one message; @buffer holds it. What lies in a buffer that is well
+ * filled leaves for the disk at once, in place. What a sparse one holds is copied and gathered for
+ * a moment: on a path whose datagrams come one by one, a job for each would cost more than writing.
+ */
 static void hand_in(struct tw_worker *worker, const struct tw_udp_message *message,
 		    struct tw_buffer *buffer, tw_ns now)
 {
-	bool spare = worker->buffers.free_count >= 2 * TW_UDP_BATCH;
+	bool in_place = worker->hub && message->length >= SPARSE &&
+			worker->buffers.free_count >= 2 * TW_UDP_BATCH;
 
-	worker->current = message->length >= SPARSE && spare ? buffer : NULL;
+	if (in_place)
+		tw_worker_io_flush(worker, now);
+	worker->current = in_place ? buffer : NULL;
 	for (size_t at = 0; at < message->length; at += message->segment) {
 		size_t length = message->length - at;
 
@@ -134,9 +143,17 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 		tw_endpoint_receive(worker->endpoint, &message->path, message->bytes + at, length,
 				    now);
 	}
-	if (worker->hub)
-		tw_receiver_flush(worker->hub, now);
 	worker->current = NULL;
+	if (in_place)
+		tw_worker_io_flush(worker, now);
+	else if (worker->hub && worker->flush_at == TW_NEVER)
+		worker->flush_at = now + GATHER;
+}
+
+void tw_worker_io_flush(struct tw_worker *worker, tw_ns now)
+{
+	tw_receiver_flush(worker->hub, now);
+	worker->flush_at = TW_NEVER;
 }
 
 /* Buffers to receive into; those whose content a job still needs were replaced. Returns how many,

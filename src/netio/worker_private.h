@@ -70,6 +70,7 @@ struct tw_worker {
 	struct slot *train_slot; /* a train waits for room in this socket */
 	int socket_error;
 	tw_ns tick_at, publish_at;
+	tw_ns flush_at;      /* copied pieces leave for the disk; TW_NEVER: there are none */
 	bool stopping, done; /* good-byes are said; the loop is over */
 	bool no_pwait2;      /* the kernel has no epoll_pwait2 */
 	tw_ns stop_limit;
@@ -96,6 +97,8 @@ int tw_worker_io_open(struct tw_worker *worker, const struct tw_worker_receiving
 void tw_worker_io_close(struct tw_worker *worker);
 /* A socket is readable: takes a bounded number of batches. */
 void tw_worker_io_receive(struct tw_worker *worker, struct slot *slot);
+/* Gathered pieces leave for the disk. */
+void tw_worker_io_flush(struct tw_worker *worker, tw_ns now);
 /* Sends what may leave. True: there may be more, the budget of a turn is used up. */
 bool tw_worker_io_send(struct tw_worker *worker, tw_ns now);
 /* The waiting train's socket has room. */
