@@ -10,7 +10,7 @@ lint:    ; @tools/deps lint && tools/lint
 fuzz:    ; @tools/deps test && tools/fuzz
 sim:     ; @tools/deps test && tools/build build && tools/sim
 bench: build ; @bench/run --docs
-bench-quick: build ; @bench/run --runs 1 --mib 128 --limit 8 --only tradewind --only sendfile --only rsync lan 500M-1 files
+bench-quick: build ; @bench/run --runs 1 --mib 128 --limit 8 --only tradewind --only sendfile --only rsync --json build/bench/quick.json lan 500M-1 files
 rate-table: build ; @bench/rate/run --docs
 install: build ; @meson install -C build --no-rebuild
 demo: build ; @tools/deps demo && tools/demo
