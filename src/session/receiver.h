@@ -36,10 +36,10 @@ struct tw_receiver_options {
 	const struct tw_fs *fs;                 /* borrowed */
 	struct tw_job_port port;
 	/*
-	 * Gives the buffer that is being handed to tw_endpoint_receive() right now (opaque; pieces
-	 * stay valid until the job with this buffer is back). Each call takes one reference, which
-	 * comes back in one job's @buffer; there may be several for one buffer (two transfers, very
-	 * many datagrams). NULL: the bytes are copied.
+	 * Gives the buffer that is being handed to tw_endpoint_receive() right now (opaque). The
+	 * carrier of jobs keeps it from the submission of a WRITE job with this @buffer until that
+	 * job is back; there may be several for one (two transfers, very many datagrams). Asked for
+	 * once between two flushes. NULL: the bytes are copied.
 	 */
 	void *(*current_buffer)(void *context);
 	void *buffer_context;

@@ -5,59 +5,106 @@
 /* A datagram that fills more gaps than this comes from a peer that cuts for the sake of cutting. */
 #define GAPS_MAX 64
 
-void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer)
+/*
+ * Pieces gather in two jobs: one that borrows the buffer being handed in and leaves with it, and
+ * one for crumbs, datagrams too few to hold a buffer for, which are copied. Crumbs wait while the
+ * disk is busy with this transfer, so that their jobs grow with the load and nothing waits on an
+ * idle disk.
+ */
+
+static void list_remove(struct tw_receiver_hub *hub, const struct tw_receiver_transfer *transfer)
 {
-	struct tw_receiver_hub *hub = transfer->hub;
-	struct tw_receiver_job *job = transfer->gather;
 	size_t i;
 
-	if (!job)
-		return;
-	transfer->gather = NULL;
 	for (i = 0; i < hub->gathering_count; i++) {
 		if (hub->gathering[i] == transfer) {
 			hub->gathering[i] = hub->gathering[--hub->gathering_count];
-			break;
+			return;
 		}
 	}
+}
+
+static void leave(struct tw_receiver_transfer *transfer, struct tw_receiver_job **slot)
+{
+	struct tw_receiver_job *job = *slot;
+
+	if (!job)
+		return;
+	*slot = NULL;
+	transfer->writes_out++;
 	tw_receiver_submit(transfer, job, TW_JOB_WRITE);
+}
+
+void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer)
+{
+	leave(transfer, &transfer->gather);
+	leave(transfer, &transfer->crumbs);
+	list_remove(transfer->hub, transfer);
+}
+
+void tw_receiver_write_done(struct tw_receiver_transfer *transfer)
+{
+	transfer->writes_out--;
+	if (!transfer->writes_out && transfer->crumbs)
+		tw_receiver_gather_leave(transfer);
 }
 
 void tw_receiver_flush(struct tw_receiver_hub *hub, tw_ns now)
 {
+	size_t i;
+
 	hub->now = now;
-	while (hub->gathering_count)
-		tw_receiver_gather_leave(hub->gathering[hub->gathering_count - 1]);
+	hub->buffer_known = false;
+	for (i = hub->gathering_count; i-- > 0;) {
+		struct tw_receiver_transfer *transfer = hub->gathering[i];
+
+		leave(transfer, &transfer->gather);
+		if (!transfer->writes_out || !transfer->crumbs)
+			tw_receiver_gather_leave(transfer);
+	}
 }
 
-/* True when the job under way takes @count more pieces of @length bytes in all. */
-static bool gather_fits(const struct tw_receiver_transfer *transfer,
-			const struct tw_receiver_conn *conn, size_t count, size_t length)
+static struct tw_receiver_job **slot_now(struct tw_receiver_transfer *transfer)
 {
-	const struct tw_receiver_job *job = transfer->gather;
+	struct tw_receiver_hub *hub = transfer->hub;
 
+	if (!hub->buffer_known) {
+		hub->buffer = hub->options.current_buffer
+				      ? hub->options.current_buffer(hub->options.buffer_context)
+				      : NULL;
+		hub->buffer_known = true;
+	}
+	return hub->buffer ? &transfer->gather : &transfer->crumbs;
+}
+
+/* True when @job takes @count more pieces of @length bytes in all. */
+static bool fits(const struct tw_receiver_job *job, const struct tw_receiver_conn *conn,
+		 size_t count, size_t length)
+{
 	if (!job || job->conn != conn || job->job.piece_count + count > TW_JOB_PIECES_MAX)
 		return false;
 	return job->job.buffer || job->copy_length + length <= TW_RECEIVER_COPY_SIZE;
 }
 
-static bool gather_start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn)
+/* A new job in @slot; what was there leaves. False: no memory or too many. */
+static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
+		  struct tw_receiver_job **slot)
 {
 	struct tw_receiver_hub *hub = transfer->hub;
 	struct tw_receiver_job *job;
 
-	tw_receiver_gather_leave(transfer);
+	leave(transfer, slot);
 	if (hub->data_jobs >= TW_RECEIVER_DATA_JOBS_MAX)
 		return false;
-	/* As many transfers as one buffer may touch; more share the wait for the next flush. */
+	list_remove(hub, transfer);
+	/* As many transfers as one buffer may touch; more do not gather for long. */
 	if (hub->gathering_count == TW_SESSION_TRANSFERS_MAX)
 		tw_receiver_gather_leave(hub->gathering[0]);
+	hub->gathering[hub->gathering_count++] = transfer;
 	job = tw_receiver_job_new(hub);
 	if (!job)
 		return false;
-	job->job.buffer = NULL;
-	if (hub->options.current_buffer)
-		job->job.buffer = hub->options.current_buffer(hub->options.buffer_context);
+	job->job.buffer = hub->buffer;
 	if (!job->job.buffer && !tw_receiver_job_copy(job)) {
 		tw_receiver_job_free(hub, job);
 		return false;
@@ -68,33 +115,47 @@ static bool gather_start(struct tw_receiver_transfer *transfer, struct tw_receiv
 	job->conn = conn;
 	conn->jobs_out++;
 	hub->data_jobs++;
-	transfer->gather = job;
-	hub->gathering[hub->gathering_count++] = transfer;
+	*slot = job;
 	return true;
 }
 
-static void gather_add(struct tw_receiver_transfer *transfer, uint64_t offset, const uint8_t *bytes,
-		       size_t length)
+/* Behind the piece before on the tape as in the copy: one with it. */
+static bool extend_last(struct tw_receiver_job *job, uint64_t offset, size_t length)
 {
-	struct tw_receiver_job *job = transfer->gather;
-	struct tw_sink_piece *piece = &job->job.pieces[job->job.piece_count++];
+	struct tw_sink_piece *last;
 
-	piece->offset = offset;
-	piece->length = length;
-	piece->bytes = bytes;
+	if (!job->job.piece_count)
+		return false;
+	last = &job->job.pieces[job->job.piece_count - 1];
+	if (last->offset + last->length != offset)
+		return false;
+	last->length += length;
+	return true;
+}
+
+static void add(struct tw_receiver_transfer *transfer, struct tw_receiver_job *job, uint64_t offset,
+		const uint8_t *bytes, size_t length)
+{
 	job->job.piece_bytes += length;
 	transfer->hub->memory += length;
-	if (job->job.buffer)
-		return;
-	memcpy(job->copy + job->copy_length, bytes, length);
-	piece->bytes = job->copy + job->copy_length;
-	job->copy_length += length;
+	if (!job->job.buffer) {
+		uint8_t *copy = job->copy + job->copy_length;
+
+		memcpy(copy, bytes, length);
+		job->copy_length += length;
+		bytes = copy;
+		if (extend_last(job, offset, length))
+			return;
+	}
+	job->job.pieces[job->job.piece_count++] =
+		(struct tw_sink_piece){ .offset = offset, .bytes = bytes, .length = length };
 }
 
 static bool take_piece(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
 		       const struct tw_data_ref *piece, const uint8_t *bytes)
 {
 	uint64_t end = piece->offset + piece->length, at, fresh = 0;
+	struct tw_receiver_job **slot = slot_now(transfer);
 	struct tw_range gaps[GAPS_MAX];
 	size_t count = 0, i;
 
@@ -107,13 +168,13 @@ static bool take_piece(struct tw_receiver_transfer *transfer, struct tw_receiver
 	if (fresh && transfer->hub->memory + fresh > transfer->hub->options.memory_max)
 		return false;
 	/* One job is enough for all the gaps: they are taken together or not at all. */
-	if (fresh && !gather_fits(transfer, conn, count, fresh) && !gather_start(transfer, conn))
+	if (fresh && !fits(*slot, conn, count, fresh) && !start(transfer, conn, slot))
 		return false;
 	if (tw_ranges_add(&transfer->received, piece->offset, end))
 		return false;
 	for (i = 0; i < count; i++)
-		gather_add(transfer, gaps[i].start, bytes + (gaps[i].start - piece->offset),
-			   gaps[i].end - gaps[i].start);
+		add(transfer, *slot, gaps[i].start, bytes + (gaps[i].start - piece->offset),
+		    gaps[i].end - gaps[i].start);
 	transfer->bytes_received = transfer->received.total;
 	if (fresh < piece->length)
 		tw_conn_data_consumed(conn->conn, piece->length - fresh);

@@ -148,8 +148,10 @@ void tw_receiver_job_done(struct tw_receiver_hub *hub, struct tw_job *carried, t
 	hub->now = now;
 	hub->jobs_out--;
 	transfer->jobs_out--;
-	if (carried->type == TW_JOB_WRITE)
+	if (carried->type == TW_JOB_WRITE) {
 		release_pieces(hub, job);
+		tw_receiver_write_done(transfer);
+	}
 	tw_receiver_transfer_job_done(transfer, job);
 	if (job != transfer->close_job && job != transfer->checkpoint_job)
 		tw_receiver_job_free(hub, job);

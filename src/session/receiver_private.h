@@ -82,10 +82,12 @@ struct tw_receiver_transfer {
 	struct tw_ranges held_unsaid, again_unsaid;
 	struct tw_ranges again; /* asked for again since it was attached */
 	uint64_t ready, ready_said;
-	struct tw_receiver_job *gather; /* pieces of the buffer being handed in */
-	bool dirty;                     /* something came since the last checkpoint */
-	bool unsettled;                 /* something was written since the last settling */
-	bool events_waiting;            /* in the sink: they come with the next job */
+	/* Pieces of the buffer being handed in, and copied ones (receiver_data.c). */
+	struct tw_receiver_job *gather, *crumbs;
+	unsigned writes_out;
+	bool dirty;          /* something came since the last checkpoint */
+	bool unsettled;      /* something was written since the last settling */
+	bool events_waiting; /* in the sink: they come with the next job */
 	bool all_done;
 
 	struct tw_receiver_problem problems[TW_RECEIVER_PROBLEMS];
@@ -125,6 +127,8 @@ struct tw_receiver_hub {
 	size_t transfer_count;
 	struct tw_receiver_transfer *gathering[TW_SESSION_TRANSFERS_MAX];
 	size_t gathering_count;
+	void *buffer; /* being handed in, once asked for */
+	bool buffer_known;
 	uint64_t id_next;
 	bool stopping;
 };
@@ -172,6 +176,8 @@ void tw_receiver_transfer_free(struct tw_receiver_transfer *transfer);
 /* receiver_data.c */
 bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *piece,
 		      const uint8_t *bytes);
+/* A WRITE job is back. */
+void tw_receiver_write_done(struct tw_receiver_transfer *transfer);
 /* Submits what is gathered. */
 void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer);
 

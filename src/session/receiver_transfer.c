@@ -540,7 +540,8 @@ static bool all_received(const struct tw_receiver_transfer *transfer)
 /* When the last byte and digest may have come, the sink is asked to finish what is left. */
 static void try_finish(struct tw_receiver_transfer *transfer)
 {
-	if (transfer->dirty && !transfer->jobs_out && !transfer->gather && all_received(transfer))
+	if (transfer->dirty && !transfer->jobs_out && !transfer->gather && !transfer->crumbs &&
+	    all_received(transfer))
 		submit_checkpoint(transfer);
 }
 
