@@ -195,7 +195,8 @@ bool tw_sink_remains_whole(const struct tw_entry *entry, const struct sink_remai
 	/* Holes make it a matter of many rules; such a file is looked at like any other. */
 	if (remains->zeros.count || remains->count < chunks || !chunks)
 		return false;
-	qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
+	if (remains->count)
+		qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
 	if (chunks == 1) {
 		*ret = remains->chunks[0].digest;
 		return true;
@@ -321,7 +322,8 @@ int tw_sink_restore(struct tw_sink *sink, uint64_t entry, struct sink_remains *r
 	for (uint64_t at = 0; !r && tw_ranges_next(&remains->zeros, at, file->chunks, &zeros);
 	     at = zeros.end)
 		r = tw_sink_file_add_holes(sink, file, zeros.start, zeros.end);
-	qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
+	if (remains->count)
+		qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
 	for (size_t i = 0; !r && i < remains->count; i++)
 		r = tw_sink_file_add_chunk(sink, file, remains->chunks[i].index,
 					   &remains->chunks[i].digest);
