@@ -290,7 +290,7 @@ static void test_transfers(void **state)
 		if (pair->sides[0].conn)
 			tw_conn_info(pair->sides[0].conn, &info);
 		print_message(
-			"%s: %s in %.0f ms (limit %.0f), mtu %u, sent %.3f of size, lost %lu spurious %lu repeats %lu, "
+			"# %s: %s in %.0f ms (limit %.0f), mtu %u, sent %.3f of size, lost %lu spurious %lu repeats %lu, "
 			"return %.2f %%\n",
 			cases[i].name, done ? "done" : "NOT DONE",
 			(double)(pair->wire.now - start) / 1e6, (double)cases[i].limit / 1e6,

@@ -31,7 +31,7 @@ static double share(uint64_t bytes, uint64_t rate_bps, tw_ns time)
 
 static void report(const char *name, double all, double after, const struct sim *sim)
 {
-	print_message("%-32s whole %.3f, after start %.3f, queue median %3u ms, 95 %% %3u ms\n",
+	print_message("# %-32s whole %.3f, after start %.3f, queue median %3u ms, 95 %% %3u ms\n",
 		      name, all, after, (unsigned)(sim_queue_quantile(sim, 0.5) / TW_MSEC),
 		      (unsigned)(sim_queue_quantile(sim, 0.95) / TW_MSEC));
 }
@@ -363,7 +363,7 @@ static void run_steady(struct sim *sim, const struct steady *row, uint64_t seed)
 	wire = (double)(sim->flows[0].sent_bytes - sent_before) * (1 - row->loss) /
 	       (double)(sim_received(sim, 0) - before);
 	report(row->name, whole, after, sim);
-	print_message("%-32s sent over needed %.3f\n", "", wire);
+	print_message("# %-32s sent over needed %.3f\n", "", wire);
 	if (whole < row->whole_min || after < row->after_min || wire > row->wire_max)
 		fail_msg("%s, seed %" PRIu64 ": %.3f of the whole, %.3f after the start, %.3f sent",
 			 row->name, seed, whole, after, wire);
@@ -518,7 +518,7 @@ static void run_sharing(struct sim *sim, const struct sharing *row, uint64_t see
 	wire = (double)sent * (1 - row->loss) / sum;
 	jain = sum * sum / (row->flows * squares);
 	report(row->name, used, used, sim);
-	print_message("%-32s sent over needed %.3f, Jain's index %.3f\n", "", wire, jain);
+	print_message("# %-32s sent over needed %.3f, Jain's index %.3f\n", "", wire, jain);
 	if (jain < row->jain_min || used < row->used_min || wire > row->wire_max)
 		fail_msg("%s, seed %" PRIu64 ": Jain's index %.3f, %.3f used, %.3f sent", row->name,
 			 seed, jain, used, wire);

@@ -217,7 +217,7 @@ static void test_any_order(void **state)
 		struct tape tape;
 		char to[16];
 
-		print_message("seed %d\n", (int)seed);
+		print_message("# seed %d\n", (int)seed);
 		snprintf(to, sizeof(to), "%d", (int)seed);
 		sink = open_sink_at(modes[seed % 3], to);
 		tape_init(&tape, seed);

@@ -162,7 +162,7 @@ static void test_trains_ipv6(void **state)
 {
 	(void)state;
 	if (!has_ipv6()) {
-		print_message("no IPv6 loopback here\n");
+		print_message("# no IPv6 loopback here\n");
 		skip();
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
@@ -203,7 +203,7 @@ static void test_one_call_a_train(void **state)
 
 	(void)state;
 	if (tw_udp_segments_probe() == 1) {
-		print_message("this kernel has no UDP_SEGMENT\n");
+		print_message("# this kernel has no UDP_SEGMENT\n");
 		skip();
 	}
 	open_pair(&pair, "127.0.0.1", false);
@@ -245,7 +245,7 @@ static void test_too_long(void **state)
 	(void)state;
 	tw_udp_segments_probe();
 	if (!enter_small_network(1500)) {
-		print_message("needs root or user namespaces for a network of its own\n");
+		print_message("# needs root or user namespaces for a network of its own\n");
 		skip();
 	}
 	open_pair(&pair, "127.0.0.1", false);
