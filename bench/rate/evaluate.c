@@ -474,7 +474,7 @@ static double run_neighbour(const struct neighbour *row, enum tw_rate_method met
 {
 	struct sim_link link = link_of(row->link.rate_bps, row->link.rtt, queue);
 	struct tw_rate_limits limits = limits_for(method, link.rate_bps / (row->flows + 1));
-	uint64_t before[SIM_FLOWS], ours, sum;
+	uint64_t before[SIM_FLOWS] = { 0 }, ours, sum;
 	tw_ns late = 2 * TW_SECOND + seed * 77 * TW_MSEC;
 
 	sim_init(sim, &link, row->flows + 1, &limits, seed + 1);
