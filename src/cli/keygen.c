@@ -89,12 +89,11 @@ const struct tw_command tw_command_keygen = {
 	.words = "",
 	.summary = "print this machine's public key",
 	.description =
-		"The public key goes to standard output: whoever sends to this machine or lets it "
-		"in needs it. The\n"
-		"private key stays in the identity file, readable by its owner alone: "
-		"/var/lib/tradewind/identity for\n"
-		"root, else ~/.local/share/tradewind/identity; TRADEWIND_IDENTITY or --identity "
-		"name another.",
+		"The public key goes to standard output: whoever sends to this machine or lets it\n"
+		"in needs it. The private key stays in the identity file, readable by its owner\n"
+		"alone: $XDG_DATA_HOME/tradewind/identity if that is set, else for root\n"
+		"/var/lib/tradewind/identity, else ~/.local/share/tradewind/identity;\n"
+		"TRADEWIND_IDENTITY or --identity name another.",
 	.examples = examples,
 	.example_count = sizeof examples / sizeof *examples,
 	.options = options,

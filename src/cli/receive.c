@@ -257,8 +257,11 @@ static void transfer_fields(struct tw_json *json, const struct receive *receive,
 	time_or_null(json, receive, "startTime", transfer->started_at);
 	time_or_null(json, receive, "endTime", transfer->finished_at);
 	time_or_null(json, receive, "snapshotTime", tw_clock_now());
-	time_or_null(json, receive, "lastRecvTime", conn ? conn->last_received_at : 0);
-	time_or_null(json, receive, "lastSendTime", conn ? conn->last_sent_at : 0);
+	/* The connection of a finished transfer may be gone; its end was the last exchange. */
+	time_or_null(json, receive, "lastRecvTime",
+		     conn ? conn->last_received_at : transfer->finished_at);
+	time_or_null(json, receive, "lastSendTime",
+		     conn ? conn->last_sent_at : transfer->finished_at);
 	time_or_null(json, receive, "lastErrorTime", failed ? transfer->finished_at : 0);
 	if (failed)
 		tw_json_string(json, "errorMessage", transfer->message);
@@ -493,8 +496,7 @@ static const struct tw_option options[] = {
 	  "least protection demanded: 0 none, 1 auth, 2 128 (the default), 3 256", false },
 	{ "once", NULL, "end after one transfer, with its exit code", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
-	{ "json", NULL,
-	  "JSON objects on standard output: the address, then one a second for each transfer",
+	{ "json", NULL, "JSON on standard output: the address, then an object a second a transfer",
 	  false },
 };
 
@@ -503,12 +505,10 @@ const struct tw_command tw_command_receive = {
 	.words = "DIR",
 	.summary = "take files into a folder",
 	.description =
-		"Prints one line, tw://HOST:PORT/#KEY, for `tradewind send` on the other machine. "
-		"DIR is made if the folder\n"
-		"above it exists. Nothing is ever written outside of DIR. What was cut off goes "
-		"on when its sender comes back,\n"
-		"even if this command was stopped or killed in between: unfinished files are "
-		"called .tradewind-*.part.\n\n"
+		"Prints one line, tw://HOST:PORT/#KEY, for `tradewind send` on the other machine.\n"
+		"DIR is made if the folder above it exists. Nothing is ever written outside of\n"
+		"DIR. What was cut off goes on when its sender comes back, even if this command\n"
+		"was stopped or killed in between: unfinished files are called .tradewind-*.part.\n\n"
 		"Exit codes: 0 done, 1 failed, 2 usage, 4 not authorised, 5 network, 6 storage.",
 	.examples = examples,
 	.example_count = sizeof examples / sizeof *examples,

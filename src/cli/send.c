@@ -93,17 +93,14 @@ static int parse_rates(struct send *send)
 			"--rate takes auto or a rate such as 200M, 1.5G or 800k; a bare number is "
 			"Mbit/s");
 	if (min && tw_text_parse_rate(min, &send->limits.min_bps))
-		return usage(
-			"--rate-min takes a rate such as 200M, 1.5G or 800k; a bare number is "
-			"Mbit/s");
+		return usage("--rate-min takes a rate such as 200M, 1.5G or 800k; a bare number is "
+			     "Mbit/s");
 	if (max && tw_text_parse_rate(max, &send->limits.max_bps))
-		return usage(
-			"--rate-max takes a rate such as 200M, 1.5G or 800k; a bare number is "
-			"Mbit/s");
+		return usage("--rate-max takes a rate such as 200M, 1.5G or 800k; a bare number is "
+			     "Mbit/s");
 	if (send->method == TW_RATE_FIXED && !rate_bps)
-		return usage(
-			"--rate-control fixed holds a rate: name it with --rate, for example "
-			"--rate 200M");
+		return usage("--rate-control fixed holds a rate: name it with --rate, for example "
+			     "--rate 200M");
 	send->limits.rate_bps = rate_bps;
 	/* With a controller the rate named is the most it may use, and where it starts. */
 	if (rate_bps && rate_bps < send->limits.max_bps)
@@ -247,7 +244,7 @@ static int add_source(struct send *send, const char *word)
 	for (size_t i = 0; i < send->source_count; i++) {
 		if (source->name[0] && strcmp(send->sources[i].name, source->name) == 0) {
 			tw_say("two sources are called \"%s\" and would land on each other; send "
-				"them one after "
+			       "them one after "
 			       "another to different folders",
 			       clean);
 			return TW_EXIT_USAGE;
@@ -642,8 +639,8 @@ static const struct tw_example examples[] = {
 };
 
 static const struct tw_option options[] = {
-	{ "rate", "R|auto",
-	  "highest rate, as 200M, 1.5G or 800k; a bare number is Mbit/s; default auto", false },
+	{ "rate", "R|auto", "highest rate: 200M, 1.5G, 800k; a bare number is Mbit/s; default auto",
+	  false },
 	{ "rate-min", "R", "never slower than this while there is something to send", false },
 	{ "rate-max", "R", "never faster than this", false },
 	{ "rate-control", "METHOD", "bbr (follows the path, the default) or fixed (holds --rate)",
@@ -651,9 +648,7 @@ static const struct tw_option options[] = {
 	{ "cipher", "LEVEL", "none, auth (readable, not forgeable), 128 (the default) or 256",
 	  false },
 	{ "overwrite", "MODE",
-	  "always (the default), never, backup, or in-place-always, in-place-never, "
-	  "in-place-same-size",
-	  false },
+	  "always (default), never, backup, in-place-always, -never, -same-size", false },
 	{ "include", "GLOB", "send only files that match", true },
 	{ "exclude", "GLOB", "leave out files and folders that match", true },
 	{ "symlinks", "HOW", "follow (send what they point to, the default) or ignore", false },
@@ -670,14 +665,12 @@ const struct tw_command tw_command_send = {
 	.words = "PATH... tw://HOST:PORT/[DEST]#KEY",
 	.summary = "send files and folders to a receiver",
 	.description =
-		"Each PATH arrives under its own name below DEST (percent-encoded) in the "
-		"receiver's folder; \".\" and\n"
-		"\"FOLDER/.\" mean what is inside. A transfer that was cut off goes on where it "
-		"ended when the same command\n"
-		"is given again, and by itself while the command runs. Every byte is checked "
-		"against a digest at the other\n"
-		"end before a file takes its name.\n\n"
-		"Exit codes: 0 done, 1 failed or some files left out, 2 usage, 4 not authorised, "
+		"Each PATH arrives under its own name below DEST (percent-encoded) in the\n"
+		"receiver's folder; \".\" and \"FOLDER/.\" mean what is inside. A transfer that was\n"
+		"cut off goes on where it ended when the same command is given again, and by\n"
+		"itself while the command runs. Every byte is checked against a digest at the\n"
+		"other end before a file takes its name.\n\n"
+		"Exit codes: 0 done, 1 failed or some files left out, 2 usage, 4 not authorised,\n"
 		"5 network, 6 storage.",
 	.examples = examples,
 	.example_count = sizeof examples / sizeof *examples,
