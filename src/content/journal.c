@@ -21,31 +21,31 @@
 
 struct tw_journal {
 	struct tw_fs fs;
-	struct tw_file *file;           /* owned */
-	uint64_t offset;                /* where @bytes go */
-	uint64_t check;                 /* of the last record */
-	uint8_t *bytes;                 /* owned: added, not yet written */
+	struct tw_file *file; /* owned */
+	uint64_t offset;      /* where @bytes go */
+	uint64_t check;       /* of the last record */
+	uint8_t *bytes;       /* owned: added, not yet written */
 	size_t length, room;
 };
 
 /* One run of the machine, as the records tell it. */
 struct section {
 	bool current;
-	uint64_t flushed_end;           /* records that end at or before it count for ever */
+	uint64_t flushed_end; /* records that end at or before it count for ever */
 };
 
 struct scan {
 	const struct tw_fs *fs;
 	struct tw_file *file;
-	uint64_t offset, end, check;    /* of the next record; the file's size */
-	uint64_t window;                /* where @bytes begin in the file */
+	uint64_t offset, end, check; /* of the next record; the file's size */
+	uint64_t window;             /* where @bytes begin in the file */
 	size_t length;
 	uint8_t bytes[READ_SIZE];
 };
 
 static const struct {
 	bool known, path, digest;
-	uint8_t numbers;                /* of the two in the body: start, end */
+	uint8_t numbers; /* of the two in the body: start, end */
 } kinds[] = {
 	[TW_JOURNAL_BOOT] = { .known = true },
 	[TW_JOURNAL_ENTRY] = { .known = true, .path = true, .numbers = 2 },
@@ -158,7 +158,7 @@ static void rewind_scan(struct scan *scan)
 }
 
 struct sections {
-	struct section *at;             /* owned */
+	struct section *at; /* owned */
 	size_t count, room;
 };
 
@@ -233,7 +233,7 @@ static int replay(struct scan *scan, const struct sections *sections, uint64_t e
 			continue;
 		section = &sections->at[begun - 1];
 		if (!section->current && scan->offset > section->flushed_end &&
-		    record.type != TW_JOURNAL_ENTRY)
+		    record.type != TW_JOURNAL_ENTRY && record.type != TW_JOURNAL_ABANDONED)
 			continue;
 		r = each(context, &record);
 		if (r)

@@ -19,11 +19,12 @@ enum tw_journal_type {
 	TW_JOURNAL_BOOT = 1,
 	/* a file is begun: size, mtime. Claims nothing about bytes, so it needs no FLUSHED */
 	TW_JOURNAL_ENTRY,
-	TW_JOURNAL_RANGE,               /* entry, [start, end) of the file written */
-	TW_JOURNAL_CHUNK,               /* entry, chunk of the file, digest: verified */
-	TW_JOURNAL_DONE,                /* entry finished under its own name, with its digest */
+	TW_JOURNAL_RANGE, /* entry, [start, end) of the file written */
+	TW_JOURNAL_CHUNK, /* entry, chunk of the file, digest: verified */
+	TW_JOURNAL_DONE,  /* entry finished under its own name, with its digest */
+	/* all before it about this path is void; needs no FLUSHED either */
 	TW_JOURNAL_ABANDONED,
-	TW_JOURNAL_FLUSHED,             /* everything before this record is on storage */
+	TW_JOURNAL_FLUSHED, /* everything before this record is on storage */
 	/* flushing failed: what was not flushed before is void, as after another boot */
 	TW_JOURNAL_LOST,
 	/* entry, [start, end) chunks of the file that are zeros: verified */
@@ -37,7 +38,7 @@ struct tw_journal_record {
 	uint64_t path_hash;
 	uint64_t size;
 	int64_t mtime_ns;
-	uint64_t start, end;            /* RANGE; CHUNK: chunk number in start */
+	uint64_t start, end; /* RANGE; CHUNK: chunk number in start */
 	struct tw_digest digest;
 };
 

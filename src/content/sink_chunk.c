@@ -344,9 +344,11 @@ static int write_run(struct tw_sink *sink, const struct sink_run *run, int count
 		r = tw_sink_file_open(sink, file, run->end - run->start == entry->size);
 	if (!r)
 		r = sink->fs.ops->write(file->handle, run->pieces, count, run->start);
-	if (!r)
-		tw_sink_file_changed(sink, file);
-	return r;
+	if (r)
+		return r;
+	file->sized = true;
+	tw_sink_file_changed(sink, file);
+	return 0;
 }
 
 int tw_sink_flush_run(struct tw_sink *sink)
@@ -423,6 +425,17 @@ static int add_segment(struct tw_sink *sink, struct sink_chunk *chunk,
 	return run->count == SINK_RUN_MAX ? tw_sink_flush_run(sink) : 0;
 }
 
+/* The first stretch of [start, end) of the file that @chunk has not got. */
+static bool next_gap(const struct sink_chunk *chunk, uint64_t start, uint64_t end,
+		     struct tw_range *ret)
+{
+	if (!tw_ranges_next_gap(&chunk->have, start - chunk->start, end - chunk->start, ret))
+		return false;
+	ret->start += chunk->start;
+	ret->end += chunk->start;
+	return true;
+}
+
 /* The gaps of one chunk that [at, at + length) of the file can fill. */
 static int fill_chunk(struct tw_sink *sink, uint64_t index, const struct sink_segment *segment)
 {
@@ -431,6 +444,7 @@ static int fill_chunk(struct tw_sink *sink, uint64_t index, const struct sink_se
 	const struct sink_file *file = tw_map_get(&sink->files, index);
 	struct sink_chunk *chunk;
 	struct tw_range gap;
+	bool more;
 	int r;
 
 	if (file && tw_ranges_contain(&file->whole, number, number + 1))
@@ -438,26 +452,22 @@ static int fill_chunk(struct tw_sink *sink, uint64_t index, const struct sink_se
 	r = tw_sink_chunk_get(sink, index, entry->chunk_first + number, &chunk);
 	if (r == TW_E_FULL)
 		return ask_again(sink, index, segment->at, segment->length);
-	for (uint64_t at = segment->at; !r && at < end; at = gap.end) {
-		struct sink_segment part;
-
-		if (sink->states[index] != SINK_OWED ||
-		    !tw_ranges_next_gap(&chunk->have, at - chunk->start, end - chunk->start, &gap))
-			break;
-		gap.start += chunk->start;
-		gap.end += chunk->start;
-		part = (struct sink_segment){
+	if (r)
+		return r;
+	more = next_gap(chunk, segment->at, end, &gap);
+	while (!r && more && sink->states[index] == SINK_OWED) {
+		const struct sink_segment part = {
 			.at = gap.start,
 			.bytes = segment->bytes + (gap.start - segment->at),
 			.length = (uint32_t)(gap.end - gap.start),
 		};
+
+		/* Filling the last gap may complete the chunk, and that is its end: look before. */
+		more = next_gap(chunk, gap.end, end, &gap);
 		if (sink->run.count && sink->run.end != part.at)
 			r = tw_sink_flush_run(sink);
 		if (!r && sink->states[index] == SINK_OWED)
 			r = add_segment(sink, chunk, &part);
-		/* The last gap: the chunk may be gone by now. */
-		if (gap.end == end)
-			break;
 	}
 	return r;
 }

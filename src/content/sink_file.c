@@ -160,11 +160,9 @@ int tw_sink_file_open(struct tw_sink *sink, struct sink_file *file, bool whole)
 	/* Its final size at once, so that a later attempt knows the file by it. */
 	if (!file->sized && !(whole && file->fresh)) {
 		r = sink->fs.ops->resize(file->handle, entry->size);
-		if (r)
-			return r;
+		file->sized = !r;
 	}
-	file->sized = true;
-	return 0;
+	return r;
 }
 
 void tw_sink_file_changed(struct tw_sink *sink, struct sink_file *file)
@@ -240,8 +238,8 @@ const uint8_t *tw_sink_zeros(void)
 	return zeros;
 }
 
-static struct tw_digest zeros_digest(struct tw_sink *sink, const struct tw_entry *entry,
-				     uint64_t index)
+struct tw_digest tw_sink_zeros_digest(struct tw_sink *sink, const struct tw_entry *entry,
+				      uint64_t index)
 {
 	uint64_t length = entry->size - index * TW_CHUNK_SIZE;
 
@@ -264,7 +262,7 @@ static void fold(struct tw_sink *sink, struct sink_file *file)
 		struct tw_digest digest;
 
 		if (tw_ranges_contain(&file->zeros, i, i + 1))
-			digest = zeros_digest(sink, entry, i);
+			digest = tw_sink_zeros_digest(sink, entry, i);
 		else
 			digest = file->pages[page][i % SINK_PAGE_DIGESTS];
 		tw_digest_update(file->fold, digest.bytes, sizeof(digest.bytes));
@@ -333,8 +331,9 @@ int tw_sink_file_add_holes(struct tw_sink *sink, struct sink_file *file, uint64_
 	if (r)
 		return r;
 	if (file->chunks == 1)
-		file->digest = tw_ranges_contain(&file->zeros, 0, 1) ? zeros_digest(sink, entry, 0)
-								     : file->digest;
+		file->digest = tw_ranges_contain(&file->zeros, 0, 1)
+				       ? tw_sink_zeros_digest(sink, entry, 0)
+				       : file->digest;
 	else
 		fold(sink, file);
 	return 0;
@@ -411,7 +410,9 @@ static void remove_written(struct tw_sink *sink, uint64_t index)
 	const struct sink_file *file = tw_map_get(&sink->files, index);
 
 	/* Of a file that was there before nothing can be brought back: it stays as it is. */
-	if (!file || !file->exists || (sink_in_place(sink) && !file->fresh))
+	if (!file || !file->exists ||
+	    (sink_in_place(sink) && !file->fresh &&
+	     sink->options.overwrite != TW_OVERWRITE_IN_PLACE_NEVER))
 		return;
 	sink->fs.ops->unlink(sink->fs.context, tw_sink_work_path(sink, index));
 }

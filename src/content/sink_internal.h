@@ -155,10 +155,12 @@ struct tw_sink {
 
 	struct tw_journal *journal; /* owned; NULL when nothing is written */
 	char journal_path[64];
-	uint64_t since_journal;              /* bytes written since the journal was */
-	bool journal_changed;                /* records that no FLUSHED covers */
-	struct tw_map resumed;               /* path hash -> struct sink_resumed */
-	struct tw_map seen;                  /* path hashes of the files looked at */
+	uint64_t since_journal; /* bytes written since the journal was */
+	bool journal_due;       /* it must be on storage before anything else is written */
+	bool journal_named;     /* its name is on storage */
+	bool journal_changed;   /* records that no FLUSHED covers */
+	struct tw_map resumed;  /* path hash -> struct sink_resumed */
+	struct tw_map seen;     /* path hashes of the files looked at */
 	struct tw_map files, chunks, proofs; /* by entry; by number; by entry: SHA-256 */
 
 	struct sink_hash hashes[SINK_HASHES];
@@ -220,12 +222,15 @@ void tw_sink_free_resumed(struct tw_sink *sink);
 /* Takes over what is left of @entry from an earlier attempt; its held ranges are told. */
 int tw_sink_restore(struct tw_sink *sink, uint64_t entry, struct sink_remains *remains);
 /* Are all chunks of @entry in there? Then *@ret is the file's digest. */
-bool tw_sink_remains_whole(const struct tw_entry *entry, const struct sink_remains *remains,
-			   struct tw_digest *ret);
+bool tw_sink_remains_whole(struct tw_sink *sink, const struct tw_entry *entry,
+			   const struct sink_remains *remains, struct tw_digest *ret);
 
 /* sink_file.c */
 /* A chunk of zeros. */
 const uint8_t *tw_sink_zeros(void);
+/* The digest of chunk @index of @entry, were it nothing but zeros. */
+struct tw_digest tw_sink_zeros_digest(struct tw_sink *sink, const struct tw_entry *entry,
+				      uint64_t index);
 uint64_t tw_sink_path_hash(const struct tw_sink *sink, const char *path);
 /* Where the bytes of @entry go: the part file or the file itself. Lent until the next call. */
 const char *tw_sink_work_path(struct tw_sink *sink, uint64_t entry);

@@ -120,7 +120,7 @@ static bool delivered(struct tw_sink *sink, const struct look *look, struct tw_d
 		*ret = resumed->digest;
 		return true;
 	}
-	if (!resumed->remains || !tw_sink_remains_whole(look->entry, resumed->remains, ret))
+	if (!resumed->remains || !tw_sink_remains_whole(sink, look->entry, resumed->remains, ret))
 		return false;
 	return sink_in_place(sink) ||
 	       sink->fs.ops->stat(sink->fs.context, tw_sink_work_path(sink, look->index), false,
@@ -182,26 +182,68 @@ static bool remains_there(struct tw_sink *sink, const struct look *look)
 	return look->exists && st.kind == TW_KIND_FILE && st.size == look->entry->size;
 }
 
-static int begin(struct tw_sink *sink, const struct look *look)
+/* The journal as it is, and its name, on storage. */
+static int sync_journal(struct tw_sink *sink)
 {
-	const struct tw_journal_record record = {
-		.type = TW_JOURNAL_ENTRY,
+	const struct tw_fs *fs = &sink->fs;
+	int r;
+
+	r = tw_journal_write(sink->journal);
+	if (!r)
+		r = tw_journal_sync(sink->journal);
+	if (!r && !sink->journal_named) {
+		r = fs->ops->sync_directory(fs->context, TW_STATE_FOLDER);
+		if (!r)
+			r = fs->ops->sync_directory(fs->context, "");
+		sink->journal_named = !r;
+	}
+	sink->journal_due = sink->journal_due && r;
+	return r;
+}
+
+/*
+ * The journal's word on a file that is begun now. What it said before of the path is void, and that
+ * must be known on storage before there is a new file for it to be believed of. A file in place is
+ * ours from now on: without that, a later attempt would think it somebody's.
+ */
+static int journal_begin(struct tw_sink *sink, const struct look *look)
+{
+	const struct sink_resumed *resumed = look->resumed;
+	struct tw_journal_record record = {
+		.type = TW_JOURNAL_ABANDONED,
 		.path_hash = look->path_hash,
 		.size = look->entry->size,
 		.mtime_ns = look->entry->mtime_ns,
 	};
-	struct sink_file *file;
 	int r = 0;
+
+	if (resumed && (resumed->done || resumed->remains)) {
+		sink->journal_due = true;
+		r = tw_sink_journal_add(sink, &record);
+	}
+	if (!r && sink->options.overwrite == TW_OVERWRITE_IN_PLACE_NEVER) {
+		sink->journal_due = true;
+		record.type = TW_JOURNAL_ENTRY;
+		r = tw_sink_journal_add(sink, &record);
+	}
+	return r;
+}
+
+static int begin(struct tw_sink *sink, const struct look *look)
+{
+	struct sink_file *file;
+	int r;
 
 	sink->states[look->index] = SINK_OWED;
 	if (remains_there(sink, look))
 		return tw_sink_restore(sink, look->index, look->resumed->remains);
-	/* Before the file exists under its name: else a later attempt would think it somebody's. */
-	if (sink->options.overwrite == TW_OVERWRITE_IN_PLACE_NEVER)
-		r = tw_sink_journal_add(sink, &record);
+	r = journal_begin(sink, look);
 	if (r || look->entry->size)
 		return r;
-	r = tw_sink_file_get(sink, look->index, &file);
+	if (sink->journal_due)
+		r = sync_journal(sink);
+	if (!r)
+		r = tw_sink_file_get(sink, look->index, &file);
 	return r ? r : tw_sink_file_whole(sink, file);
 }
 
@@ -293,11 +335,8 @@ int tw_sink_prepare(struct tw_sink *sink, unsigned entries, uint64_t *ret_ready)
 		if (!r)
 			sink->prepared++;
 	}
-	if (!r && sink->journal && sink->options.overwrite == TW_OVERWRITE_IN_PLACE_NEVER) {
-		r = tw_journal_write(sink->journal);
-		if (!r)
-			r = tw_journal_sync(sink->journal);
-	}
+	if (!r && sink->journal_due)
+		r = sync_journal(sink);
 	if (r)
 		return r;
 	*ret_ready = tw_sink_ready(sink);

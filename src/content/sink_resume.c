@@ -186,32 +186,34 @@ static int compare_notes(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-bool tw_sink_remains_whole(const struct tw_entry *entry, const struct sink_remains *remains,
-			   struct tw_digest *ret)
+bool tw_sink_remains_whole(struct tw_sink *sink, const struct tw_entry *entry,
+			   const struct sink_remains *remains, struct tw_digest *ret)
 {
 	uint64_t chunks = tw_entry_chunks(entry), next = 0;
 	struct tw_digest_state *fold;
+	struct tw_digest digest = { 0 };
+	size_t i = 0;
 
-	/* Holes make it a matter of many rules; such a file is looked at like any other. */
-	if (remains->zeros.count || remains->count < chunks || !chunks)
+	if (!chunks || remains->count + remains->zeros.total < chunks)
 		return false;
-	if (remains->count)
-		qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
-	if (chunks == 1) {
-		*ret = remains->chunks[0].digest;
-		return true;
-	}
 	fold = tw_digest_new();
 	if (!fold)
 		return false;
-	for (size_t i = 0; i < remains->count; i++) {
-		if (remains->chunks[i].index != next)
-			continue;
-		tw_digest_update(fold, remains->chunks[i].digest.bytes, TW_DIGEST_SIZE);
-		next++;
+	if (remains->count)
+		qsort(remains->chunks, remains->count, sizeof(*remains->chunks), compare_notes);
+	for (; next < chunks; next++) {
+		while (i < remains->count && remains->chunks[i].index < next)
+			i++;
+		if (tw_ranges_contain(&remains->zeros, next, next + 1))
+			digest = tw_sink_zeros_digest(sink, entry, next);
+		else if (i < remains->count && remains->chunks[i].index == next)
+			digest = remains->chunks[i].digest;
+		else
+			break;
+		tw_digest_update(fold, digest.bytes, sizeof(digest.bytes));
 	}
 	if (next == chunks)
-		*ret = tw_digest_final(fold);
+		*ret = chunks == 1 ? digest : tw_digest_final(fold);
 	tw_digest_free(fold);
 	return next == chunks;
 }

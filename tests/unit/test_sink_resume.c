@@ -222,23 +222,26 @@ static void watch_names(struct memory_fs *watched, const char *path, struct memo
 }
 
 /* Killed, or the machine felled, after every possible number of changes to the storage. */
-static void cut_everywhere(bool reboot)
+static void cut_everywhere(enum tw_overwrite mode, bool reboot)
 {
+	bool in_place = mode == TW_OVERWRITE_IN_PLACE_NEVER;
 	uint64_t total, cut = 1;
 
 	many_files(1);
-	memory.named = watch_names;
+	memory_fs_deinit(&memory);
+	memory_fs_init(&memory);
+	memory.named = in_place ? NULL : watch_names;
 	memory.calls_max = UINT64_MAX;
-	finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
+	finish(mode);
 	total = memory.calls;
 	tape_deinit(&tape);
-	for (; cut < total; cut += 1 + cut / 40) {
+	for (; cut < total; cut += 1 + cut / 15) {
 		struct tw_sink_progress progress = { 0 };
 		struct tw_sink *sink = NULL;
 		const struct tw_sink_options options = {
 			.transfer_key = "0123456789abcde",
 			.destination = "to",
-			.overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+			.overwrite = mode,
 			.write_content = true,
 		};
 		uint64_t sent;
@@ -246,7 +249,7 @@ static void cut_everywhere(bool reboot)
 
 		memory_fs_deinit(&memory);
 		memory_fs_init(&memory);
-		memory.named = watch_names;
+		memory.named = in_place ? NULL : watch_names;
 		memory.calls_max = cut;
 		many_files(1);
 		tape.checkpoint = 10;
@@ -267,7 +270,7 @@ static void cut_everywhere(bool reboot)
 			memory_fs_reboot(&memory);
 		tape.checkpoint = 0;
 		tape.all_done = false;
-		finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
+		finish(mode);
 		/* A whole delivery that lost its journal may come twice: there is nothing to hold.
 		 */
 		if (!tape.held.total && sent == tape.size)
@@ -281,13 +284,15 @@ static void cut_everywhere(bool reboot)
 static void test_killed_everywhere(void **state)
 {
 	(void)state;
-	cut_everywhere(false);
+	cut_everywhere(TW_OVERWRITE_WITH_PARTFILE_ALWAYS, false);
+	cut_everywhere(TW_OVERWRITE_IN_PLACE_NEVER, false);
 }
 
 static void test_felled_everywhere(void **state)
 {
 	(void)state;
-	cut_everywhere(true);
+	cut_everywhere(TW_OVERWRITE_WITH_PARTFILE_ALWAYS, true);
+	cut_everywhere(TW_OVERWRITE_IN_PLACE_NEVER, true);
 }
 
 /* Files delivered by the earlier attempt are not sent again; changed ones are. */
@@ -360,6 +365,97 @@ static void test_unchecked_chunks(void **state)
 	finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
 	assert_int_equal(tape.sent, tape.size + 10 * 1024);
 	tape_deinit(&tape);
+}
+
+/*
+ * The part file that the journal tells of is gone. A new one is begun, and that attempt dies at
+ * once: the third one must not believe of the new part file what was true of the old one.
+ */
+static void test_lost_part(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct tw_sink *sink;
+
+		memory_fs_deinit(&memory);
+		memory_fs_init(&memory);
+		one_large_file(8);
+		sink = open_sink(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
+		assert_int_equal(tape_offer(&tape, sink), TW_E_END);
+		assert_int_equal(tape_send(&tape, sink, 10 * TW_CHUNK_SIZE), 0);
+		assert_int_equal(tw_sink_checkpoint(sink), 0);
+		kill_sink(sink);
+		for (size_t k = 0; k < memory.now.count; k++) {
+			if (strstr(memory.now.at[k].path, ".part")) {
+				fs.ops->unlink(fs.context, memory.now.at[k].path);
+				break;
+			}
+		}
+		sink = open_sink(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
+		assert_int_equal(tape_offer(&tape, sink), TW_E_END);
+		assert_int_equal(tape.held.total, 0);
+		assert_int_equal(tape_send(&tape, sink, 1), 0);
+		/* The new file reaches the platter by itself. */
+		if (i) {
+			assert_int_equal(fs.ops->sync_directory(fs.context, "to"), 0);
+			for (struct memory_node *node = memory.nodes; node; node = node->next) {
+				if (node->size == tape.size && !node->stored) {
+					node->stored = calloc(1, node->size);
+					node->stored_size = node->size;
+				}
+			}
+		}
+		kill_sink(sink);
+		if (i)
+			memory_fs_reboot(&memory);
+		finish(TW_OVERWRITE_WITH_PARTFILE_ALWAYS);
+		tape_deinit(&tape);
+	}
+}
+
+/* It took its name, and the program died before the journal said so: also with holes in it. */
+static void test_named_and_not_journaled(void **state)
+{
+	const struct tw_sink_options options = {
+		.transfer_key = "0123456789abcde",
+		.destination = "to",
+		.overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+		.write_content = true,
+	};
+	bool seen = false;
+
+	(void)state;
+	for (uint64_t cut = 1; cut < 60; cut++) {
+		struct tw_sink *sink;
+		int r;
+
+		memory_fs_deinit(&memory);
+		memory_fs_init(&memory);
+		memory.calls_max = cut;
+		tape_init(&tape, 1);
+		tape_sparse(&tape, "s", 3 * TW_CHUNK_SIZE, 10, 20);
+		tape_file(&tape, "unsent", 100);
+		r = tw_sink_new(&fs, &options, &sink);
+		if (!r) {
+			r = tape_offer(&tape, sink);
+			tw_ranges_remove(&tape.owed, TW_CHUNK_SIZE, tape.size);
+			if (r == TW_E_END && !tape_send(&tape, sink, UINT64_MAX) &&
+			    !tw_sink_hole(sink, TW_CHUNK_SIZE, 3 * TW_CHUNK_SIZE))
+				tw_sink_checkpoint(sink);
+			kill_sink(sink);
+		}
+		memory.frozen = false;
+		memory.calls = memory.calls_max = 0;
+		tape.skipped = 0;
+		r = memory_fs_find(&memory, "to/s") != NULL;
+		assert_int_equal(tw_sink_new(&fs, &options, &sink), 0);
+		assert_int_equal(tape_offer(&tape, sink), TW_E_END);
+		assert_int_equal(tape.skipped, r);
+		seen = seen || r;
+		tw_sink_free(sink);
+		tape_deinit(&tape);
+	}
+	assert_true(seen);
 }
 
 static void test_holes_are_held(void **state)
@@ -582,6 +678,8 @@ int main(void)
 		CASE(test_delivered_files_are_held),
 		CASE(test_changed_source),
 		CASE(test_unchecked_chunks),
+		CASE(test_lost_part),
+		CASE(test_named_and_not_journaled),
 		CASE(test_holes_are_held),
 		CASE(test_full_disk),
 		CASE(test_full_disk_and_a_new_attempt),
