@@ -177,8 +177,9 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 		return error;
 	struct tw_handshake *handshake = conn->handshake;
 	handshake->wish = connect->cipher;
-	handshake->give_up_at = now + (connect->handshake_timeout ? connect->handshake_timeout
-								  : TW_HANDSHAKE_TIMEOUT);
+	handshake->give_up_at =
+		tw_ns_add(now, connect->handshake_timeout ? connect->handshake_timeout
+							  : TW_HANDSHAKE_TIMEOUT);
 
 	struct tw_params params;
 	uint8_t payload[PAYLOAD_MAX];

@@ -4,7 +4,9 @@
  */
 #pragma once
 
+#include "content/sink.h"
 #include "core/conn.h"
+#include "disk.h"
 #include "link.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -23,13 +25,25 @@ enum sim_act {
 	SIM_DELAY,	 /* of both roads */
 	SIM_MTU,	 /* of both roads, without a word */
 	SIM_CLEAN,	 /* no loss, no corruption any more */
+	SIM_CALM,	 /* nothing extraordinary any more, and at least a tenth of the rate */
 	SIM_REBIND,
 	SIM_KILL_SENDER, /* and start it again @value later */
 	SIM_KILL_RECEIVER,
 	SIM_CUT_SENDER, /* power cut */
 	SIM_CUT_RECEIVER,
+	SIM_FUSE_SENDER,  /* killed when its disk has done @value more changes or reads */
+	SIM_FUSE_RECEIVER,
 	SIM_TOUCH_SOURCE, /* file number @value changes */
 	SIM_DISK_FULL,	  /* no room at the receiver for @value */
+	SIM_DISK_HANGS,	  /* the receiver's disk does nothing for @value */
+};
+
+/* What is sent, below the folder "data" of the sender's disk. */
+struct sim_content {
+	unsigned files;	      /* f0, f1, ... in folders of a hundred */
+	uint64_t file_bytes;  /* of each: half to one and a half times that */
+	uint64_t large_bytes; /* one file more, "large" */
+	uint64_t sparse_bytes; /* and "sparse": data in a few places */
 };
 
 struct sim_change {
@@ -53,7 +67,13 @@ struct sim_case {
 	struct sim_link_config link;
 	struct sim_change changes[SIM_CHANGES_MAX];
 
-	uint64_t size;
+	uint64_t size; /* of the tape, where there are no files */
+	struct sim_content content;
+	struct sim_disk_config disks[2];
+	enum tw_overwrite overwrite;
+	bool sha256, lends_buffers;
+	unsigned checkpoint; /* seconds */
+	uint64_t rate_max;
 	enum tw_cipher cipher; /* TW_CIPHER_NONE: 128 */
 	bool plain;	       /* no cipher at all, indeed */
 	bool fixed;	       /* rate control `fixed` at @rate_bps */
@@ -65,6 +85,8 @@ struct sim_case {
 	double wire_max;     /* UDP payload bytes of the sender over content bytes */
 	double needless_max; /* share of content bytes that arrived again */
 	double return_max;   /* return bytes over content bytes */
+	uint64_t again_max;  /* content bytes sent again because of kills */
+	bool may_fail_files; /* a source changed: some files may be reported instead of sent */
 	bool (*check)(void *world, const struct sim_case *test);
 };
 
@@ -73,6 +95,7 @@ struct sim_measures {
 	tw_ns took, ideal;
 	double wire, needless, return_share;
 	tw_ns delay_95;
+	uint64_t content_bytes, again;
 	uint64_t packets_lost, packets_spurious, forged, key_updates;
 	uint64_t digest;
 };

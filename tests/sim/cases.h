@@ -1,9 +1,13 @@
 /*
- * cases.h - the tables of named cases.
+ * cases.h - the tables of named cases, and cases made from a seed.
  */
 #pragma once
 
 #include "tape.h"
+#include "transfer.h"
 
-extern const struct sim_case core_cases[];
-extern const size_t core_case_count;
+extern const struct sim_case core_cases[], session_cases[];
+extern const size_t core_case_count, session_case_count;
+
+/* A random situation, with faults that stop in time: it must finish. */
+void history_make(uint64_t seed, struct sim_case *ret);

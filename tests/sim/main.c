@@ -2,11 +2,14 @@
  * The simulator: named cases and random histories of the production core in virtual time. TAP on
  * standard output; a failure prints the command that repeats it.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cases.h"
+
+#define TWICE_EVERY 16
 
 struct options {
 	const char *case_name, *group;
@@ -55,13 +58,23 @@ static bool parse(int count, char **words, struct options *ret)
 
 static void print_measures(const struct sim_measures *got)
 {
+	double ratio = got->ideal ? (double)got->took / (double)got->ideal : 0;
+
 	printf("# %.3f s (%.2f x ideal), wire %.4f, needless %.3f %%, return %.3f %%, queue 95 %% "
-	       "%.1f ms, lost %llu, spurious %llu, forged %llu, keys %llu, digest %016llx\n",
-	       (double)got->took / 1e9, got->ideal ? (double)got->took / (double)got->ideal : 0,
-	       got->wire, 100 * got->needless, 100 * got->return_share,
-	       (double)got->delay_95 / 1e6, (unsigned long long)got->packets_lost,
-	       (unsigned long long)got->packets_spurious, (unsigned long long)got->forged,
-	       (unsigned long long)got->key_updates, (unsigned long long)got->digest);
+	       "%.1f ms\n",
+	       (double)got->took / 1e9, ratio, got->wire, 100 * got->needless,
+	       100 * got->return_share, (double)got->delay_95 / 1e6);
+	printf("# lost %" PRIu64 ", spurious %" PRIu64 ", forged %" PRIu64 ", keys %" PRIu64
+	       ", again %" PRIu64 " bytes, digest %016" PRIx64 "\n",
+	       got->packets_lost, got->packets_spurious, got->forged, got->key_updates, got->again,
+	       got->digest);
+}
+
+static bool run(const struct sim_case *test, uint64_t seed, bool verbose,
+		struct sim_measures *ret, char *ret_failure)
+{
+	return test->size ? tape_run(test, seed, verbose, ret, ret_failure) :
+			    transfer_run(test, seed, verbose, ret, ret_failure);
 }
 
 static bool run_case(const struct sim_case *test, unsigned number, const struct options *options)
@@ -69,15 +82,79 @@ static bool run_case(const struct sim_case *test, unsigned number, const struct 
 	struct sim_measures got = { 0 };
 	char failure[512] = "";
 	uint64_t seed = options->seed_given ? options->seed : 1;
-	bool good = tape_run(test, seed, options->verbose, &got, failure);
+	bool good = run(test, seed, options->verbose, &got, failure);
 
 	printf("%s %u - %s\n", good ? "ok" : "not ok", number, test->name);
 	print_measures(&got);
 	if (!good)
-		printf("# %s\n# again: build/tests/sim/sim --case '%s' --seed %llu\n", failure,
-		       test->name, (unsigned long long)seed);
+		printf("# %s\n# again: build/tests/sim/sim --case '%s' --seed %" PRIu64 "\n",
+		       failure, test->name, seed);
 	fflush(stdout);
 	return good;
+}
+
+static bool run_history(uint64_t seed, const struct options *options, struct sim_measures *ret)
+{
+	char failure[512] = "";
+	struct sim_case test;
+	bool good;
+
+	history_make(seed, &test);
+	good = run(&test, seed, options->verbose, ret, failure);
+	if (!good)
+		printf("# seed %" PRIu64 ": %s\n# again: make sim SEED=%" PRIu64 "\n", seed,
+		       failure, seed);
+	fflush(stdout);
+	return good;
+}
+
+/* The same seed must give the same datagrams at the same times. */
+static bool run_twice(uint64_t seed, const struct options *options)
+{
+	struct sim_measures first = { 0 }, second = { 0 };
+	bool good = run_history(seed, options, &first);
+
+	good &= run_history(seed, options, &second);
+	if (first.digest == second.digest)
+		return good;
+	printf("# seed %" PRIu64 ": two runs differ: %016" PRIx64 " and %016" PRIx64 "\n", seed,
+	       first.digest, second.digest);
+	return false;
+}
+
+static int run_histories(const struct options *options)
+{
+	uint64_t bad = 0, slowest = 0, slowest_seed = 0;
+
+	for (uint64_t i = 0; i < options->histories; i++) {
+		uint64_t seed = options->seed + i;
+		struct sim_measures got = { 0 };
+
+		if (i % TWICE_EVERY == 0) {
+			bad += !run_twice(seed, options);
+			continue;
+		}
+		bad += !run_history(seed, options, &got);
+		if (got.took > slowest) {
+			slowest = got.took;
+			slowest_seed = seed;
+		}
+	}
+	printf("%s 1 - histories %" PRIu64 " to %" PRIu64 "\n", bad ? "not ok" : "ok",
+	       options->seed, options->seed + options->histories - 1);
+	printf("# %" PRIu64 " failed; slowest: seed %" PRIu64 ", %.1f s\n1..1\n", bad,
+	       slowest_seed, (double)slowest / 1e9);
+	return bad > 0;
+}
+
+static int run_one_history(const struct options *options)
+{
+	struct sim_measures got = { 0 };
+	bool good = run_history(options->seed, options, &got);
+
+	print_measures(&got);
+	printf("%s 1 - history %" PRIu64 "\n1..1\n", good ? "ok" : "not ok", options->seed);
+	return !good;
 }
 
 static bool is_meant(const struct sim_case *test, const struct options *options)
@@ -87,6 +164,20 @@ static bool is_meant(const struct sim_case *test, const struct options *options)
 	return !options->group || !strncmp(test->name, options->group, strlen(options->group));
 }
 
+static unsigned run_table(const struct sim_case *cases, size_t count,
+			  const struct options *options, unsigned *number)
+{
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (options->list)
+			printf("%s\n", cases[i].name);
+		else if (is_meant(&cases[i], options))
+			bad += !run_case(&cases[i], ++*number, options);
+	}
+	return bad;
+}
+
 int main(int count, char **words)
 {
 	struct options options = { 0 };
@@ -94,13 +185,12 @@ int main(int count, char **words)
 
 	if (!parse(count, words, &options))
 		return usage();
-	for (size_t i = 0; i < core_case_count; i++) {
-		if (options.list)
-			printf("%s\n", core_cases[i].name);
-		if (options.list || !is_meant(&core_cases[i], &options))
-			continue;
-		bad += !run_case(&core_cases[i], ++number, &options);
-	}
+	if (options.histories)
+		return run_histories(&options);
+	if (options.seed_given && !options.case_name && !options.group)
+		return run_one_history(&options);
+	bad += run_table(core_cases, core_case_count, &options, &number);
+	bad += run_table(session_cases, session_case_count, &options, &number);
 	if (options.list)
 		return 0;
 	printf("1..%u\n", number);
