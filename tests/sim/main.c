@@ -3,9 +3,11 @@
  * standard output; a failure prints the command that repeats it.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cases.h"
 
@@ -16,6 +18,18 @@ struct options {
 	uint64_t seed, histories;
 	bool seed_given, list, verbose;
 };
+
+/* How to repeat what runs now: for whoever finds a dead program. */
+static char running[160];
+
+static void on_crash(int signal_number)
+{
+	ssize_t done = write(STDOUT_FILENO, running, strlen(running));
+
+	(void)done;
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
 
 static int usage(void)
 {
@@ -82,8 +96,11 @@ static bool run_case(const struct sim_case *test, unsigned number, const struct 
 	struct sim_measures got = { 0 };
 	char failure[512] = "";
 	uint64_t seed = options->seed_given ? options->seed : 1;
-	bool good = run(test, seed, options->verbose, &got, failure);
+	bool good;
 
+	snprintf(running, sizeof(running), "# crashed: --case '%s' --seed %" PRIu64 "\n", test->name,
+		 seed);
+	good = run(test, seed, options->verbose, &got, failure);
 	printf("%s %u - %s\n", good ? "ok" : "not ok", number, test->name);
 	print_measures(&got);
 	if (!good)
@@ -99,6 +116,7 @@ static bool run_history(uint64_t seed, const struct options *options, struct sim
 	struct sim_case test;
 	bool good;
 
+	snprintf(running, sizeof(running), "# crashed: --seed %" PRIu64 "\n", seed);
 	history_make(seed, &test);
 	good = run(&test, seed, options->verbose, ret, failure);
 	if (!good)
@@ -185,6 +203,8 @@ int main(int count, char **words)
 
 	if (!parse(count, words, &options))
 		return usage();
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
 	if (options.histories)
 		return run_histories(&options);
 	if (options.seed_given && !options.case_name && !options.group)
