@@ -410,10 +410,12 @@ static void remove_written(struct tw_sink *sink, uint64_t index)
 	const struct sink_file *file = tw_map_get(&sink->files, index);
 
 	/* Of a file that was there before nothing can be brought back: it stays as it is. */
-	if (!file || !file->exists ||
-	    (sink_in_place(sink) && !file->fresh &&
-	     sink->options.overwrite != TW_OVERWRITE_IN_PLACE_NEVER))
+	if (!sink->options.write_content ||
+	    (sink_in_place(sink) &&
+	     (!file || !file->exists ||
+	      (!file->fresh && sink->options.overwrite != TW_OVERWRITE_IN_PLACE_NEVER))))
 		return;
+	/* Part files always: a killed attempt may have left one that no journal tells of. */
 	sink->fs.ops->unlink(sink->fs.context, tw_sink_work_path(sink, index));
 }
 
