@@ -11,3 +11,4 @@ extern const size_t core_case_count, session_case_count;
 
 /* A random situation, with faults that stop in time: it must finish. */
 void history_make(uint64_t seed, struct sim_case *ret);
+void history_describe(const struct sim_case *test);

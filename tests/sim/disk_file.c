@@ -270,8 +270,10 @@ int64_t file_read(struct tw_file *file, void *bytes, size_t length, uint64_t off
 
 		memcpy(to + done, (page && page->now ? page->now : zeros) + within, part);
 		done += part;
+		/* A hole costs nothing. */
+		if (page && page->now)
+			file->disk->bytes_moved += part;
 	}
-	file->disk->bytes_moved += done;
 	return (int64_t)done;
 }
 

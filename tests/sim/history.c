@@ -1,3 +1,6 @@
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "cases.h"
 
 #define FAULTS_END (20 * TW_SECOND)
@@ -134,6 +137,33 @@ static void make_changes(struct tw_prng *prng, struct sim_case *test)
 	test->changes[at] = (struct sim_change){ FAULTS_END, SIM_CALM, 0 };
 }
 
+void history_describe(const struct sim_case *test)
+{
+	printf("# %.3f Mbit/s, %.1f ms, queue %.1f; %u files of %" PRIu64 ", large %" PRIu64
+	       ", sparse %" PRIu64 "\n",
+	       (double)test->rate_bps / 1e6, (double)test->rtt / 1e6, test->queue,
+	       test->content.files, test->content.file_bytes, test->content.large_bytes,
+	       test->content.sparse_bytes);
+	printf("# cipher %d, %s, overwrite %d%s%s, checkpoint %u s\n",
+	       test->plain ? 0 : test->cipher, test->fixed ? "fixed" : "bbr", test->overwrite,
+	       test->sha256 ? ", sha256" : "", test->lends_buffers ? ", lends buffers" : "",
+	       test->checkpoint);
+	for (unsigned to = 0; to < 2; to++) {
+		const struct sim_road_config *road = &test->link.to[to];
+
+		printf("# to %u: loss %.3f in %.0f, corrupt %.3f, twice %.2f, late %.2f by %u, jitter"
+		       " %.1f ms, mtu %u%s, on %.2f off %.2f\n",
+		       to, road->loss, road->loss_burst, road->corrupt, road->duplicate,
+		       road->reorder, road->reorder_depth, (double)road->jitter / 1e6, road->mtu,
+		       road->mtu_told ? " told" : "", (double)road->on / 1e9,
+		       (double)road->off / 1e9);
+	}
+	for (unsigned side = 0; side < 2; side++)
+		printf("# disk %u: latency %.3f ms, %.1f MB/s\n", side,
+		       (double)test->disks[side].latency / 1e6,
+		       (double)test->disks[side].rate / 1e6);
+}
+
 void history_make(uint64_t seed, struct sim_case *ret)
 {
 	static const enum tw_cipher ciphers[] = { TW_CIPHER_AUTH, TW_CIPHER_128, TW_CIPHER_256 };
@@ -159,5 +189,8 @@ void history_make(uint64_t seed, struct sim_case *ret)
 		ret->disks[side].latency = spread(&prng, TW_USEC, 5 * TW_MSEC);
 		ret->disks[side].rate = spread(&prng, 5000000, 2000000000);
 	}
+	/* Hashing every zero takes too long here. */
+	if (ret->sha256 && ret->content.sparse_bytes > 32 * MIB)
+		ret->content.sparse_bytes = 32 * MIB;
 	ret->limit = 120 * TW_SECOND;
 }

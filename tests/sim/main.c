@@ -118,6 +118,8 @@ static bool run_history(uint64_t seed, const struct options *options, struct sim
 
 	snprintf(running, sizeof(running), "# crashed: --seed %" PRIu64 "\n", seed);
 	history_make(seed, &test);
+	if (options->verbose)
+		history_describe(&test);
 	good = run(&test, seed, options->verbose, ret, failure);
 	if (!good)
 		printf("# seed %" PRIu64 ": %s\n# again: make sim SEED=%" PRIu64 "\n", seed,

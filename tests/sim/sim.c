@@ -184,6 +184,7 @@ void sim_note(struct sim *sim, const char *format, ...)
 	vprintf(format, arguments);
 	va_end(arguments);
 	putchar('\n');
+	fflush(stdout);
 }
 
 void sim_digest(struct sim *sim, unsigned direction, const uint8_t *bytes, size_t length)

@@ -43,6 +43,7 @@ static void check_promises(struct transfer_world *world)
 {
 	uint64_t whole;
 
+	world->receiver_cut = true;
 	world->durable_promised = world->peers[0].last.bytes_durable;
 	world->files_promised = world->peers[0].last.files_done;
 	whole = transfer_count_whole(world);

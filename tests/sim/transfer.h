@@ -19,6 +19,7 @@ struct transfer_world {
 	struct sim_disk archive;  /* versions of sources that changed: "<version>/<path>" */
 	unsigned versions;
 	unsigned touched;
+	bool receiver_cut;
 	bool storage_failed; /* on purpose: the transfer may fail and be started again */
 	const struct sim_case *test;
 	uint64_t content_bytes, content_files;
