@@ -8,6 +8,7 @@
 #define DESTINATION "in"
 #define SOURCE "data"
 #define OURS ".tradewind"
+#define TOUCH_MAX 300000
 #define SPARSE_SLACK (12 * TW_CHUNK_SIZE / SIM_PAGE)
 #define DAY (UINT64_C(86400) * TW_SECOND)
 
@@ -150,8 +151,12 @@ void transfer_touch(struct transfer_world *world, uint64_t number)
 		size = size / 2 + tw_prng_below(&world->sim.prng, size + 2);
 		sim_node_resize(disk, pick.node, size);
 	}
-	if (size)
-		write_random(world, pick.node, tw_prng_below(&world->sim.prng, size), size);
+	if (size) {
+		uint64_t start = tw_prng_below(&world->sim.prng, size);
+
+		write_random(world, pick.node, start,
+			     size - start < TOUCH_MAX ? size : start + TOUCH_MAX);
+	}
 	world->touched++;
 	sim_note(&world->sim, "%s changes", pick.path);
 }
