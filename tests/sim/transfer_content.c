@@ -111,6 +111,7 @@ static void pick_file(void *context, const char *path, struct sim_node *node)
 	snprintf(pick->path, sizeof(pick->path), "%s", path);
 }
 
+/* Holes stay holes. */
 static void copy_node(struct sim_disk *to, const char *path, const struct sim_node *from,
 		      struct sim_disk *from_disk)
 {
@@ -119,14 +120,21 @@ static void copy_node(struct sim_disk *to, const char *path, const struct sim_no
 	struct tw_fs fs = sim_disk_fs(from_disk);
 	struct tw_file *file;
 	const char *source = strchr(path, '/') + 1;
-	int64_t length;
+	uint64_t start, end;
 
 	sim_node_resize(to, node, sim_node_size(from));
 	if (fs.ops->open(fs.context, source, TW_OPEN_READ, &file))
 		abort();
-	for (uint64_t at = 0; (length = fs.ops->read(file, bytes, sizeof(bytes), at)) > 0;
-	     at += (uint64_t)length)
-		sim_node_write(to, node, bytes, (size_t)length, at);
+	for (uint64_t at = 0; fs.ops->next_data(file, at, &start, &end) == 0; at = start) {
+		while (start < end) {
+			size_t length = end - start < sizeof(bytes) ? (size_t)(end - start) :
+								      sizeof(bytes);
+
+			fs.ops->read(file, bytes, length, start);
+			sim_node_write(to, node, bytes, length, start);
+			start += length;
+		}
+	}
 	fs.ops->close(file);
 	sim_node_set(node, sim_node_mode(from), sim_node_mtime(from));
 }
