@@ -21,28 +21,28 @@
 enum sim_act {
 	SIM_SILENCE = 1, /* both roads, from now on */
 	SIM_SOUND,
-	SIM_RATE,	 /* of both roads: @value bits a second */
-	SIM_DELAY,	 /* of both roads */
-	SIM_MTU,	 /* of both roads, without a word */
-	SIM_CLEAN,	 /* no loss, no corruption any more */
-	SIM_CALM,	 /* nothing extraordinary any more, and at least a tenth of the rate */
+	SIM_RATE,  /* of both roads: @value bits a second */
+	SIM_DELAY, /* of both roads */
+	SIM_MTU,   /* of both roads, without a word */
+	SIM_CLEAN, /* no loss, no corruption any more */
+	SIM_CALM,  /* nothing extraordinary any more, and at least a tenth of the rate */
 	SIM_REBIND,
 	SIM_KILL_SENDER, /* and start it again @value later */
 	SIM_KILL_RECEIVER,
 	SIM_CUT_SENDER, /* power cut */
 	SIM_CUT_RECEIVER,
-	SIM_FUSE_SENDER,  /* killed when its disk has done @value more changes or reads */
+	SIM_FUSE_SENDER, /* killed when its disk has done @value more changes or reads */
 	SIM_FUSE_RECEIVER,
 	SIM_TOUCH_SOURCE, /* file number @value changes */
-	SIM_DISK_FULL,	  /* no room at the receiver for @value */
-	SIM_DISK_HANGS,	  /* the receiver's disk does nothing for @value */
+	SIM_DISK_FULL,    /* no room at the receiver for @value */
+	SIM_DISK_HANGS,   /* the receiver's disk does nothing for @value */
 };
 
 /* What is sent, below the folder "data" of the sender's disk. */
 struct sim_content {
-	unsigned files;	      /* f0, f1, ... in folders of a hundred */
-	uint64_t file_bytes;  /* of each: half to one and a half times that */
-	uint64_t large_bytes; /* one file more, "large" */
+	unsigned files;        /* f0, f1, ... in folders of a hundred */
+	uint64_t file_bytes;   /* of each: half to one and a half times that */
+	uint64_t large_bytes;  /* one file more, "large" */
 	uint64_t sparse_bytes; /* and "sparse": data in a few places */
 };
 
@@ -62,7 +62,7 @@ struct sim_case {
 	 */
 	uint64_t rate_bps;
 	tw_ns rtt;
-	double loss; /* both ways */
+	double loss;  /* both ways */
 	double queue; /* in bandwidth-delay products; 0: one, at least 64 KiB */
 	struct sim_link_config link;
 	struct sim_change changes[SIM_CHANGES_MAX];
@@ -75,8 +75,8 @@ struct sim_case {
 	unsigned checkpoint; /* seconds */
 	uint64_t rate_max;
 	enum tw_cipher cipher; /* TW_CIPHER_NONE: 128 */
-	bool plain;	       /* no cipher at all, indeed */
-	bool fixed;	       /* rate control `fixed` at @rate_bps */
+	bool plain;            /* no cipher at all, indeed */
+	bool fixed;            /* rate control `fixed` at @rate_bps */
 	tw_ns idle_timeout;
 	uint32_t datagram_max;
 

@@ -623,7 +623,8 @@ void **sim_node_mark(struct sim_node *node)
 }
 
 static void walk(const struct sim_node *folder, char path[PATH_MAX_BYTES],
-		 void (*each)(void *context, const char *path, struct sim_node *node), void *context)
+		 void (*each)(void *context, const char *path, struct sim_node *node),
+		 void *context)
 {
 	size_t length = strlen(path);
 

@@ -21,9 +21,9 @@
 #define SIM_PAGE 4096
 
 struct sim_disk_config {
-	tw_ns latency;		/* of a job, and again of each flush */
-	uint64_t rate;		/* bytes a second; 0: endless */
-	uint64_t capacity;	/* bytes; 0: endless */
+	tw_ns latency;     /* of a job, and again of each flush */
+	uint64_t rate;     /* bytes a second; 0: endless */
+	uint64_t capacity; /* bytes; 0: endless */
 };
 
 struct sim_node;
@@ -64,8 +64,8 @@ uint32_t sim_node_mode(const struct sim_node *node);
 int64_t sim_node_mtime(const struct sim_node *node);
 uint64_t sim_node_pages(const struct sim_node *node);
 void sim_node_set(struct sim_node *node, uint32_t mode, int64_t mtime_ns);
-void sim_node_write(struct sim_disk *disk, struct sim_node *node, const void *bytes,
-		    size_t length, uint64_t offset);
+void sim_node_write(struct sim_disk *disk, struct sim_node *node, const void *bytes, size_t length,
+		    uint64_t offset);
 void sim_node_resize(struct sim_disk *disk, struct sim_node *node, uint64_t size);
 bool sim_node_equal(const struct sim_node *a, const struct sim_node *b);
 /* Marks for the owner of @disk->named. */

@@ -191,9 +191,9 @@ void node_cut(struct sim_disk *disk, struct sim_node *node, unsigned style)
 
 		for (unsigned p = 0; group->dirty && p < GROUP_PAGES; p++) {
 			struct page *page = &group->pages[p];
-			unsigned fate = style == CUT_MIX ?
-						(unsigned)tw_prng_below(&disk->sim->prng, 3) :
-						style;
+			unsigned fate = style == CUT_MIX
+						? (unsigned)tw_prng_below(&disk->sim->prng, 3)
+						: style;
 
 			if (!page->dirty)
 				continue;

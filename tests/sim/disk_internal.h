@@ -8,7 +8,7 @@
 #define GROUP_PAGES 64
 
 struct page {
-	uint8_t *now;	 /* NULL: a hole */
+	uint8_t *now;    /* NULL: a hole */
 	uint8_t *stored; /* on the platter while @dirty; else what is now is there too */
 	bool dirty;
 };

@@ -90,10 +90,10 @@ static void make_change(struct tw_prng *prng, const struct sim_case *test,
 			struct sim_change *change)
 {
 	static const enum sim_act acts[] = {
-		SIM_SILENCE,	 SIM_SILENCE,	    SIM_RATE,	      SIM_DELAY,
-		SIM_MTU,	 SIM_REBIND,	    SIM_KILL_SENDER,  SIM_KILL_RECEIVER,
-		SIM_CUT_SENDER,	 SIM_CUT_RECEIVER,  SIM_FUSE_SENDER,  SIM_FUSE_RECEIVER,
-		SIM_TOUCH_SOURCE, SIM_DISK_FULL,    SIM_DISK_HANGS,   SIM_FUSE_RECEIVER,
+		SIM_SILENCE,      SIM_SILENCE,      SIM_RATE,        SIM_DELAY,
+		SIM_MTU,          SIM_REBIND,       SIM_KILL_SENDER, SIM_KILL_RECEIVER,
+		SIM_CUT_SENDER,   SIM_CUT_RECEIVER, SIM_FUSE_SENDER, SIM_FUSE_RECEIVER,
+		SIM_TOUCH_SOURCE, SIM_DISK_FULL,    SIM_DISK_HANGS,  SIM_FUSE_RECEIVER,
 	};
 
 	change->at = spread(prng, TW_MSEC, FAULTS_END / 2);
@@ -168,8 +168,10 @@ void history_make(uint64_t seed, struct sim_case *ret)
 {
 	static const enum tw_cipher ciphers[] = { TW_CIPHER_AUTH, TW_CIPHER_128, TW_CIPHER_256 };
 	static const enum tw_overwrite modes[] = {
-		TW_OVERWRITE_WITH_PARTFILE_ALWAYS, TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
-		TW_OVERWRITE_WITH_PARTFILE_NEVER, TW_OVERWRITE_IN_PLACE_ALWAYS,
+		TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+		TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+		TW_OVERWRITE_WITH_PARTFILE_NEVER,
+		TW_OVERWRITE_IN_PLACE_ALWAYS,
 	};
 	struct tw_prng prng;
 

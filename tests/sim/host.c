@@ -109,8 +109,7 @@ static void note_idle(struct sim_host *host, bool busy)
 		host->idle_turns = 0;
 		host->idle_since = host->sim->now;
 	} else if (++host->idle_turns > IDLE_TURNS_MAX) {
-		sim_fail(host->sim,
-			 "host %u spins: %u turns in %.3f ms, deadline %.3f ms ahead",
+		sim_fail(host->sim, "host %u spins: %u turns in %.3f ms, deadline %.3f ms ahead",
 			 host->side, host->idle_turns,
 			 (double)(host->sim->now - host->idle_since) / 1e6,
 			 ((double)tw_endpoint_deadline(host->endpoint) - (double)host->sim->now) /

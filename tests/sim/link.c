@@ -134,8 +134,8 @@ static void launch(struct sim_link *link, struct sim_packet *packet)
 		at += tw_prng_below(&sim->prng,
 				    1 + time_on_road((uint64_t)config->reorder_depth *
 							     (FULL_PACKET + SIM_FRAME_OVERHEAD),
-						     config->rate_bps ? config->rate_bps :
-									1000000000));
+						     config->rate_bps ? config->rate_bps
+								      : 1000000000));
 	sim_set(sim, &packet->event, at);
 }
 
@@ -161,8 +161,8 @@ static void travel(struct sim_link *link, struct sim_packet *packet)
 		return;
 	}
 	if (sim_chance(sim, config->duplicate)) {
-		struct sim_packet *twin = packet_new(link, packet->to, packet->bytes,
-						     packet->length);
+		struct sim_packet *twin =
+			packet_new(link, packet->to, packet->bytes, packet->length);
 
 		twin->from = packet->from;
 		twin->at = packet->at;
@@ -394,18 +394,16 @@ static void drop_queue_1(void *context)
 void sim_link_init(struct sim_link *link, struct sim *sim, const struct sim_link_config *config)
 {
 	*link = (struct sim_link){ .sim = sim, .started_at = sim->now };
-	link->roads[0].exit = (struct sim_event){
-		.fire = exit_to_0, .drop = drop_queue_0, .context = link
-	};
-	link->roads[1].exit = (struct sim_event){
-		.fire = exit_to_1, .drop = drop_queue_1, .context = link
-	};
+	link->roads[0].exit =
+		(struct sim_event){ .fire = exit_to_0, .drop = drop_queue_0, .context = link };
+	link->roads[1].exit =
+		(struct sim_event){ .fire = exit_to_1, .drop = drop_queue_1, .context = link };
 	link->roads[0].cross = (struct sim_event){ .fire = cross_to_0, .context = link };
 	link->roads[1].cross = (struct sim_event){ .fire = cross_to_1, .context = link };
 	link->rebind = (struct sim_event){ .fire = rebind_due, .context = link };
-	link->outside = (struct tw_address){
-		.family = TW_FAMILY_IPV4, .ip = { 198, 51, 100, 1 }, .port = 20000
-	};
+	link->outside = (struct tw_address){ .family = TW_FAMILY_IPV4,
+					     .ip = { 198, 51, 100, 1 },
+					     .port = 20000 };
 	link->outside_before = link->outside;
 	sim_link_set(link, config);
 }

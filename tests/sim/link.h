@@ -20,25 +20,25 @@
 struct sim_road_config {
 	uint64_t rate_bps; /* 0: endless */
 	tw_ns delay;
-	uint64_t queue_bytes; /* 0: no limit */
+	uint64_t queue_bytes;    /* 0: no limit */
 	double loss, loss_burst; /* share, mean length of a burst (0, 1: independent) */
 	double corrupt, corrupt_burst;
 	double duplicate;
-	double reorder;   /* share that comes late, by up to @reorder_depth full packets' time */
+	double reorder; /* share that comes late, by up to @reorder_depth full packets' time */
 	unsigned reorder_depth;
-	tw_ns jitter;     /* up to so much more delay; the order stays */
-	uint32_t mtu;     /* longest UDP payload; 0: no limit */
-	bool mtu_told;    /* the sender is told (EMSGSIZE); else longer ones vanish */
-	tw_ns on, off;    /* passes for @on, is silent for @off, and so on; 0: always passes */
+	tw_ns jitter;       /* up to so much more delay; the order stays */
+	uint32_t mtu;       /* longest UDP payload; 0: no limit */
+	bool mtu_told;      /* the sender is told (EMSGSIZE); else longer ones vanish */
+	tw_ns on, off;      /* passes for @on, is silent for @off, and so on; 0: always passes */
 	uint64_t cross_bps; /* load of others, 1500-byte packets */
 	tw_ns cross_on, cross_off; /* in turns; 0: always */
 };
 
 struct sim_link_config {
 	struct sim_road_config to[2]; /* to host 0, to host 1 */
-	tw_ns rebind_every; /* the NAT takes another port; 0: never */
+	tw_ns rebind_every;           /* the NAT takes another port; 0: never */
 	bool rebind_forgets; /* at once; else datagrams to the last address still get through */
-	bool rebind_moves; /* another address each time */
+	bool rebind_moves;   /* another address each time */
 };
 
 /* Under way; the bytes follow. */
@@ -65,7 +65,7 @@ struct sim_road {
 	struct sim_packet *first, *last;
 	uint64_t queued_bytes;
 	bool busy;
-	bool silent; /* by hand, besides @config.on and off */
+	bool silent;              /* by hand, besides @config.on and off */
 	bool in_loss, in_corrupt; /* the bad state of a Gilbert-Elliott chain */
 	tw_ns last_arrival;
 	struct sim_event exit, cross;

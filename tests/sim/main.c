@@ -84,11 +84,11 @@ static void print_measures(const struct sim_measures *got)
 	       got->digest);
 }
 
-static bool run(const struct sim_case *test, uint64_t seed, bool verbose,
-		struct sim_measures *ret, char *ret_failure)
+static bool run(const struct sim_case *test, uint64_t seed, bool verbose, struct sim_measures *ret,
+		char *ret_failure)
 {
-	return test->size ? tape_run(test, seed, verbose, ret, ret_failure) :
-			    transfer_run(test, seed, verbose, ret, ret_failure);
+	return test->size ? tape_run(test, seed, verbose, ret, ret_failure)
+			  : transfer_run(test, seed, verbose, ret, ret_failure);
 }
 
 static bool run_case(const struct sim_case *test, unsigned number, const struct options *options)
@@ -98,8 +98,8 @@ static bool run_case(const struct sim_case *test, unsigned number, const struct 
 	uint64_t seed = options->seed_given ? options->seed : 1;
 	bool good;
 
-	snprintf(running, sizeof(running), "# crashed: --case '%s' --seed %" PRIu64 "\n", test->name,
-		 seed);
+	snprintf(running, sizeof(running), "# crashed: --case '%s' --seed %" PRIu64 "\n",
+		 test->name, seed);
 	good = run(test, seed, options->verbose, &got, failure);
 	printf("%s %u - %s\n", good ? "ok" : "not ok", number, test->name);
 	print_measures(&got);
@@ -162,8 +162,8 @@ static int run_histories(const struct options *options)
 	}
 	printf("%s 1 - histories %" PRIu64 " to %" PRIu64 "\n", bad ? "not ok" : "ok",
 	       options->seed, options->seed + options->histories - 1);
-	printf("# %" PRIu64 " failed; slowest: seed %" PRIu64 ", %.1f s\n1..1\n", bad,
-	       slowest_seed, (double)slowest / 1e9);
+	printf("# %" PRIu64 " failed; slowest: seed %" PRIu64 ", %.1f s\n1..1\n", bad, slowest_seed,
+	       (double)slowest / 1e9);
 	return bad > 0;
 }
 
@@ -184,8 +184,8 @@ static bool is_meant(const struct sim_case *test, const struct options *options)
 	return !options->group || !strncmp(test->name, options->group, strlen(options->group));
 }
 
-static unsigned run_table(const struct sim_case *cases, size_t count,
-			  const struct options *options, unsigned *number)
+static unsigned run_table(const struct sim_case *cases, size_t count, const struct options *options,
+			  unsigned *number)
 {
 	unsigned bad = 0;
 

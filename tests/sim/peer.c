@@ -43,8 +43,7 @@ static void job_done(void *context, struct tw_job *job)
 {
 	struct sim_peer *peer = context;
 	tw_ns now = peer->sim->now;
-	struct sim_buffer *buffer =
-		peer->hub && job->type == TW_JOB_WRITE ? job->buffer : NULL;
+	struct sim_buffer *buffer = peer->hub && job->type == TW_JOB_WRITE ? job->buffer : NULL;
 
 	if (peer->hub)
 		tw_receiver_job_done(peer->hub, job, now);
@@ -149,8 +148,8 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *key,
 
 	(void)path;
 	*ret_config = peer->config;
-	return tw_receiver_admit(peer->hub, key, ret_app, ret_context) ? TW_ACCEPT_BUSY :
-									  TW_ACCEPT_YES;
+	return tw_receiver_admit(peer->hub, key, ret_app, ret_context) ? TW_ACCEPT_BUSY
+								       : TW_ACCEPT_YES;
 }
 
 static void on_started(void *context, uint64_t id, const char *destination, bool resumed)

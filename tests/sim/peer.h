@@ -38,8 +38,8 @@ struct sim_peer {
 	struct tw_source_options source_options;
 	struct tw_public_key peer_key;
 	struct tw_sender_status last; /* when it was seen last */
-	bool finished;	      /* some life saw the end */
-	uint64_t sent_before; /* tape bytes of earlier lives */
+	bool finished;                /* some life saw the end */
+	uint64_t sent_before;         /* tape bytes of earlier lives */
 	unsigned problems, problems_bad;
 	char last_problem[256];
 
@@ -47,7 +47,7 @@ struct sim_peer {
 	struct tw_receiver_hub *hub;
 	struct sim_buffer *current;
 	bool lends_buffers;
-	uint64_t files_done; /* events */
+	uint64_t files_done;                   /* events */
 	struct tw_receiver_status last_status; /* of the newest transfer */
 };
 

@@ -292,9 +292,9 @@ void tape_connect(struct tape_world *world)
 	const struct tw_connect connect = {
 		.remote = world->hosts[1].address,
 		.peer_key = world->identities[1].public_key,
-		.cipher = test->plain  ? TW_CIPHER_NONE :
-			  test->cipher ? test->cipher :
-					 TW_CIPHER_128,
+		.cipher = test->plain    ? TW_CIPHER_NONE
+			  : test->cipher ? test->cipher
+					 : TW_CIPHER_128,
 		.config = conn_config(test),
 		.app = &tape_app,
 		.app_context = &world->sides[0],
@@ -377,8 +377,8 @@ static void judge(struct tape_world *world, const struct sim_measures *got)
 		sim_fail(sim, "took %.3f s, must finish within %.3f s", (double)got->took / 1e9,
 			 (double)test->limit / 1e9);
 	if (test->wire_max > 0 && got->wire > test->wire_max)
-		sim_fail(sim, "%.4f bytes on the wire for each of content, at most %.4f",
-			 got->wire, test->wire_max);
+		sim_fail(sim, "%.4f bytes on the wire for each of content, at most %.4f", got->wire,
+			 test->wire_max);
 	if (test->needless_max > 0 && got->needless > test->needless_max)
 		sim_fail(sim, "%.2f %% of the content came again for nothing, at most %.2f",
 			 100 * got->needless, 100 * test->needless_max);
@@ -389,8 +389,8 @@ static void judge(struct tape_world *world, const struct sim_measures *got)
 		sim_fail(sim, "the case's own check");
 }
 
-bool tape_run(const struct sim_case *test, uint64_t seed, bool verbose,
-	      struct sim_measures *ret, char *ret_failure)
+bool tape_run(const struct sim_case *test, uint64_t seed, bool verbose, struct sim_measures *ret,
+	      char *ret_failure)
 {
 	struct tape_world *world = tape_new(test, seed, verbose);
 	tw_ns patience = test->limit ? test->limit * 4 : 600 * TW_SECOND;

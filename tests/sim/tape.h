@@ -29,8 +29,8 @@ struct tape_world {
 };
 
 /* Runs @test. False: it failed, @ret_failure (512 bytes) says how. */
-bool tape_run(const struct sim_case *test, uint64_t seed, bool verbose,
-	      struct sim_measures *ret, char *ret_failure);
+bool tape_run(const struct sim_case *test, uint64_t seed, bool verbose, struct sim_measures *ret,
+	      char *ret_failure);
 /* For cases that do more than send a tape. */
 struct tape_world *tape_new(const struct sim_case *test, uint64_t seed, bool verbose);
 void tape_free(struct tape_world *world);

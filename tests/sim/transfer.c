@@ -74,8 +74,8 @@ static void fuse_blown(void *context)
 	struct planned planned = *(struct planned *)context;
 
 	free(context);
-	end_life(planned.world, (unsigned)planned.change.value, sim_chance(&planned.world->sim, 0.5),
-		 0);
+	end_life(planned.world, (unsigned)planned.change.value,
+		 sim_chance(&planned.world->sim, 0.5), 0);
 }
 
 static void sender_died(void *context)
@@ -192,9 +192,9 @@ static void make_peers(struct transfer_world *world)
 		struct sim_peer *peer = &world->peers[side];
 
 		sim_peer_init(peer, &world->sim, &world->link, side, &test->disks[side]);
-		peer->cipher = test->plain  ? TW_CIPHER_NONE :
-			       test->cipher ? test->cipher :
-					      TW_CIPHER_128;
+		peer->cipher = test->plain    ? TW_CIPHER_NONE
+			       : test->cipher ? test->cipher
+					      : TW_CIPHER_128;
 		peer->config = (struct tw_conn_config){
 			.method = test->fixed ? TW_RATE_FIXED : TW_RATE_BBR,
 			.limits = { .rate_bps = test->fixed ? test->rate_bps / 10 * 9 : 0,
@@ -210,9 +210,9 @@ static void make_peers(struct transfer_world *world)
 	world->peers[1].disk.named = transfer_named;
 	world->peers[1].disk.written = transfer_written;
 	world->peers[0].peer_key = world->peers[1].identity.public_key;
-	world->peers[0].source_options = (struct tw_source_options){
-		.mappings = &mapping, .mapping_count = 1, .read_content = true
-	};
+	world->peers[0].source_options = (struct tw_source_options){ .mappings = &mapping,
+								     .mapping_count = 1,
+								     .read_content = true };
 	world->peers[0].options = (struct tw_sender_options){
 		.transfer_key = { 1, 2, 3 },
 		.destination = "in",
@@ -303,8 +303,8 @@ static void judge_measures(struct transfer_world *world, const struct sim_measur
 		sim_fail(sim, "took %.3f s, must finish within %.3f s", (double)got->took / 1e9,
 			 (double)test->limit / 1e9);
 	if (test->wire_max > 0 && got->wire > test->wire_max)
-		sim_fail(sim, "%.4f bytes on the wire for each of content, at most %.4f",
-			 got->wire, test->wire_max);
+		sim_fail(sim, "%.4f bytes on the wire for each of content, at most %.4f", got->wire,
+			 test->wire_max);
 	if (test->return_max > 0 && got->return_share > test->return_max)
 		sim_fail(sim, "return path %.3f %% of the content, at most %.3f",
 			 100 * got->return_share, 100 * test->return_max);
@@ -323,9 +323,8 @@ static void judge(struct transfer_world *world)
 		sim_fail(sim,
 			 "not done: %" PRIu64 " of %" PRIu64 " bytes there, %" PRIu64
 			 " durable, %" PRIu64 " of %" PRIu64 " files",
-			 sender->last.bytes_acked, world->content_bytes,
-			 sender->last.bytes_durable, sender->last.files_done,
-			 world->content_files);
+			 sender->last.bytes_acked, world->content_bytes, sender->last.bytes_durable,
+			 sender->last.files_done, world->content_files);
 		return;
 	}
 	if (error != TW_TRANSFER_OK && (error != TW_TRANSFER_ENTRIES || !world->touched))

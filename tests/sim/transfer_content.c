@@ -26,8 +26,7 @@ static void write_random(struct transfer_world *world, struct sim_node *node, ui
 
 	fill_random(&world->sim, bytes, sizeof(bytes));
 	while (start < end) {
-		size_t length = end - start < sizeof(bytes) ? (size_t)(end - start) :
-							      sizeof(bytes);
+		size_t length = end - start < sizeof(bytes) ? (size_t)(end - start) : sizeof(bytes);
 
 		/* Cheaper than fresh ones, and no two blocks alike. */
 		memcpy(bytes, &start, length < sizeof(start) ? length : sizeof(start));
@@ -127,8 +126,8 @@ static void copy_node(struct sim_disk *to, const char *path, const struct sim_no
 		abort();
 	for (uint64_t at = 0; fs.ops->next_data(file, at, &start, &end) == 0; at = start) {
 		while (start < end) {
-			size_t length = end - start < sizeof(bytes) ? (size_t)(end - start) :
-								      sizeof(bytes);
+			size_t length =
+				end - start < sizeof(bytes) ? (size_t)(end - start) : sizeof(bytes);
 
 			fs.ops->read(file, bytes, length, start);
 			sim_node_write(to, node, bytes, length, start);
