@@ -151,8 +151,8 @@ void history_describe(const struct sim_case *test)
 	for (unsigned to = 0; to < 2; to++) {
 		const struct sim_road_config *road = &test->link.to[to];
 
-		printf("# to %u: loss %.3f in %.0f, corrupt %.3f, twice %.2f, late %.2f by %u, jitter"
-		       " %.1f ms, mtu %u%s, on %.2f off %.2f\n",
+		printf("# to %u: loss %.3f in %.0f, corrupt %.3f, twice %.2f, late %.2f by %u"
+		       ", jitter %.1f ms, mtu %u%s, on %.2f off %.2f\n",
 		       to, road->loss, road->loss_burst, road->corrupt, road->duplicate,
 		       road->reorder, road->reorder_depth, (double)road->jitter / 1e6, road->mtu,
 		       road->mtu_told ? " told" : "", (double)road->on / 1e9,
