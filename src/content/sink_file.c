@@ -261,10 +261,12 @@ static void fold(struct tw_sink *sink, struct sink_file *file)
 		uint64_t i = file->folded++, page = i / SINK_PAGE_DIGESTS;
 		struct tw_digest digest;
 
-		if (tw_ranges_contain(&file->zeros, i, i + 1))
+		if (tw_ranges_contain(&file->zeros, i, i + 1)) {
 			digest = tw_sink_zeros_digest(sink, entry, i);
-		else
+		} else {
+			assert(file->pages && file->pages[page]);
 			digest = file->pages[page][i % SINK_PAGE_DIGESTS];
+		}
 		tw_digest_update(file->fold, digest.bytes, sizeof(digest.bytes));
 		if (file->pages && (i + 1) % SINK_PAGE_DIGESTS == 0) {
 			free(file->pages[page]);
