@@ -371,6 +371,8 @@ int tw_sink_file_set_meta(struct tw_sink *sink, struct sink_file *file)
 	if (r)
 		return r;
 	file->meta_set = true;
+	/* An empty file has its size by itself, and a later resize() would give it another time. */
+	file->sized = true;
 	tw_sink_file_changed(sink, file);
 	if (entry->size <= SMALL_FILE)
 		tw_sink_file_close(sink, file);
