@@ -12,7 +12,7 @@ const struct sim_case session_cases[] = {
 	{ .name = "session: lan", .rate_bps = 10 * GBIT, .rtt = TW_MSEC, .queue = 2, PART,
 	  .disks = FAST,
 	  .link.to = BOTH(.mtu = SIM_JUMBO), .content = { .large_bytes = 64 * MIB },
-	  .limit = 200 * TW_MSEC, .wire_max = 1.25, .return_max = 0.01 },
+	  .limit = 280 * TW_MSEC, .wire_max = 1.25, .return_max = 0.01 },
 	{ .name = "session: lossy ocean", .rate_bps = GBIT, .rtt = 150 * TW_MSEC, .loss = 0.01,
 	  PART,
 	  .disks = FAST, .content = { .large_bytes = 64 * MIB }, .limit = 3500 * TW_MSEC,
