@@ -218,7 +218,8 @@ static void run_change(const struct change *row, enum tw_rate_method method, uns
 	struct sim_link after = row->after;
 	struct sim_flow *flow = &sim->flows[0];
 	struct tw_rate_limits limits = limits_for(method, row->before.rate_bps);
-	uint64_t free_bps = tw_rate_scale(after.rate_bps, 1 - after.loss), sums[CHANGE_ROUNDS + 1];
+	uint64_t free_bps = tw_rate_scale(after.rate_bps, 1 - after.loss);
+	uint64_t sums[CHANGE_ROUNDS + 1] = { 0 };
 	double queue = row->queue * (double)tw_rate_bytes(row->before.rate_bps, row->before.rtt);
 
 	if (method == TW_RATE_FIXED && after.rate_bps < row->before.rate_bps)

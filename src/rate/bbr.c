@@ -568,7 +568,7 @@ static void step_drain(struct tw_bbr *bbr, const struct tw_path_model *path,
 	if (segment_head(bbr)->mode == TW_BBR_DRAIN) {
 		bbr->meter_at = 0;
 		bbr->unmeasured = false;
-	} else if (metered >= probe_span(bbr, path) / 2) {
+	} else if (metered > 0 && metered >= probe_span(bbr, path) / 2) {
 		uint64_t out = sample->delivered_total - bbr->meter_delivered;
 
 		if (bbr->meter_at > 0 && (queue > queue_high(bbr, path) || bbr->unmeasured))
