@@ -312,11 +312,19 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator ||
 	    accept->pattern != handshake->pattern)
 		return;
-	/* A forged ACCEPT must not end the attempt: one that does not open leaves the handshake as
-	 * it was. */
+	/*
+	 * A forged ACCEPT must not end the attempt. One that does not open leaves the handshake as
+	 * it was; one that opens but whose header was changed on the way must leave no trace
+	 * either.
+	 */
+	struct tw_noise before = handshake->noise;
 	struct tw_params theirs;
-	if (read_message(handshake, accept, payload, &length) ||
-	    read_payload(payload, length, accept->scid, &theirs))
+	bool good = !read_message(handshake, accept, payload, &length) &&
+		    !read_payload(payload, length, accept->scid, &theirs);
+	if (!good)
+		handshake->noise = before;
+	tw_wipe(&before, sizeof(before));
+	if (!good)
 		return;
 	conn->peer = theirs;
 	conn->peer_cid = accept->scid;

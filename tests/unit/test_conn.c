@@ -450,6 +450,28 @@ static void test_closed_while_connecting(void **state)
 	pair_free(pair);
 }
 
+/* The connection id in the first ACCEPT is changed on the way: its message opens, yet it is not to
+ * be believed. */
+static bool change_accept(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)length;
+	if (to == 0 && bytes[0] == TW_DATAGRAM_ACCEPT && wire->now < TW_SECOND + 100 * TW_MSEC)
+		bytes[20] ^= 1;
+	return true;
+}
+
+static void test_changed_accept(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(22);
+	pair->wire.hook = change_accept;
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + 90 * TW_MSEC, NULL, NULL);
+	assert_false(pair->sides[0].established);
+	assert_true(wire_run(&pair->wire, pair->wire.now + TW_SECOND, both_up, pair));
+	pair_free(pair);
+}
+
 static bool drop_all(struct wire *wire, int to, uint8_t *bytes, size_t *length)
 {
 	(void)wire, (void)to, (void)bytes, (void)length;
@@ -584,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_refused_stays_out),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_closed_while_connecting),
+		cmocka_unit_test(test_changed_accept),
 		cmocka_unit_test(test_idle_and_keep_alive),
 		cmocka_unit_test(test_rebinding),
 		cmocka_unit_test(test_black_hole),
