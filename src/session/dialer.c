@@ -14,7 +14,7 @@
 /* While the network says that nobody listens there. */
 #define REDIAL_UNREACHABLE (250 * TW_MSEC)
 #define CALL_TIMEOUT_MIN (3 * TW_SECOND)
-#define CALLS_MAX 8
+#define CALLS_MAX TW_DIALER_ADDRESSES_MAX
 
 struct tw_dialer {
 	struct tw_endpoint *endpoint;
@@ -245,7 +245,8 @@ static void dial(struct tw_dialer *dialer)
 	int error;
 
 	dialer->dial_at = tw_ns_add(dialer->now, redial_period(dialer));
-	if (dialer->call_count == CALLS_MAX)
+	/* A call repeats its own INIT: more than one for each address would only be more noise. */
+	if (dialer->call_count >= dialer->options.remote_count)
 		return;
 	connect.remote = dialer->options.remotes[dialer->address];
 	dialer->address = (dialer->address + 1) % dialer->options.remote_count;
