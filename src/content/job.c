@@ -127,6 +127,7 @@ static int prepare(struct tw_job *job)
 	job->held_count = 0;
 	job->ready = 0;
 	job->prepare_more = true;
+	job->total_entries = tw_sink_entries(job->sink);
 	collect_held(job);
 	if (job->held_count == TW_JOB_HELD_MAX)
 		return 0;

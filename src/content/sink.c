@@ -237,6 +237,11 @@ const char *tw_sink_offender(const struct tw_sink *sink)
 	return tw_manifest_decoder_offender(sink->decoder);
 }
 
+uint64_t tw_sink_entries(const struct tw_sink *sink)
+{
+	return tw_manifest_count(sink->manifest);
+}
+
 const char *tw_sink_path(struct tw_sink *sink, uint64_t entry)
 {
 	size_t length = strlen(sink->destination);

@@ -346,6 +346,25 @@ static bool held_back(const struct tw_receiver_conn *conn)
 	return false;
 }
 
+/*
+ * True for a message about an entry that the manifest has not told of yet: it comes over a stream
+ * of its own, and an entry without content needs no READY before its sender speaks of it.
+ */
+static bool too_early(const struct tw_receiver_conn *conn, const struct tw_message *message)
+{
+	const struct tw_receiver_transfer *transfer = conn->transfers[message->transfer];
+	uint64_t entry;
+
+	if (message->type == TW_MESSAGE_ABANDON)
+		entry = message->abandon.entry;
+	else if (message->type == TW_MESSAGE_SHA256)
+		entry = message->sha256.entry;
+	else
+		return false;
+	return transfer && transfer->state == TW_RECEIVING_RUNNING &&
+	       !transfer->manifest_complete && entry >= transfer->entries_known;
+}
+
 void tw_receiver_control_read(struct tw_receiver_conn *conn)
 {
 	struct tw_inbox *inbox = &conn->inbox;
@@ -370,6 +389,8 @@ void tw_receiver_control_read(struct tw_receiver_conn *conn)
 					   "a message breaks the format");
 			return;
 		}
+		if (!error && too_early(conn, &message))
+			return;
 		if (!error)
 			dispatch(conn, &message);
 		tw_inbox_drop(inbox, length);

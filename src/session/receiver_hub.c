@@ -143,7 +143,8 @@ void tw_receiver_job_done(struct tw_receiver_hub *hub, struct tw_job *carried, t
 	struct tw_receiver_job *job = (struct tw_receiver_job *)(void *)carried;
 	struct tw_receiver_transfer *transfer = job->transfer;
 	struct tw_receiver_conn *conn;
-	bool control = job->control;
+	bool unblocks =
+		job->control || carried->type == TW_JOB_MANIFEST || carried->type == TW_JOB_PREPARE;
 
 	hub->now = now;
 	hub->jobs_out--;
@@ -158,7 +159,7 @@ void tw_receiver_job_done(struct tw_receiver_hub *hub, struct tw_job *carried, t
 	conn = transfer->conn;
 	tw_receiver_transfer_pump(transfer);
 	/* Messages may have been waiting for it. */
-	if (control && conn)
+	if (unblocks && conn)
 		tw_receiver_control_read(conn);
 }
 

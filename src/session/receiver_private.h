@@ -75,6 +75,7 @@ struct tw_receiver_transfer {
 	bool final_checkpoint; /* ENDING, DROPPED: wanted and not yet submitted */
 
 	bool manifest_busy, manifest_ended, manifest_complete, prepare_wanted;
+	uint64_t entries_known; /* of the manifest */
 	struct tw_inbox digests;
 	struct tw_ranges received;  /* of the tape, held ones included */
 	struct tw_ranges chunks;    /* whose digests have come */

@@ -421,6 +421,8 @@ static void take_held(struct tw_receiver_transfer *transfer, const struct tw_job
 	if (job->ready > transfer->ready)
 		transfer->ready = job->ready;
 	transfer->prepare_wanted = job->prepare_more;
+	if (!job->result || job->result == TW_E_END)
+		transfer->entries_known = job->total_entries;
 	if (job->result == TW_E_END)
 		transfer->manifest_complete = true;
 }
