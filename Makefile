@@ -14,7 +14,7 @@ bench-quick: build ; @bench/run --runs 1 --mib 128 --limit 8 --only tradewind --
 rate-table: build ; @bench/rate/run --docs
 install: build ; @meson install -C build --no-rebuild
 demo: build ; @tools/deps demo && tools/demo
-soak: build ; @tools/soak
+soak:    ; @tools/deps test && tools/build build && tools/soak
 clean:   ; rm -rf build build-*
 deps:    ; @tools/deps lint
 help:    ; @sed -n 's/^\([a-z-]*\): .*/make \1/p' Makefile
