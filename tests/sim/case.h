@@ -52,6 +52,8 @@ struct sim_change {
 	uint64_t value;
 };
 
+struct sim_measures;
+
 #define SIM_CHANGES_MAX 12
 
 struct sim_case {
@@ -79,15 +81,19 @@ struct sim_case {
 	bool fixed;            /* rate control `fixed` at @rate_bps */
 	tw_ns idle_timeout;
 	uint32_t datagram_max;
+	uint64_t key_packets; /* keys change after so many packets; 0: as in production */
 
 	/* What must come of it; 0: no bound. */
 	tw_ns limit;
 	double wire_max;     /* UDP payload bytes of the sender over content bytes */
 	double needless_max; /* share of content bytes that arrived again */
+	uint64_t key_updates_min;
 	double return_max;   /* return bytes over content bytes */
 	uint64_t again_max;  /* content bytes sent again because of kills */
 	bool may_fail_files; /* a source changed: some files may be reported instead of sent */
-	bool (*check)(void *world, const struct sim_case *test);
+	/* Runs it, where it is more than a transfer. */
+	bool (*run)(const struct sim_case *test, uint64_t seed, bool verbose,
+		    struct sim_measures *ret, char *ret_failure);
 };
 
 /* What a run measured. */

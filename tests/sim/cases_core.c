@@ -92,6 +92,9 @@ const struct sim_case core_cases[] = {
 		       { .jitter = 20 * TW_MSEC, .cross_bps = 50 * MBIT,
 			 .cross_on = TW_SECOND, .cross_off = TW_SECOND } },
 	  .size = 32 * MIB, .limit = 6 * TW_SECOND },
+	{ .name = "core: key updates", .rate_bps = 200 * MBIT, .rtt = 20 * TW_MSEC, .loss = 0.05,
+	  .link.to = BOTH(.reorder = 0.2, .reorder_depth = 100), .key_packets = 500,
+	  .key_updates_min = 15, .size = 32 * MIB, .limit = 3 * TW_SECOND },
 	{ .name = "core: fixed", .rate_bps = 200 * MBIT, .rtt = 80 * TW_MSEC, .loss = 0.01,
 	  .fixed = true, .size = 32 * MIB, .limit = 2 * TW_SECOND, .wire_max = WIRE(0.01) },
 };

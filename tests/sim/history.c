@@ -120,6 +120,32 @@ static void make_change(struct tw_prng *prng, const struct sim_case *test,
 	}
 }
 
+/* Nothing but deaths, on a road that is fast and clean: work is cut off at every possible point. */
+static void make_storm(struct tw_prng *prng, struct sim_case *test)
+{
+	static const enum sim_act acts[] = {
+		SIM_KILL_SENDER,   SIM_KILL_RECEIVER, SIM_CUT_RECEIVER,  SIM_CUT_RECEIVER,
+		SIM_FUSE_RECEIVER, SIM_FUSE_RECEIVER, SIM_FUSE_RECEIVER, SIM_FUSE_SENDER,
+	};
+	tw_ns at = 0;
+
+	test->link = (struct sim_link_config){ 0 };
+	for (unsigned i = 0; i < SIM_CHANGES_MAX - 1; i++) {
+		struct sim_change *change = &test->changes[i];
+
+		at += spread(prng, TW_MSEC, TW_SECOND);
+		change->at = at;
+		change->act = acts[tw_prng_below(prng, sizeof(acts) / sizeof(acts[0]))];
+		change->value = spread(prng, 1, 1000);
+		if (change->act < SIM_FUSE_SENDER)
+			change->value *= TW_MSEC;
+	}
+	test->changes[SIM_CHANGES_MAX - 1] = (struct sim_change){ FAULTS_END, SIM_CALM, 0 };
+	/* So that it lasts long enough to be hit. */
+	test->disks[1].rate = 500000 + (test->content.large_bytes +
+					test->content.files * test->content.file_bytes) / 5;
+}
+
 static void make_changes(struct tw_prng *prng, struct sim_case *test)
 {
 	unsigned count = (unsigned)tw_prng_below(prng, 6), at = 0;
@@ -194,5 +220,10 @@ void history_make(uint64_t seed, struct sim_case *ret)
 	/* Hashing every zero takes too long here. */
 	if (ret->sha256 && ret->content.sparse_bytes > 32 * MIB)
 		ret->content.sparse_bytes = 32 * MIB;
+	if (chance(&prng, 0.25))
+		make_storm(&prng, ret);
+	ret->link.ipv6 = chance(&prng, 0.3);
+	if (chance(&prng, 0.3))
+		ret->key_packets = spread(&prng, 10, 5000);
 	ret->limit = 120 * TW_SECOND;
 }

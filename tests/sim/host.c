@@ -150,7 +150,7 @@ void sim_host_init(struct sim_host *host, struct sim *sim, struct sim_link *link
 		.sim = sim,
 		.link = link,
 		.side = side,
-		.address = sim_address(side),
+		.address = sim_address(side, link->config.ipv6),
 		.wake = { .fire = turn, .drop = inbox_drop, .context = host },
 		.timer = { .fire = turn, .context = host },
 	};

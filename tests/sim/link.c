@@ -10,8 +10,14 @@
 
 #define FULL_PACKET 1500
 
-struct tw_address sim_address(unsigned side)
+struct tw_address sim_address(unsigned side, bool ipv6)
 {
+	if (ipv6)
+		return (struct tw_address){
+			.family = TW_FAMILY_IPV6,
+			.ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)(side + 1) },
+			.port = side ? 8886 : 1111,
+		};
 	return (struct tw_address){
 		.family = TW_FAMILY_IPV4,
 		.ip = { 192, 0, 2, (uint8_t)(side + 1) },
@@ -334,7 +340,7 @@ void sim_link_rebind(struct sim_link *link)
 	link->rebindings++;
 	link->outside.port = (uint16_t)(20000 + link->rebindings % 40000);
 	if (link->config.rebind_moves)
-		link->outside.ip[3] = (uint8_t)(1 + link->rebindings % 250);
+		link->outside.ip[link->config.ipv6 ? 15 : 3] = (uint8_t)(1 + link->rebindings % 250);
 	sim_note(link->sim, "rebinding %u", link->rebindings);
 }
 
@@ -404,6 +410,12 @@ void sim_link_init(struct sim_link *link, struct sim *sim, const struct sim_link
 	link->outside = (struct tw_address){ .family = TW_FAMILY_IPV4,
 					     .ip = { 198, 51, 100, 1 },
 					     .port = 20000 };
+	if (config->ipv6)
+		link->outside = (struct tw_address){
+			.family = TW_FAMILY_IPV6,
+			.ip = { 0x20, 0x01, 0x0d, 0xb8, 1, [15] = 1 },
+			.port = 20000,
+		};
 	link->outside_before = link->outside;
 	sim_link_set(link, config);
 }

@@ -36,6 +36,7 @@ struct sim_road_config {
 
 struct sim_link_config {
 	struct sim_road_config to[2]; /* to host 0, to host 1 */
+	bool ipv6;
 	tw_ns rebind_every;           /* the NAT takes another port; 0: never */
 	bool rebind_forgets; /* at once; else datagrams to the last address still get through */
 	bool rebind_moves;   /* another address each time */
@@ -102,4 +103,4 @@ void sim_link_rebind(struct sim_link *link);
 /* What a share of the datagrams waited at most in the queue. */
 tw_ns sim_road_delay(const struct sim_road *road, double share);
 /* Where host @side is, as itself sees it. */
-struct tw_address sim_address(unsigned side);
+struct tw_address sim_address(unsigned side, bool ipv6);

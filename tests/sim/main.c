@@ -87,6 +87,8 @@ static void print_measures(const struct sim_measures *got)
 static bool run(const struct sim_case *test, uint64_t seed, bool verbose, struct sim_measures *ret,
 		char *ret_failure)
 {
+	if (test->run)
+		return test->run(test, seed, verbose, ret, ret_failure);
 	return test->size ? tape_run(test, seed, verbose, ret, ret_failure)
 			  : transfer_run(test, seed, verbose, ret, ret_failure);
 }

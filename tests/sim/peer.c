@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/conn_internal.h"
+
 #define TICK_EVERY (50 * TW_MSEC)
 #define SPARSE 16384 /* less than this does not hold a buffer */
 
@@ -103,10 +105,17 @@ static void check_sending(struct sim_peer *peer)
 		sim_fail(peer->sim, "the dialer gave up: %d %s", end, message);
 }
 
+static void lower_key_life(struct sim_peer *peer)
+{
+	for (size_t i = 0; peer->key_packets && i < tw_endpoint_count(peer->host.endpoint); i++)
+		tw_endpoint_conn(peer->host.endpoint, i)->seal.key_packets_max = peer->key_packets;
+}
+
 static void turn(void *context, tw_ns now)
 {
 	struct sim_peer *peer = context;
 
+	lower_key_life(peer);
 	if (peer->hub)
 		tw_receiver_flush(peer->hub, now);
 	buffer_drop(peer->current);
@@ -198,7 +207,7 @@ static void start_sender(struct sim_peer *peer, struct tw_endpoint *endpoint)
 {
 	const struct tw_job_port port = { submit, peer };
 	struct tw_dialer_options dialer = {
-		.remotes = { sim_address(1) },
+		.remotes = { peer->host.link->hosts[1]->address },
 		.remote_count = 1,
 		.connect = { .peer_key = peer->peer_key,
 			     .cipher = peer->cipher,

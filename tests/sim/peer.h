@@ -27,6 +27,7 @@ struct sim_peer {
 	struct tw_prng prng;
 	struct tw_conn_config config;
 	enum tw_cipher cipher; /* wanted by the sender, least for the receiver */
+	uint64_t key_packets; /* keys change after so many; 0: as in production */
 	tw_ns tick_at;
 	bool up;
 	unsigned lives;

@@ -44,7 +44,8 @@ static void check_promises(struct transfer_world *world)
 	uint64_t whole;
 
 	world->receiver_cut = true;
-	world->durable_promised = world->peers[0].last.bytes_durable;
+	world->durable_promised = world->touched ? 0 : world->peers[0].last.bytes_durable;
+	world->promise_life = world->peers[0].finished ? 0 : world->peers[1].lives + 1;
 	world->files_promised = world->peers[0].last.files_done;
 	whole = transfer_count_whole(world);
 	if (whole < world->files_promised)
@@ -203,6 +204,7 @@ static void make_peers(struct transfer_world *world)
 			.datagram_max = test->datagram_max,
 		};
 		peer->lends_buffers = test->lends_buffers;
+		peer->key_packets = test->key_packets;
 		peer->disk.context = world;
 	}
 	world->peers[0].disk.died = sender_died;
@@ -331,6 +333,11 @@ static void judge(struct transfer_world *world)
 		sim_fail(sim, "ended with error %d: %s", error, sender->last.message);
 	if (sender->problems_bad && !world->touched)
 		sim_fail(sim, "a problem out of nothing: %s", sender->last_problem);
+	/* Resumed right behind the cut, it must have known all that was promised before. */
+	if (world->promise_life == world->peers[1].lives && !world->touched &&
+	    world->peers[1].last_status.bytes_held < world->durable_promised)
+		sim_fail(sim, "%" PRIu64 " bytes were durable, %" PRIu64 " were still held",
+			 world->durable_promised, world->peers[1].last_status.bytes_held);
 	transfer_verify(world);
 }
 

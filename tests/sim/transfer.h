@@ -26,6 +26,7 @@ struct transfer_world {
 	tw_ns started_at, finished_at;
 	/* at the last cut of the receiver's power */
 	uint64_t durable_promised, files_promised;
+	unsigned promise_life; /* the life behind it */
 };
 
 bool transfer_run(const struct sim_case *test, uint64_t seed, bool verbose,
