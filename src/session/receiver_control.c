@@ -178,6 +178,10 @@ static void on_offer(struct tw_receiver_conn *conn, struct tw_message *message)
 		tw_receiver_refuse(conn, TW_SESSION_CLOSE_STOPPING, "the receiver is stopping");
 		return;
 	}
+	if (tw_receiver_offer_is_late(conn, message)) {
+		tw_receiver_refuse(conn, TW_SESSION_CLOSE_REPLACED, "a newer connection has come");
+		return;
+	}
 	transfer = tw_receiver_transfer_find(conn, message);
 	if (transfer) {
 		const struct tw_receiver_events *events = &conn->hub->options.events;
@@ -193,6 +197,7 @@ static void on_offer(struct tw_receiver_conn *conn, struct tw_message *message)
 	} else {
 		tw_receiver_transfer_attach(transfer, conn, number);
 	}
+	transfer->attempt = message->offer.attempt;
 	if (conn->conn) {
 		struct tw_conn_info info;
 

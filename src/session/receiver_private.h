@@ -59,7 +59,7 @@ struct tw_receiver_transfer {
 	struct tw_sink_options sink_options;
 	char *destination;
 	char destination_shown[256];
-	uint64_t instance;
+	uint64_t instance, attempt; /* as the newest offer says */
 	unsigned checkpoint_seconds;
 
 	struct tw_receiver_conn *conn; /* NULL: none now */
@@ -151,6 +151,8 @@ extern const struct tw_conn_app tw_receiver_app;
 /* -ENOMEM, TW_E_FULL. */
 int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_message *offer,
 			     struct tw_receiver_transfer **ret);
+/* An offer of an older connection that comes behind that of a newer one. */
+bool tw_receiver_offer_is_late(const struct tw_receiver_conn *conn, const struct tw_message *offer);
 /* A live or finished one for the same job; NULL: none that can go on. */
 struct tw_receiver_transfer *tw_receiver_transfer_find(struct tw_receiver_conn *conn,
 						       const struct tw_message *offer);

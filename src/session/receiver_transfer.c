@@ -148,6 +148,43 @@ int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_mess
 	return 0;
 }
 
+bool tw_receiver_offer_is_late(const struct tw_receiver_conn *conn, const struct tw_message *offer)
+{
+	const struct tw_receiver_hub *hub = conn->hub;
+	size_t i;
+
+	for (i = 0; i < hub->transfer_count; i++) {
+		const struct tw_receiver_transfer *other = hub->transfers[i];
+
+		if (same_job(other, &conn->peer, offer->offer.key) &&
+		    other->state != TW_RECEIVING_DROPPED &&
+		    other->instance == offer->offer.instance &&
+		    other->attempt > offer->offer.attempt)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Another connection serves it from now on. The sender that still uses this one, because words of
+ * an older connection came late, must hear of it: it dials anew.
+ */
+static void leave_conn(struct tw_receiver_transfer *transfer)
+{
+	struct tw_receiver_conn *conn = transfer->conn;
+	size_t i;
+
+	if (!conn)
+		return;
+	conn->transfers[transfer->number] = NULL;
+	transfer->conn = NULL;
+	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
+		if (conn->transfers[i])
+			return;
+	}
+	tw_receiver_refuse(conn, TW_SESSION_CLOSE_REPLACED, "served over another connection");
+}
+
 struct tw_receiver_transfer *tw_receiver_transfer_find(struct tw_receiver_conn *conn,
 						       const struct tw_message *offer)
 {
@@ -168,6 +205,8 @@ struct tw_receiver_transfer *tw_receiver_transfer_find(struct tw_receiver_conn *
 		} else {
 			/* Another run of the sender, whose list of files may be another one: the
 			 * journal knows. */
+			tw_receiver_gather_leave(other);
+			leave_conn(other);
 			tw_receiver_transfer_drop(other);
 		}
 	}
@@ -180,10 +219,8 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 	size_t i;
 
 	/* The old connection's pieces are accepted no longer. */
-	if (transfer->conn) {
-		transfer->conn->transfers[transfer->number] = NULL;
-		tw_receiver_gather_leave(transfer);
-	}
+	tw_receiver_gather_leave(transfer);
+	leave_conn(transfer);
 	transfer->conn = conn;
 	transfer->number = number;
 	conn->transfers[number] = transfer;
