@@ -244,8 +244,8 @@ uint64_t transfer_count_whole(struct transfer_world *world)
 }
 
 /*
- * Written in place, a file that was begun and whose source then changed stays as it is, for there may
- * be nothing to bring back; but somebody must have been told.
+ * Written in place, a file that was begun and whose source then changed stays as it is, for there
+ * may be nothing to bring back; but somebody must have been told.
  */
 static bool may_stay_unfinished(const struct transfer_world *world)
 {
