@@ -214,6 +214,7 @@ int main(int count, char **words)
 	if (options.seed_given && !options.case_name && !options.group)
 		return run_one_history(&options);
 	bad += run_table(core_cases, core_case_count, &options, &number);
+	bad += run_table(stranger_cases, stranger_case_count, &options, &number);
 	bad += run_table(session_cases, session_case_count, &options, &number);
 	if (options.list)
 		return 0;
