@@ -6,8 +6,8 @@
 #include "session/sender_private.h"
 
 /* Kept loaded in front of the cursor; little before the receiver has said what it holds. */
-#define AHEAD_BYTES (UINT64_C(12) << 20)
-#define AHEAD_BYTES_FIRST (UINT64_C(6) << 20)
+#define AHEAD_BYTES (UINT64_C(4) << 20)
+#define AHEAD_BYTES_FIRST (UINT64_C(4) << 20)
 #define AHEAD_BLOCKS 24
 #define REREADS_MAX 8
 #define AHEAD_READS 3
@@ -98,8 +98,9 @@ static struct tw_sender_block *block_take(struct tw_sender *sender)
 		if (block->state != TW_BLOCK_LOADED || !block_evictable(sender, block))
 			continue;
 		done = tw_ranges_contain(&sender->owed.done, block->start, block->end);
+		/* Of those that nobody needs any more the latest: it is still in the processor's cache. */
 		if (!best || (done && !best_done) ||
-		    (done == best_done && block->used < best->used)) {
+		    (done == best_done && (block->used < best->used) != done)) {
 			best = block;
 			best_done = done;
 		}

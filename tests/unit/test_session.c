@@ -171,14 +171,14 @@ static void loss(void **state)
 static void blocks_read_again(void **state)
 {
 	(void)state;
-	world_init(&world, 7, one_file(80 * MIB));
+	world_init(&world, 7, one_file(160 * MIB));
 	world.wire.delay = 500 * TW_MSEC;
 	world.wire.rate_bps = UINT64_C(2000000000);
 	world.wire.loss = 0.002;
 	world.disks[0].job_time = 100 * TW_USEC;
 	world_start(&world);
 	finish_whole(40 * TW_SECOND);
-	assert_true(world.source->blocks_read > 80);
+	assert_true(world.source->blocks_read > 160);
 	world_deinit(&world);
 }
 
