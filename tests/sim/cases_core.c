@@ -18,6 +18,9 @@ const struct sim_case core_cases[] = {
 	  .size = 64 * MIB, .limit = 2400 * TW_MSEC, .wire_max = WIRE_SHORT(0.001) },
 	{ .name = "core: far, 1 %", .rate_bps = 500 * MBIT, .rtt = 100 * TW_MSEC, .loss = 0.01,
 	  .size = 64 * MIB, .limit = 2400 * TW_MSEC, .wire_max = WIRE_SHORT(0.01) },
+	/* The figure to reach over a whole GiB: nine tenths of what the payload can be. */
+	{ .name = "core: far, 1 %, half a GiB", .rate_bps = 500 * MBIT, .rtt = 100 * TW_MSEC,
+	  .loss = 0.01, .size = 512 * MIB, .limit = 10100 * TW_MSEC, .wire_max = WIRE(0.01) },
 	{ .name = "core: far, 5 %", .rate_bps = 500 * MBIT, .rtt = 100 * TW_MSEC, .loss = 0.05,
 	  .size = 64 * MIB, .limit = 2600 * TW_MSEC, .wire_max = WIRE_SHORT(0.05) },
 	{ .name = "core: far, 10 % in bursts of 5", .rate_bps = 100 * MBIT, .rtt = 300 * TW_MSEC,

@@ -144,6 +144,31 @@ void sim_host_wake(struct sim_host *host)
 		sim_set(host->sim, &host->timer, host->sim->now);
 }
 
+static void observe(void *context)
+{
+	struct sim_host *host = context;
+	struct tw_conn_info info;
+
+	sim_set(host->sim, &host->observe, host->sim->now + host->observe_every);
+	if (!host->endpoint || !tw_endpoint_count(host->endpoint))
+		return;
+	tw_conn_info(tw_endpoint_conn(host->endpoint, 0), &info);
+	sim_note(host->sim,
+		 "%.3f MB acked, pacing %.2f Mbit/s, bandwidth %.2f, window %.1f KB, in flight "
+		 "%.1f, rtt %.1f ms (least %.1f), queue %.1f, loss %.3f, lost %llu, spurious %llu",
+		 (double)info.data_bytes_acked / 1e6, (double)info.pacing_bps / 1e6,
+		 (double)info.bandwidth_bps / 1e6, (double)info.window_bytes / 1e3,
+		 (double)info.in_flight_bytes / 1e3, (double)info.rtt_smoothed / 1e6,
+		 (double)info.rtt_min / 1e6, (double)info.queue_delay / 1e6, info.loss,
+		 (unsigned long long)info.packets_lost, (unsigned long long)info.packets_spurious);
+}
+
+void sim_host_observe(struct sim_host *host, tw_ns every)
+{
+	host->observe_every = every;
+	sim_set(host->sim, &host->observe, host->sim->now + every);
+}
+
 void sim_host_init(struct sim_host *host, struct sim *sim, struct sim_link *link, unsigned side)
 {
 	*host = (struct sim_host){
@@ -153,6 +178,7 @@ void sim_host_init(struct sim_host *host, struct sim *sim, struct sim_link *link
 		.address = sim_address(side, link->config.ipv6),
 		.wake = { .fire = turn, .drop = inbox_drop, .context = host },
 		.timer = { .fire = turn, .context = host },
+		.observe = { .fire = observe, .context = host },
 	};
 	link->hosts[side] = host;
 }
@@ -181,6 +207,7 @@ void sim_host_stop(struct sim_host *host)
 
 void sim_host_deinit(struct sim_host *host)
 {
+	sim_set(host->sim, &host->observe, TW_NEVER);
 	sim_host_stop(host);
 	host->link->hosts[host->side] = NULL;
 }

@@ -31,6 +31,8 @@ struct sim_host {
 	size_t inbox_bytes;
 	struct sim_event wake, timer;
 	bool unreachable_told; /* a host that is down answers with ICMP port unreachable */
+	struct sim_event observe;
+	tw_ns observe_every;
 	unsigned idle_turns;
 	tw_ns idle_since;
 	uint64_t turns;
@@ -45,5 +47,7 @@ void sim_host_stop(struct sim_host *host);
 void sim_host_deinit(struct sim_host *host);
 /* Takes @packet. */
 void sim_host_arrive(struct sim_host *host, struct sim_packet *packet);
+/* Notes how the first connection is doing, every @every from now on; for people who look. */
+void sim_host_observe(struct sim_host *host, tw_ns every);
 /* Something outside the network happened (a job is back): another turn of the loop, now. */
 void sim_host_wake(struct sim_host *host);

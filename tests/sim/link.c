@@ -340,7 +340,8 @@ void sim_link_rebind(struct sim_link *link)
 	link->rebindings++;
 	link->outside.port = (uint16_t)(20000 + link->rebindings % 40000);
 	if (link->config.rebind_moves)
-		link->outside.ip[link->config.ipv6 ? 15 : 3] = (uint8_t)(1 + link->rebindings % 250);
+		link->outside.ip[link->config.ipv6 ? 15 : 3] =
+			(uint8_t)(1 + link->rebindings % 250);
 	sim_note(link->sim, "rebinding %u", link->rebindings);
 }
 

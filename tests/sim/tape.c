@@ -310,6 +310,8 @@ void tape_connect(struct tape_world *world)
 	if (tw_endpoint_connect(world->hosts[0].endpoint, &connect, world->sim.now,
 				&world->sides[0].conn))
 		abort();
+	if (world->sim.verbose)
+		sim_host_observe(&world->hosts[0], 100 * TW_MSEC);
 	sim_host_wake(&world->hosts[0]);
 }
 

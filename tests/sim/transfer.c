@@ -350,6 +350,8 @@ bool transfer_run(const struct sim_case *test, uint64_t seed, bool verbose,
 
 	sim_peer_start(&world->peers[1]);
 	sim_peer_start(&world->peers[0]);
+	if (verbose)
+		sim_host_observe(&world->peers[0].host, 500 * TW_MSEC);
 	sim_run(&world->sim, world->started_at + patience, is_over, world);
 	sim_peer_look(&world->peers[0]);
 	world->finished_at = world->sim.now;
