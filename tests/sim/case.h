@@ -89,6 +89,7 @@ struct sim_case {
 	double needless_max; /* share of content bytes that arrived again */
 	uint64_t key_updates_min;
 	double return_max;   /* return bytes over content bytes */
+	double written_max;  /* bytes written at the receiver over content bytes */
 	uint64_t again_max;  /* content bytes sent again because of kills */
 	bool may_fail_files; /* a source changed: some files may be reported instead of sent */
 	/* Runs it, where it is more than a transfer. */
@@ -99,7 +100,7 @@ struct sim_case {
 /* What a run measured. */
 struct sim_measures {
 	tw_ns took, ideal;
-	double wire, needless, return_share;
+	double wire, needless, return_share, written;
 	tw_ns delay_95;
 	uint64_t content_bytes, again;
 	uint64_t packets_lost, packets_spurious, forged, key_updates;

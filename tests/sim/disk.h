@@ -40,7 +40,7 @@ struct sim_disk {
 	int write_error, sync_error, read_error; /* -errno for every call while set */
 	tw_ns hangs_until;
 	/* What the calls so far cost. */
-	uint64_t bytes_moved, flushes, changes;
+	uint64_t bytes_moved, bytes_written, flushes, changes;
 	/* A file has taken a name, or one with a name has been written to. May be NULL. */
 	void (*named)(void *context, const char *path, struct sim_node *node);
 	void (*written)(void *context, struct sim_node *node);

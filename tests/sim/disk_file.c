@@ -293,6 +293,7 @@ int file_write(struct tw_file *file, const struct iovec *pieces, int count, uint
 			return error;
 		offset += pieces[i].iov_len;
 		disk->bytes_moved += pieces[i].iov_len;
+		disk->bytes_written += pieces[i].iov_len;
 	}
 	if (disk->written && file->node->mark)
 		disk->written(disk->context, file->node);

@@ -79,6 +79,13 @@ void sim_peer_look(struct sim_peer *peer)
 	count = peer->hub ? tw_receiver_count(peer->hub) : 0;
 	if (count)
 		tw_receiver_status(peer->hub, count - 1, &peer->last_status);
+	if (peer->hub && tw_endpoint_count(peer->host.endpoint)) {
+		struct tw_conn_info info;
+
+		tw_conn_info(tw_endpoint_conn(peer->host.endpoint, 0), &info);
+		if (info.data_bytes_received > peer->data_received)
+			peer->data_received = info.data_bytes_received;
+	}
 }
 
 static void say_goodbye(struct sim_peer *peer)

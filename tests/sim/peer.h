@@ -50,6 +50,7 @@ struct sim_peer {
 	bool lends_buffers;
 	uint64_t files_done;                   /* events */
 	struct tw_receiver_status last_status; /* of the newest transfer */
+	uint64_t data_received;                /* over the first connection */
 };
 
 void sim_peer_init(struct sim_peer *peer, struct sim *sim, struct sim_link *link, unsigned side,

@@ -273,6 +273,17 @@ static bool is_over(void *context)
 	return world->peers[0].finished && !try_again(world);
 }
 
+/* Content that arrived more than once; of one life and one connection only. */
+static uint64_t arrived_again(const struct transfer_world *world)
+{
+	const struct sim_peer *receiver = &world->peers[1];
+	uint64_t fresh = receiver->last_status.bytes_received - receiver->last_status.bytes_held;
+
+	if (receiver->lives > 1 || world->peers[0].lives > 1 || receiver->data_received < fresh)
+		return 0;
+	return receiver->data_received - fresh;
+}
+
 static void measure(const struct transfer_world *world, struct sim_measures *ret)
 {
 	const struct sim_case *test = world->test;
@@ -286,6 +297,8 @@ static void measure(const struct transfer_world *world, struct sim_measures *ret
 		.ideal = test->rtt,
 		.wire = (double)there->stats.bytes / size,
 		.return_share = (double)back->stats.bytes / size,
+		.written = (double)world->peers[1].disk.bytes_written / size,
+		.needless = (double)arrived_again(world) / size,
 		.delay_95 = sim_road_delay(there, 0.95),
 		.content_bytes = world->content_bytes,
 		.again = sent > world->content_bytes ? sent - world->content_bytes : 0,
@@ -307,6 +320,12 @@ static void judge_measures(struct transfer_world *world, const struct sim_measur
 	if (test->wire_max > 0 && got->wire > test->wire_max)
 		sim_fail(sim, "%.4f bytes on the wire for each of content, at most %.4f", got->wire,
 			 test->wire_max);
+	if (test->written_max > 0 && got->written > test->written_max)
+		sim_fail(sim, "%.4f bytes written for each of content, at most %.4f", got->written,
+			 test->written_max);
+	if (test->needless_max > 0 && got->needless > test->needless_max)
+		sim_fail(sim, "%.2f %% of the content came again for nothing, at most %.2f",
+			 100 * got->needless, 100 * test->needless_max);
 	if (test->return_max > 0 && got->return_share > test->return_max)
 		sim_fail(sim, "return path %.3f %% of the content, at most %.3f",
 			 100 * got->return_share, 100 * test->return_max);
