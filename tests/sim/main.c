@@ -74,8 +74,8 @@ static void print_measures(const struct sim_measures *got)
 {
 	double ratio = got->ideal ? (double)got->took / (double)got->ideal : 0;
 
-	printf("# %.3f s (%.2f x ideal), wire %.4f, needless %.3f %%, return %.3f %%, written %.3f, queue "
-	       "95 %% %.1f ms\n",
+	printf("# %.3f s (%.2f x ideal), wire %.4f, needless %.3f %%, return %.3f %%, "
+	       "written %.3f, queue 95 %% %.1f ms\n",
 	       (double)got->took / 1e9, ratio, got->wire, 100 * got->needless,
 	       100 * got->return_share, got->written, (double)got->delay_95 / 1e6);
 	printf("# lost %" PRIu64 ", spurious %" PRIu64 ", forged %" PRIu64 ", keys %" PRIu64
