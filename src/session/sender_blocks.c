@@ -98,7 +98,10 @@ static struct tw_sender_block *block_take(struct tw_sender *sender)
 		if (block->state != TW_BLOCK_LOADED || !block_evictable(sender, block))
 			continue;
 		done = tw_ranges_contain(&sender->owed.done, block->start, block->end);
-		/* Of those that nobody needs any more the latest: it is still in the processor's cache. */
+		/*
+		 * Of those that nobody needs any more the latest: it is still in the processor's
+		 * cache.
+		 */
 		if (!best || (done && !best_done) ||
 		    (done == best_done && (block->used < best->used) != done)) {
 			best = block;
