@@ -77,9 +77,32 @@ static bool block_evictable(struct tw_sender *sender, const struct tw_sender_blo
 	       !tw_owed_next_fresh(&sender->owed, block->start, block->end, &range);
 }
 
-/* A free slot, else the best one to give up: wholly done first, then least recently used. NULL:
- * none now. */
-static struct tw_sender_block *block_take(struct tw_sender *sender)
+/*
+ * The loaded block farthest behind @offset of which nothing is lost. Behind a new connection every
+ * block may wait to be sent for the first time, and none of them be the next one.
+ */
+static struct tw_sender_block *block_farthest(struct tw_sender *sender, uint64_t offset)
+{
+	struct tw_sender_block *best = NULL;
+	struct tw_range range;
+	size_t i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		struct tw_sender_block *block = sender->blocks[i];
+
+		if (block && block->state == TW_BLOCK_LOADED && block != sender->run.block &&
+		    block->start > offset && (!best || block->start > best->start) &&
+		    !tw_owed_next_lost(&sender->owed, block->start, block->end, &range))
+			best = block;
+	}
+	return best;
+}
+
+/*
+ * A free slot, else the best one to give up: wholly done first, then least recently used, then
+ * farthest behind @offset. NULL: none now.
+ */
+static struct tw_sender_block *block_take(struct tw_sender *sender, uint64_t offset)
 {
 	struct tw_sender_block *best = NULL;
 	bool best_done = false;
@@ -115,6 +138,8 @@ static struct tw_sender_block *block_take(struct tw_sender *sender)
 		if (sender->blocks[empty])
 			return sender->blocks[empty];
 	}
+	if (!best)
+		best = block_farthest(sender, offset);
 	if (best)
 		best->state = TW_BLOCK_FREE;
 	return best;
@@ -122,7 +147,7 @@ static struct tw_sender_block *block_take(struct tw_sender *sender)
 
 static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit, bool ahead)
 {
-	struct tw_sender_block *block = block_take(sender);
+	struct tw_sender_block *block = block_take(sender, offset);
 
 	if (!block)
 		return false;
