@@ -144,6 +144,12 @@ const struct sim_case session_cases[] = {
 	  .changes = { { 3500 * TW_MSEC, SIM_CUT_RECEIVER, 0 } },
 	  .content = { .large_bytes = 96 * MIB, .files = 300, .file_bytes = 30000 },
 	  .limit = 10 * TW_SECOND, .again_max = 48 * MIB },
+	/* All that was sent is gone: it begins again with nothing but blocks of far ahead. */
+	{ .name = "session: receiver's power cut, no checkpoint",
+	  .rate_bps = GBIT, .rtt = 600 * TW_MSEC, .loss = 0.05, PART, .disks = FAST,
+	  .changes = { { 8500 * TW_MSEC, SIM_CUT_RECEIVER, 0 } },
+	  .content = { .large_bytes = 144 * MIB }, .limit = 30 * TW_SECOND,
+	  .again_max = 192 * MIB },
 	{ .name = "session: source changes", .rate_bps = 50 * MBIT, .rtt = 20 * TW_MSEC, PART,
 	  .disks = FAST, .changes = { { 500 * TW_MSEC, SIM_TOUCH_SOURCE, 0 },
 				      { 700 * TW_MSEC, SIM_TOUCH_SOURCE, 30 },
