@@ -353,8 +353,8 @@ static void judge(struct transfer_world *world)
 	if (sender->problems_bad && !world->touched)
 		sim_fail(sim, "a problem out of nothing: %s", sender->last_problem);
 	/*
-	 * Resumed right behind the cut, it must have known all that was promised before, but for the
-	 * last bytes of chunks whose digests never came: those are asked for again.
+	 * Resumed right behind the cut, it must have known all that was promised before, but for
+	 * the last bytes of chunks whose digests never came: those are asked for again.
 	 */
 	if (world->promise_life == world->peers[1].lives && !world->touched &&
 	    world->peers[1].last_status.bytes_held + world->content_bytes / 128 <
