@@ -161,6 +161,17 @@ static void reply_retry(struct tw_endpoint *endpoint, const struct tw_datagram *
 	reply->length = tw_datagram_write_retry(&retry, reply->bytes, sizeof(reply->bytes));
 }
 
+/* As long as the question, and only to whoever knows the id. */
+static void reply_echo(struct tw_endpoint *endpoint, const struct tw_datagram *probe,
+		       const struct tw_path *path)
+{
+	const struct tw_datagram echo = { .type = TW_DATAGRAM_ECHO,
+					  .dcid = probe->dcid,
+					  .token = probe->token };
+	struct tw_reply *reply = new_reply(endpoint, path);
+	reply->length = tw_datagram_write_probe(&echo, reply->bytes, sizeof(reply->bytes));
+}
+
 /* Looked for only when there are too many of them. */
 static struct tw_conn *oldest_half_open(const struct tw_endpoint *endpoint)
 {
@@ -270,6 +281,9 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 	case TW_DATAGRAM_PACKET:
 		tw_conn_receive(conn, &datagram, path, bytes, length, now);
 		break;
+	case TW_DATAGRAM_PROBE:
+		reply_echo(endpoint, &datagram, path);
+		return;
 	case TW_DATAGRAM_ACCEPT:
 		tw_handshake_accepted(conn, &datagram, now);
 		break;

@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "core/conn.h"
+#include "crypto/cookie.h"
 #include "crypto/identity.h"
 
 #define TW_HALF_OPEN_COOKIE 64 /* from here on an INIT needs a cookie */
@@ -57,6 +58,8 @@ struct tw_connect {
 	const struct tw_conn_app *app;
 	void *app_context;
 	tw_ns handshake_timeout; /* 0: TW_HANDSHAKE_TIMEOUT */
+	/* @remote is a relay, and this is what it opens the way for; NULL: no. Read at once. */
+	const struct tw_ticket *ticket;
 };
 
 /* A train: equal datagrams behind each other (the last may be shorter), for one send with GSO. */

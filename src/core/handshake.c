@@ -190,7 +190,10 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 			      handshake->message, &handshake->message_length);
 	if (error)
 		return error;
-	if (!write_init_datagram(conn, NULL))
+	uint8_t cookie[TW_COOKIE_SIZE];
+	if (connect->ticket)
+		tw_ticket_cookie(connect->ticket, conn->cid, cookie);
+	if (!write_init_datagram(conn, connect->ticket ? cookie : NULL))
 		return -ENOBUFS;
 	handshake->send_now = true;
 	return 0;

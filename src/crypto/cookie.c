@@ -81,3 +81,27 @@ bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, 
 	tw_wipe(previous, sizeof previous);
 	return is_current | is_previous;
 }
+
+void tw_ticket_cookie(const struct tw_ticket *ticket, uint64_t scid, uint8_t ret[16])
+{
+	uint8_t text[4 + 8], digest[TW_HASH_SIZE];
+	struct tw_writer writer;
+	struct tw_hmac hmac;
+
+	tw_writer_init(&writer, text, sizeof text);
+	tw_write_u32(&writer, ticket->index);
+	tw_write_u64(&writer, scid);
+	tw_hmac_init(&hmac, ticket->key.bytes, sizeof ticket->key.bytes);
+	tw_hmac_update(&hmac, text, sizeof text);
+	tw_hmac_final(&hmac, digest);
+	memcpy(ret, text, 4);
+	memcpy(ret + 4, digest, COOKIE_SIZE - 4);
+}
+
+uint32_t tw_ticket_index(const uint8_t cookie[16])
+{
+	struct tw_reader reader;
+
+	tw_reader_init(&reader, cookie, 4);
+	return tw_read_u32(&reader);
+}

@@ -13,6 +13,16 @@
 #include "base/secret.h"
 #include "base/time.h"
 
+/*
+ * What a relay and a server that it serves have in common: the right to have a connection carried
+ * to the destination that the server calls @index. It goes with the first INIT in the place of a
+ * cookie, made for this connection id, so that who sees one can open no other connection with it.
+ */
+struct tw_ticket {
+	struct tw_secret key;
+	uint32_t index;
+};
+
 #define TW_COOKIE_KEY_LIFE (120 * TW_SECOND)
 
 struct tw_cookie_jar {
@@ -25,6 +35,10 @@ void tw_cookie_jar_wipe(struct tw_cookie_jar *jar);
 /* 16 bytes for this address and connection id. */
 void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
 		    const struct tw_address *from, uint64_t scid, uint8_t ret[16]);
+/* u32 index | the first 12 bytes of HMAC-SHA-256(key, u32 index | u64 scid). */
+void tw_ticket_cookie(const struct tw_ticket *ticket, uint64_t scid, uint8_t ret[16]);
+/* The index that a cookie claims, to be checked by making the same one again. */
+uint32_t tw_ticket_index(const uint8_t cookie[16]);
 /* In constant time. */
 bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
 		     const struct tw_address *from, uint64_t scid, const uint8_t cookie[16]);

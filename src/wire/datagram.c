@@ -127,11 +127,21 @@ static int parse_versions(struct tw_reader *reader, struct tw_datagram *datagram
 	return 0;
 }
 
+/* docs/protocol.md, "PROBE and ECHO". */
+static int parse_probe(struct tw_reader *reader, struct tw_datagram *datagram)
+{
+	datagram->dcid = tw_read_u64(reader);
+	datagram->token = tw_read_bytes(reader, TW_PROBE_TOKEN_SIZE);
+	return reader->failed || tw_reader_left(reader) > 0 ? TW_E_FORMAT : 0;
+}
+
 static int (*const parsers[])(struct tw_reader *, struct tw_datagram *) = {
 	[TW_DATAGRAM_INIT] = parse_init,
 	[TW_DATAGRAM_ACCEPT] = parse_accept,
 	[TW_DATAGRAM_RETRY] = parse_retry,
 	[TW_DATAGRAM_VERSIONS] = parse_versions,
+	[TW_DATAGRAM_PROBE] = parse_probe,
+	[TW_DATAGRAM_ECHO] = parse_probe,
 };
 
 static int parse_handshake(const uint8_t *bytes, size_t length, struct tw_datagram *ret)
@@ -243,6 +253,18 @@ size_t tw_datagram_write_versions(const struct tw_datagram *versions, uint8_t *b
 	tw_write_u8(&writer, (uint8_t)versions->version_count);
 	for (size_t i = 0; i < versions->version_count; i++)
 		tw_write_u32(&writer, versions->versions[i]);
+	return written(&writer);
+}
+
+size_t tw_datagram_write_probe(const struct tw_datagram *probe, uint8_t *bytes, size_t room)
+{
+	struct tw_writer writer;
+
+	assert(probe->type == TW_DATAGRAM_PROBE || probe->type == TW_DATAGRAM_ECHO);
+	tw_writer_init(&writer, bytes, room);
+	tw_write_u8(&writer, (uint8_t)probe->type);
+	tw_write_u64(&writer, probe->dcid);
+	tw_write_bytes(&writer, probe->token, TW_PROBE_TOKEN_SIZE);
 	return written(&writer);
 }
 

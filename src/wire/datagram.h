@@ -11,6 +11,8 @@
  *             | u16 message length | message
  *   RETRY     u8 type | u32 version | u64 destination cid | cookie (16)
  *   VERSIONS  u8 type | u64 destination cid | u8 count | u32 version ...
+ *   PROBE     u8 type | u64 cid of the side that is asked | token (8)
+ *   ECHO      u8 type | u64 cid, token as in the PROBE
  *   PACKET    u8 type (0x10, bit 0: key phase) | u64 destination cid
  *             | u32 packet number, low 32 bits | payload | tag
  *
@@ -28,6 +30,8 @@
 #define TW_DATAGRAM_INIT_MIN 1200 /* so that no answer can be longer than the question */
 #define TW_DATAGRAM_MAX 8972      /* UDP payload of a 9000-byte IPv4 packet */
 #define TW_COOKIE_SIZE 16
+#define TW_PROBE_TOKEN_SIZE 8
+#define TW_PROBE_SIZE (1 + 8 + TW_PROBE_TOKEN_SIZE)
 #define TW_PACKET_HEADER_SIZE 13
 /* One byte of frames and the shortest tag. */
 #define TW_PACKET_MIN (TW_PACKET_HEADER_SIZE + 1 + 8)
@@ -39,6 +43,8 @@ enum tw_datagram_type {
 	TW_DATAGRAM_ACCEPT = 0x02,
 	TW_DATAGRAM_RETRY = 0x03,
 	TW_DATAGRAM_VERSIONS = 0x04,
+	TW_DATAGRAM_PROBE = 0x05,
+	TW_DATAGRAM_ECHO = 0x06,
 	TW_DATAGRAM_PACKET = 0x10, /* 0x11 with the key phase set */
 };
 
@@ -56,6 +62,7 @@ struct tw_datagram {
 	const uint8_t *cookie;  /* 16 bytes lent from the datagram, or NULL */
 	const uint8_t *message; /* lent */
 	size_t message_length;
+	const uint8_t *token; /* PROBE, ECHO: 8 bytes lent */
 	uint32_t versions[TW_VERSIONS_MAX];
 	size_t version_count;
 	/* PACKET only */
@@ -81,6 +88,8 @@ size_t tw_datagram_write_init(const struct tw_datagram *init, uint8_t *bytes, si
 size_t tw_datagram_write_accept(const struct tw_datagram *accept, uint8_t *bytes, size_t room);
 size_t tw_datagram_write_retry(const struct tw_datagram *retry, uint8_t *bytes, size_t room);
 size_t tw_datagram_write_versions(const struct tw_datagram *versions, uint8_t *bytes, size_t room);
+/* A PROBE or an ECHO, as @probe->type says. */
+size_t tw_datagram_write_probe(const struct tw_datagram *probe, uint8_t *bytes, size_t room);
 size_t tw_datagram_write_packet_header(uint64_t dcid, bool key_phase, uint64_t packet_number,
 				       uint8_t *bytes);
 

@@ -25,6 +25,9 @@ static size_t again(const struct tw_datagram *datagram, uint8_t *bytes, size_t r
 		return tw_datagram_write_retry(datagram, bytes, room);
 	case TW_DATAGRAM_VERSIONS:
 		return tw_datagram_write_versions(datagram, bytes, room);
+	case TW_DATAGRAM_PROBE:
+	case TW_DATAGRAM_ECHO:
+		return tw_datagram_write_probe(datagram, bytes, room);
 	case TW_DATAGRAM_PACKET:
 		return tw_datagram_write_packet_header(datagram->dcid, datagram->key_phase,
 						       datagram->packet_number_low, bytes);
@@ -42,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	check_lent(data, size, first.cookie, TW_COOKIE_SIZE);
 	check_lent(data, size, first.message, first.message_length);
+	check_lent(data, size, first.token, TW_PROBE_TOKEN_SIZE);
 	if (first.type == TW_DATAGRAM_INIT && first.version != TW_VERSION_1)
 		return 0;
 	length = again(&first, bytes, sizeof bytes);

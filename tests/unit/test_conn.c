@@ -518,6 +518,39 @@ static void test_rebinding(void **state)
 	pair_free(pair);
 }
 
+/* A PROBE is answered where it came from, for a connection that there is, and changes nothing. */
+static void test_probe(void **state)
+{
+	static const uint8_t token[TW_PROBE_TOKEN_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	struct tw_conn_info info;
+	uint8_t bytes[64], expected[64], buffer[TW_DATAGRAM_MAX];
+	struct tw_train train = { .bytes = buffer, .room = sizeof(buffer) };
+	(void)state;
+	struct pair *pair = pair_new(7);
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[1].established);
+	tw_conn_info(pair->sides[1].conn, &info);
+	struct tw_datagram probe = { .type = TW_DATAGRAM_PROBE, .dcid = info.id, .token = token };
+	const struct tw_path path = { pair->wire.addresses[1], wire_address(9, 999) };
+	size_t length = tw_datagram_write_probe(&probe, bytes, sizeof(bytes));
+	tw_endpoint_receive(pair->wire.ends[1], &path, bytes, length, pair->wire.now);
+	probe.type = TW_DATAGRAM_ECHO;
+	assert_int_equal(tw_datagram_write_probe(&probe, expected, sizeof(expected)), length);
+	assert_true(tw_endpoint_send(pair->wire.ends[1], &train, pair->wire.now));
+	assert_int_equal(train.length, length);
+	assert_memory_equal(train.bytes, expected, length);
+	assert_true(tw_address_equal(&train.path.remote, &path.remote));
+	tw_conn_info(pair->sides[1].conn, &info);
+	assert_true(tw_address_equal(&info.path.remote, &pair->wire.addresses[0]));
+	probe.type = TW_DATAGRAM_PROBE;
+	probe.dcid ^= 1;
+	tw_datagram_write_probe(&probe, bytes, sizeof(bytes));
+	tw_endpoint_receive(pair->wire.ends[1], &path, bytes, length, pair->wire.now);
+	assert_false(tw_endpoint_send(pair->wire.ends[1], &train, pair->wire.now));
+	pair_free(pair);
+}
+
 static void test_black_hole(void **state)
 {
 	(void)state;
@@ -609,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_changed_accept),
 		cmocka_unit_test(test_idle_and_keep_alive),
 		cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_black_hole),
 		cmocka_unit_test(test_corruption),
 		cmocka_unit_test(test_slow_receiver),

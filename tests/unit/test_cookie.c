@@ -122,10 +122,34 @@ static void test_other_jar(void **state)
 		assert_int_equal(((const uint8_t *)&other)[i], 0);
 }
 
+/* Made for one index and one connection id; says its index in the clear. */
+static void test_ticket(void **state)
+{
+	struct tw_ticket ticket = { .index = 7 }, other = { .index = 8 };
+	uint8_t cookie[16], again[16];
+
+	(void)state;
+	memset(ticket.key.bytes, 1, sizeof ticket.key.bytes);
+	other.key = ticket.key;
+	tw_ticket_cookie(&ticket, cid, cookie);
+	tw_ticket_cookie(&ticket, cid, again);
+	assert_memory_equal(cookie, again, 16);
+	assert_int_equal(tw_ticket_index(cookie), 7);
+	tw_ticket_cookie(&ticket, cid ^ 1, again);
+	assert_memory_not_equal(cookie + 4, again + 4, 12);
+	tw_ticket_cookie(&other, cid, again);
+	assert_int_equal(tw_ticket_index(again), 8);
+	assert_memory_not_equal(cookie + 4, again + 4, 12);
+	ticket.key.bytes[31] ^= 1;
+	tw_ticket_cookie(&ticket, cid, again);
+	assert_memory_not_equal(cookie + 4, again + 4, 12);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_binding),
+		cmocka_unit_test(test_ticket),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_busy_jar),
 		cmocka_unit_test(test_other_jar),

@@ -19,6 +19,8 @@
 	0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, \
 		0xff
 
+#define TOKEN (const uint8_t[]){ 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8 }
+
 typedef size_t write_fn(const struct tw_datagram *datagram, uint8_t *bytes, size_t room);
 
 /* Sections INIT, ACCEPT, RETRY, VERSIONS. @bytes are followed by zeros up to @padded. */
@@ -84,6 +86,18 @@ static const struct vector {
 	    .versions = { 0x54570001, 0x54570002 },
 	    .version_count = 2 },
 	  tw_datagram_write_versions },
+	{ "PROBE and ECHO",
+	  BYTES(0x05, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5,
+		0xa6, 0xa7, 0xa8),
+	  17,
+	  { .type = TW_DATAGRAM_PROBE, .dcid = 0x0102030405060708, .token = TOKEN },
+	  tw_datagram_write_probe },
+	{ "PROBE and ECHO",
+	  BYTES(0x06, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5,
+		0xa6, 0xa7, 0xa8),
+	  17,
+	  { .type = TW_DATAGRAM_ECHO, .dcid = 0x0102030405060708, .token = TOKEN },
+	  tw_datagram_write_probe },
 };
 
 /* Section PACKET: level `none`, packet number 0x700012345, a PING and its checksum. */
@@ -128,6 +142,7 @@ static bool same(const struct tw_datagram *a, const struct tw_datagram *b)
 	return a->type == b->type && a->version == b->version && a->dcid == b->dcid &&
 	       a->scid == b->scid && a->pattern == b->pattern &&
 	       lent_same(a->cookie, b->cookie, TW_COOKIE_SIZE) &&
+	       lent_same(a->token, b->token, TW_PROBE_TOKEN_SIZE) &&
 	       a->message_length == b->message_length &&
 	       lent_same(a->message, b->message, a->message_length) &&
 	       a->version_count == b->version_count &&
@@ -376,7 +391,7 @@ static void other_first_bytes(void **state)
 
 	(void)state;
 	for (unsigned type = 0; type < 256; type++) {
-		if (type >= TW_DATAGRAM_INIT && type <= TW_DATAGRAM_VERSIONS)
+		if (type >= TW_DATAGRAM_INIT && type <= TW_DATAGRAM_ECHO)
 			continue;
 		bytes[0] = (uint8_t)type;
 		assert_int_equal(tw_datagram_parse(bytes, sizeof bytes, &datagram),
