@@ -82,12 +82,34 @@ int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *option
 		(const char *const *)copy_texts(options->include, options->include_count);
 	source->options.exclude =
 		(const char *const *)copy_texts(options->exclude, options->exclude_count);
-	source->manifest = tw_manifest_new();
+	source->listing = tw_listing_new();
 	if (!source->options.mappings || !source->options.include || !source->options.exclude ||
-	    !source->manifest) {
+	    !source->listing) {
 		tw_source_free(source);
 		return -ENOMEM;
 	}
+	*ret = source;
+	return 0;
+}
+
+int tw_source_new_listed(const struct tw_fs *fs, struct tw_listing *listing, bool read_content,
+			 struct tw_source **ret)
+{
+	uint64_t count = tw_listing_entries(listing);
+	struct tw_source *source = calloc(1, sizeof(*source));
+
+	if (!source)
+		return -ENOMEM;
+	source->fs = *fs;
+	source->options.read_content = read_content;
+	/* Zeroed by the system: only entries that go bad take memory. */
+	source->errors = calloc(count + 1, sizeof(*source->errors));
+	if (!source->errors) {
+		free(source);
+		return -ENOMEM;
+	}
+	source->error_room = count + 1;
+	source->listing = tw_listing_hold(listing);
 	*ret = source;
 	return 0;
 }
@@ -105,16 +127,14 @@ void tw_source_free(struct tw_source *source)
 	free(source->notes);
 	tw_source_walk_free(&source->walk);
 	free_options(&source->options);
-	tw_manifest_free(source->manifest);
-	free(source->places);
-	free(source->ctimes);
+	tw_listing_drop(source->listing);
 	free(source->errors);
 	free(source);
 }
 
 const struct tw_manifest *tw_source_manifest(const struct tw_source *source)
 {
-	return source->manifest;
+	return source->listing->manifest;
 }
 
 static char *display_path(const char *path)
@@ -191,45 +211,16 @@ bool tw_source_problem(struct tw_source *source, struct tw_problem *ret)
 	return true;
 }
 
-/* The path of @entry at the source. -ENAMETOOLONG. */
-static int source_path(const struct tw_source *source, uint64_t entry,
-		       char ret[SOURCE_PATH_MAX + 1])
-{
-	size_t low = 0, high = source->place_count, length, path_length;
-	const struct source_place *place;
-	char path[TW_PATH_MAX + 1];
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (source->places[middle].first <= entry)
-			low = middle;
-		else
-			high = middle;
-	}
-	place = &source->places[low];
-	path_length = tw_manifest_path(source->manifest, entry, path) - place->skip;
-	length = strlen(place->source);
-	if (length + 1 + path_length > SOURCE_PATH_MAX)
-		return -ENAMETOOLONG;
-	memcpy(ret, place->source, length);
-	if (!place->skip)
-		ret[length++] = '/';
-	memcpy(ret + length, path + place->skip, path_length + 1);
-	return 0;
-}
-
 /* @entry cannot be sent, now and for good. */
 static int spoil(struct tw_source *source, uint64_t entry, int error)
 {
 	const struct source_note note = { .entry = entry, .error = error };
-	char path[SOURCE_PATH_MAX + 1];
+	char path[TW_SOURCE_PATH_MAX + 1];
 
 	if (source->errors[entry])
 		return source->errors[entry];
 	source->errors[entry] = (int16_t)error;
-	if (source_path(source, entry, path))
-		path[0] = '\0';
+	tw_listing_source_path(source->listing, entry, path, sizeof(path));
 	tw_source_note(source, &note, path);
 	return error;
 }
@@ -244,7 +235,7 @@ static void close_file(struct tw_source *source, struct source_file *file)
 /* Is the open file still what the manifest says? */
 static int check_unchanged(struct tw_source *source, uint64_t index, struct tw_file *file)
 {
-	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
+	const struct tw_entry *entry = tw_manifest_entry(source->listing->manifest, index);
 	struct tw_file_stat st;
 	int r;
 
@@ -252,7 +243,7 @@ static int check_unchanged(struct tw_source *source, uint64_t index, struct tw_f
 	if (r)
 		return r;
 	if (st.kind != TW_KIND_FILE || st.size != entry->size || st.mtime_ns != entry->mtime_ns ||
-	    st.ctime_ns != source->ctimes[index])
+	    st.ctime_ns != source->listing->ctimes[index])
 		return TW_E_CHANGED;
 	return 0;
 }
@@ -261,7 +252,7 @@ static int check_unchanged(struct tw_source *source, uint64_t index, struct tw_f
 static int open_file(struct tw_source *source, uint64_t entry, struct source_file **ret)
 {
 	struct source_file *oldest = &source->files[0];
-	char path[SOURCE_PATH_MAX + 1];
+	char path[TW_SOURCE_PATH_MAX + 1];
 	struct tw_file *file;
 	int r;
 
@@ -276,9 +267,8 @@ static int open_file(struct tw_source *source, uint64_t entry, struct source_fil
 		if (kept->used < oldest->used)
 			oldest = kept;
 	}
-	r = source_path(source, entry, path);
-	if (!r)
-		r = source->fs.ops->open(source->fs.context, path, TW_OPEN_READ, &file);
+	tw_listing_source_path(source->listing, entry, path, sizeof(path));
+	r = source->fs.ops->open(source->fs.context, path, TW_OPEN_READ, &file);
 	/* A folder or a device in its place is a change like any other. */
 	if (r)
 		return r == -ENOENT || r == -EISDIR || r == -EINVAL || r == -ENOTDIR ? TW_E_CHANGED
@@ -293,7 +283,7 @@ static int open_file(struct tw_source *source, uint64_t entry, struct source_fil
 static int read_part(struct tw_source *source, uint64_t index, uint64_t at, uint8_t *bytes,
 		     size_t length)
 {
-	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
+	const struct tw_entry *entry = tw_manifest_entry(source->listing->manifest, index);
 	struct source_file *file;
 	int64_t n;
 	int r;
@@ -322,7 +312,7 @@ static int read_part(struct tw_source *source, uint64_t index, uint64_t at, uint
 static int find_hole(struct tw_source *source, uint64_t index, uint64_t at, uint64_t *ret_hole_end,
 		     uint64_t *ret_data_end)
 {
-	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
+	const struct tw_entry *entry = tw_manifest_entry(source->listing->manifest, index);
 	uint64_t start = entry->size, end = entry->size;
 	struct source_file *file;
 	int r;
@@ -391,7 +381,7 @@ static void add_digests(struct gather *gather, size_t length)
 /* Takes more of entry @index. TW_E_END: the block is as long as it can be. */
 static int take(struct tw_source *source, struct gather *gather, uint64_t index)
 {
-	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
+	const struct tw_entry *entry = tw_manifest_entry(source->listing->manifest, index);
 	struct tw_block *block = gather->block;
 	uint64_t at = block->end - entry->tape_start, hole_end, data_end, length;
 	int r;
@@ -426,9 +416,9 @@ static int take(struct tw_source *source, struct gather *gather, uint64_t index)
 int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, uint8_t *bytes,
 		   size_t room, struct tw_block *ret, uint64_t *ret_entry)
 {
-	uint64_t tape = tw_manifest_tape_size(source->manifest),
-		 index = tw_manifest_find(source->manifest, offset);
-	const struct tw_entry *entry = tw_manifest_entry(source->manifest, index);
+	uint64_t tape = tw_manifest_tape_size(source->listing->manifest),
+		 index = tw_manifest_find(source->listing->manifest, offset);
+	const struct tw_entry *entry = tw_manifest_entry(source->listing->manifest, index);
 	uint64_t chunk = (offset - entry->tape_start) / TW_CHUNK_SIZE;
 	struct gather gather = { .limit = limit, .bytes = bytes, .room = room, .block = ret };
 	int r = 0;
@@ -441,7 +431,7 @@ int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, ui
 	while (!r && (ret->end == ret->start || ret->end < limit) && ret->end < tape &&
 	       ret->chunk_count < TW_BLOCK_CHUNKS_MAX) {
 		while (ret->end >= entry->tape_start + entry->size)
-			entry = tw_manifest_entry(source->manifest, ++index);
+			entry = tw_manifest_entry(source->listing->manifest, ++index);
 		r = take(source, &gather, index);
 	}
 	if (r && r != TW_E_END) {
@@ -457,7 +447,7 @@ int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, ui
 
 static int hash_file(struct tw_source *source, uint64_t index, EVP_MD_CTX *hash, uint8_t *bytes)
 {
-	uint64_t size = tw_manifest_entry(source->manifest, index)->size;
+	uint64_t size = tw_manifest_entry(source->listing->manifest, index)->size;
 
 	for (uint64_t at = 0; at < size; ) {
 		size_t n = size - at < TW_CHUNK_SIZE ? (size_t)(size - at) : TW_CHUNK_SIZE;

@@ -49,41 +49,34 @@ void tw_source_walk_free(struct walk *walk)
 	walk->folders = NULL;
 }
 
-static int reserve_entry(struct tw_source *source)
+static int reserve_error(struct tw_source *source)
 {
-	uint64_t count = tw_manifest_count(source->manifest), room;
-	int64_t *ctimes;
+	uint64_t count = tw_listing_entries(source->listing), room;
 	int16_t *errors;
 
-	if (count < source->entry_room)
+	if (count < source->error_room)
 		return 0;
 	room = count + count / 2 + 64;
-	ctimes = realloc(source->ctimes, room * sizeof(*ctimes));
-	if (!ctimes)
-		return -ENOMEM;
-	source->ctimes = ctimes;
 	errors = realloc(source->errors, room * sizeof(*errors));
 	if (!errors)
 		return -ENOMEM;
 	source->errors = errors;
-	source->entry_room = room;
+	source->error_room = room;
 	return 0;
 }
 
 static int append(struct tw_source *source, const char *path, const struct tw_entry *entry,
 		  int64_t ctime_ns)
 {
-	uint64_t index = tw_manifest_count(source->manifest);
+	uint64_t index = tw_listing_entries(source->listing);
 	int r;
 
-	r = reserve_entry(source);
+	r = reserve_error(source);
 	if (!r)
-		r = tw_manifest_append(source->manifest, path, entry);
-	if (r)
-		return r;
-	source->ctimes[index] = ctime_ns;
-	source->errors[index] = 0;
-	return 0;
+		r = tw_listing_append(source->listing, path, entry, ctime_ns);
+	if (!r)
+		source->errors[index] = 0;
+	return r;
 }
 
 /* The folders above that wait for something inside to go. */
@@ -234,7 +227,7 @@ static int join(struct walk *walk, const struct walk_folder *folder, const char 
 {
 	size_t n = strlen(name), source = folder->source_length, path = folder->path_length;
 
-	if (source + 1 + n > SOURCE_PATH_MAX || path + (path > 0) + n > TW_PATH_MAX)
+	if (source + 1 + n > TW_SOURCE_PATH_MAX || path + (path > 0) + n > TW_PATH_MAX)
 		return -ENAMETOOLONG;
 	walk->source[source] = '/';
 	memcpy(walk->source + source + 1, name, n + 1);
@@ -285,23 +278,6 @@ static void step(struct tw_source *source)
 		add_file(source, &st);
 }
 
-static int add_place(struct tw_source *source, const char *from, size_t skip)
-{
-	if (source->place_count == source->place_room) {
-		size_t room = source->place_room * 2 + 4;
-		struct source_place *places = realloc(source->places, room * sizeof(*places));
-
-		if (!places)
-			return -ENOMEM;
-		source->places = places;
-		source->place_room = room;
-	}
-	source->places[source->place_count++] = (struct source_place){
-		.first = tw_manifest_count(source->manifest), .source = from, .skip = skip,
-	};
-	return 0;
-}
-
 /* A file without a destination of its own keeps its name. */
 static int name_of_file(struct walk *walk)
 {
@@ -326,7 +302,7 @@ static void begin_mapping(struct tw_source *source, const struct tw_source_mappi
 	int r = 0;
 
 	walk->path[0] = '\0';
-	if (length > SOURCE_PATH_MAX) {
+	if (length > TW_SOURCE_PATH_MAX) {
 		walk->source[0] = '\0';
 		note(source, -ENAMETOOLONG, true, false);
 		return;
@@ -342,13 +318,18 @@ static void begin_mapping(struct tw_source *source, const struct tw_source_mappi
 	if (st.kind == TW_KIND_FILE && !destination)
 		r = name_of_file(walk);
 	if (!r)
-		r = add_place(source, mapping->source, strlen(walk->path));
+		r = tw_listing_add_place(source->listing, mapping->source, strlen(walk->path));
 	if (r)
 		note(source, r, true, false);
 	else if (st.kind == TW_KIND_DIRECTORY)
 		enter_folder(source, &st, !destination);
 	else
 		add_file(source, &st);
+}
+
+bool tw_source_walk_over(const struct tw_source *source)
+{
+	return !source->walk.depth && source->walk.mapping == source->options.mapping_count;
 }
 
 int tw_source_walk(struct tw_source *source, unsigned entries)
