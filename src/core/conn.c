@@ -263,6 +263,14 @@ void tw_conn_stream_finish(struct tw_conn *conn, uint64_t id)
 	tw_conn_touch(conn);
 }
 
+void tw_conn_stream_cut(struct tw_conn *conn, uint64_t id)
+{
+	struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, id);
+	if (stream && !stream->finished)
+		stream->end = stream->next;
+	tw_conn_stream_finish(conn, id);
+}
+
 size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t id, void *bytes, size_t room,
 			   bool *ret_ended)
 {
@@ -286,6 +294,18 @@ bool tw_conn_stream_flushed(struct tw_conn *conn, uint64_t id)
 {
 	const struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, id);
 	return !stream || stream->base == stream->end;
+}
+
+uint64_t tw_conn_stream_written(const struct tw_conn *conn, uint64_t id)
+{
+	const struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, id);
+	return stream ? stream->end : 0;
+}
+
+uint64_t tw_conn_stream_acked(const struct tw_conn *conn, uint64_t id)
+{
+	const struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, id);
+	return stream ? stream->base : 0;
 }
 
 void tw_conn_wake(struct tw_conn *conn)

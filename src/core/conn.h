@@ -122,6 +122,8 @@ size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t stream, const void *b
 size_t tw_conn_stream_room(struct tw_conn *conn, uint64_t stream);
 /* No more will be written to @stream. Its memory is freed when all has been acknowledged. */
 void tw_conn_stream_finish(struct tw_conn *conn, uint64_t stream);
+/* As tw_conn_stream_finish(), but what has not left yet need not leave: the stream ends there. */
+void tw_conn_stream_cut(struct tw_conn *conn, uint64_t stream);
 /*
  * Takes up to @room bytes in order; 0: none now. @ret_ended (may be NULL): all has been read and
  * the peer has finished.
@@ -130,6 +132,10 @@ size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t stream, void *bytes, s
 			   bool *ret_ended);
 /* Everything written to @stream so far has been acknowledged. */
 bool tw_conn_stream_flushed(struct tw_conn *conn, uint64_t stream);
+/* How many bytes have been written to @stream, and up to where all is acknowledged; 0: no such
+ * stream (any more). */
+uint64_t tw_conn_stream_written(const struct tw_conn *conn, uint64_t stream);
+uint64_t tw_conn_stream_acked(const struct tw_conn *conn, uint64_t stream);
 
 /* Data. */
 

@@ -158,9 +158,13 @@ static int make_sender(struct tw_worker *worker, const struct tw_worker_options 
 	struct tw_job_port port = { submit_for_sender, worker };
 	int r = tw_sender_new(&options->sending->sender, &port, now, &worker->sender);
 
+	if (!r)
+		r = tw_outgoing_new(now, &worker->outgoing);
+	if (!r)
+		r = tw_outgoing_add(worker->outgoing, worker->sender, 0, UINT64_MAX);
 	if (r)
 		return r;
-	return tw_dialer_new(worker->endpoint, worker->sender, &options->sending->dialer, now,
+	return tw_dialer_new(worker->endpoint, worker->outgoing, &options->sending->dialer, now,
 			     &worker->dialer);
 }
 
@@ -238,6 +242,9 @@ void tw_worker_free(struct tw_worker *worker)
 	}
 	if (worker->dialer)
 		tw_dialer_free(worker->dialer);
+	if (worker->outgoing && tw_outgoing_count(worker->outgoing))
+		tw_outgoing_remove(worker->outgoing, worker->sender);
+	tw_outgoing_free(worker->outgoing);
 	if (worker->endpoint)
 		tw_endpoint_free(worker->endpoint);
 	if (worker->hub)
@@ -410,8 +417,8 @@ static void tick(struct tw_worker *worker, tw_ns now)
 	if (now < worker->tick_at)
 		return;
 	worker->tick_at = now + TICK_EVERY;
-	if (worker->sender)
-		tw_sender_tick(worker->sender, now);
+	if (worker->outgoing)
+		tw_outgoing_tick(worker->outgoing, now);
 	if (worker->hub)
 		tw_receiver_tick(worker->hub, now);
 	tw_worker_take_problems(worker);
@@ -422,10 +429,9 @@ static void tick(struct tw_worker *worker, tw_ns now)
 static bool last_words_said(const struct tw_worker *worker, const struct tw_sender_status *status,
 			    tw_ns now)
 {
-	struct tw_conn *conn = tw_sender_conn(worker->sender);
 	bool good = status->error == TW_TRANSFER_OK || status->error == TW_TRANSFER_ENTRIES;
 
-	return !conn || tw_conn_stream_flushed(conn, TW_STREAM_CONTROL) ||
+	return tw_sender_farewell_said(worker->sender) ||
 	       now >= worker->finished_at + (good ? LAST_WORDS_GOOD : LAST_WORDS_BAD);
 }
 

@@ -49,6 +49,7 @@ struct tw_worker {
 	/* Set up before the thread starts. */
 	struct tw_endpoint *endpoint;
 	struct tw_sender *sender;
+	struct tw_outgoing *outgoing; /* of one sender */
 	struct tw_dialer *dialer;
 	struct tw_receiver_hub *hub;
 	bool file_events;

@@ -144,7 +144,7 @@ static void fill_sockets(const struct tw_worker *worker, struct tw_worker_snapsh
 
 static void fill_sending(const struct tw_worker *worker, struct tw_worker_snapshot *snapshot)
 {
-	struct tw_conn *conn = tw_sender_conn(worker->sender);
+	struct tw_conn *conn = tw_outgoing_conn(worker->outgoing);
 
 	tw_sender_status(worker->sender, &snapshot->sender);
 	snapshot->connected = conn != NULL;
@@ -216,7 +216,7 @@ static struct signature sign(const struct tw_worker_snapshot *snapshot)
 /* Before the connection may go. */
 void tw_worker_note_conn(struct tw_worker *worker)
 {
-	struct tw_conn *conn = worker->sender ? tw_sender_conn(worker->sender) : NULL;
+	struct tw_conn *conn = worker->outgoing ? tw_outgoing_conn(worker->outgoing) : NULL;
 
 	if (conn)
 		tw_conn_info(conn, &worker->last_conn);

@@ -325,13 +325,30 @@ static void write_cancel(struct tw_writer *writer, const struct tw_message *mess
 {
 	tw_write_varint(writer, message->cancel.error);
 	write_text(writer, &message->cancel.text, TW_MESSAGE_TEXT_MAX);
+	tw_write_varint(writer, message->cancel.paused);
 }
 
 static bool read_cancel(struct tw_reader *reader, struct tw_message *ret)
 {
+	uint64_t paused;
+
 	ret->cancel.error = tw_read_varint(reader);
-	return ret->cancel.error <= ENUM_MAX &&
-	       read_text(reader, TW_MESSAGE_TEXT_MAX, &ret->cancel.text);
+	if (!read_text(reader, TW_MESSAGE_TEXT_MAX, &ret->cancel.text))
+		return false;
+	paused = tw_read_varint(reader);
+	ret->cancel.paused = paused == 1;
+	return ret->cancel.error <= ENUM_MAX && paused <= 1;
+}
+
+static void write_limit(struct tw_writer *writer, const struct tw_message *message)
+{
+	tw_write_varint(writer, message->limit.max_bps);
+}
+
+static bool read_limit(struct tw_reader *reader, struct tw_message *ret)
+{
+	ret->limit.max_bps = tw_read_varint(reader);
+	return true;
 }
 
 static void write_nothing(struct tw_writer *writer, const struct tw_message *message)
@@ -366,8 +383,9 @@ static const struct {
 	[TW_MESSAGE_DONE] = { write_done, read_done },
 	[TW_MESSAGE_DONE_ACK] = { write_nothing, read_nothing },
 	[TW_MESSAGE_CANCEL] = { write_cancel, read_cancel },
+	[TW_MESSAGE_LIMIT] = { write_limit, read_limit },
 };
-static_assert(sizeof(codecs) / sizeof(codecs[0]) == TW_MESSAGE_CANCEL + 1,
+static_assert(sizeof(codecs) / sizeof(codecs[0]) == TW_MESSAGE_LIMIT + 1,
 	      "a codec for every message");
 
 #define LENGTH_FIELD 4
@@ -377,7 +395,7 @@ size_t tw_message_write(const struct tw_message *message, uint8_t *bytes, size_t
 	struct tw_writer writer, prefix;
 	size_t length;
 
-	assert(message->type >= TW_MESSAGE_HELLO && message->type <= TW_MESSAGE_CANCEL);
+	assert(message->type >= TW_MESSAGE_HELLO && message->type <= TW_MESSAGE_LIMIT);
 	if (room <= LENGTH_FIELD)
 		return 0;
 	tw_writer_init(&writer, bytes + LENGTH_FIELD, room - LENGTH_FIELD);
@@ -412,11 +430,11 @@ int tw_message_read(const uint8_t *bytes, size_t length, struct tw_message *ret,
 	type = tw_read_varint(&reader);
 	if (reader.failed)
 		return TW_E_FORMAT;
-	if (type < TW_MESSAGE_HELLO || type > TW_MESSAGE_CANCEL)
+	if (type < TW_MESSAGE_HELLO || type > TW_MESSAGE_LIMIT)
 		return TW_E_END;
 	ret->type = (enum tw_message_type)type;
 	ret->transfer = type == TW_MESSAGE_HELLO ? 0 : tw_read_varint(&reader);
-	if (reader.failed || ret->transfer >= TW_SESSION_TRANSFERS_MAX)
+	if (reader.failed || ret->transfer > TW_SESSION_NUMBER_MAX)
 		return TW_E_FORMAT;
 	if (!codecs[type].read(&reader, ret) || reader.failed)
 		return TW_E_FORMAT;

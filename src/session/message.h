@@ -4,9 +4,9 @@
  *
  * A message is { length | type | body }, integers in variable-length form; the length counts type
  * and body and is at most TW_MESSAGE_MAX. Every body but that of HELLO begins with the number of
- * the transfer within the connection. A type that is not known is passed over, and so is what
- * stands behind the known fields of a body, so that later versions can add some. Text is { length |
- * bytes } and cleaned before a person sees it.
+ * the transfer within the connection (of LIMIT: 0). A type that is not known is passed over, and so
+ * is what stands behind the known fields of a body, so that later versions can add some. Text is {
+ * length | bytes } and cleaned before a person sees it.
  */
 #pragma once
 
@@ -26,13 +26,16 @@
 #define TW_MESSAGE_ROOM (TW_MESSAGE_MAX + 8)
 #define TW_MESSAGE_RANGES_MAX 2048
 #define TW_MESSAGE_TEXT_MAX 1024
-#define TW_SESSION_TRANSFERS_MAX 64 /* numbers of transfers in one connection are below it */
+#define TW_SESSION_TRANSFERS_MAX 64 /* of one connection, live at a time */
+#define TW_SESSION_NUMBER_MAX ((UINT64_C(1) << 30) - 1)
 #define TW_CHECKPOINT_SECONDS_MAX 86400
 
 /* Streams. */
 #define TW_STREAM_CONTROL UINT64_C(0)
 #define TW_STREAM_MANIFEST(k) (1 + 2 * (uint64_t)(k))
 #define TW_STREAM_DIGESTS(k) (2 + 2 * (uint64_t)(k))
+/* The transfer of a stream other than the control stream. */
+#define TW_STREAM_TRANSFER(stream) (((stream)-1) / 2)
 
 /* Codes of CLOSE. Below 0x100 they belong to the transport. */
 enum tw_session_close {
@@ -61,7 +64,8 @@ enum tw_message_type {
 	TW_MESSAGE_PROBLEM = 12,  /* receiver: an entry failed */
 	TW_MESSAGE_DONE = 13,     /* receiver: the transfer is over, well or not */
 	TW_MESSAGE_DONE_ACK = 14, /* sender: to DONE */
-	TW_MESSAGE_CANCEL = 15,   /* sender: the transfer is over */
+	TW_MESSAGE_CANCEL = 15,   /* sender: the transfer is over, or goes on another time */
+	TW_MESSAGE_LIMIT = 16,    /* receiver: the highest rate it wants of this connection */
 };
 
 enum tw_answer_flags {
@@ -151,7 +155,11 @@ struct tw_message {
 		struct {
 			uint64_t error;
 			struct tw_message_text text;
+			bool paused; /* it goes on another time */
 		} cancel;
+		struct {
+			uint64_t max_bps; /* 0: no limit */
+		} limit;
 	};
 };
 

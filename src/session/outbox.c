@@ -39,3 +39,8 @@ bool tw_outbox_send(struct tw_outbox *outbox, struct tw_conn *conn,
 	tw_outbox_flush(outbox, conn);
 	return true;
 }
+
+uint64_t tw_outbox_mark(const struct tw_outbox *outbox, struct tw_conn *conn)
+{
+	return tw_conn_stream_written(conn, TW_STREAM_CONTROL) + (outbox->length - outbox->at);
+}

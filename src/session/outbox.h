@@ -23,6 +23,8 @@ void tw_outbox_deinit(struct tw_outbox *outbox);
 void tw_outbox_reset(struct tw_outbox *outbox);
 /* False: the stream has no room now, stream_writable() follows. */
 bool tw_outbox_flush(struct tw_outbox *outbox, struct tw_conn *conn);
+/* Where in the stream the last byte of what it has taken will be. */
+uint64_t tw_outbox_mark(const struct tw_outbox *outbox, struct tw_conn *conn);
 /* False: as above, and nothing was taken of @message. */
 bool tw_outbox_send(struct tw_outbox *outbox, struct tw_conn *conn,
 		    const struct tw_message *message);

@@ -28,6 +28,7 @@ struct tw_receiver_events {
 	void (*started)(void *context, uint64_t id, const char *destination, bool resumed);
 	void (*file_done)(void *context, uint64_t id, const char *path);
 	void (*file_failed)(void *context, uint64_t id, const char *path, int error);
+	/* Over, well or not. One that its sender pauses is put away without a word. */
 	void (*finished)(void *context, uint64_t id, enum tw_transfer_error error,
 			 const char *message);
 };
@@ -66,6 +67,12 @@ int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *p
 		      const struct tw_conn_app **ret_app, void **ret_context);
 /* All datagrams of the current buffer have been handed in: its pieces leave as jobs. */
 void tw_receiver_flush(struct tw_receiver_hub *hub, tw_ns now);
+/*
+ * What the peer shall send at most over @conn, one that came in, from now on; UINT64_MAX: no limit.
+ * It is asked, not forced: the data window is what protects memory.
+ */
+void tw_receiver_set_limit(struct tw_receiver_hub *hub, const struct tw_conn *conn,
+			   uint64_t max_bps);
 void tw_receiver_job_done(struct tw_receiver_hub *hub, struct tw_job *job, tw_ns now);
 /* Timers: checkpoints, settling, putting away. At least every 100 ms. */
 void tw_receiver_tick(struct tw_receiver_hub *hub, tw_ns now);
@@ -76,6 +83,7 @@ struct tw_receiver_status {
 	struct tw_path path;
 	char destination[256];          /* cleaned for display */
 	bool connected, finished;
+	bool paused; /* by its sender, and being put away: it goes on another time */
 	enum tw_transfer_error error;
 	char message[256];
 	bool total_known;
@@ -85,6 +93,9 @@ struct tw_receiver_status {
 	uint64_t files_done, files_skipped, files_failed;
 	struct tw_digest digest;
 	tw_ns started_at, finished_at;
+	/* Newest piece or message about it, newest message of ours, newest failure of a file or of
+	 * the whole; 0: never. */
+	tw_ns last_received_at, last_sent_at, last_error_at;
 };
 size_t tw_receiver_count(const struct tw_receiver_hub *hub);
 bool tw_receiver_status(const struct tw_receiver_hub *hub, size_t index,

@@ -13,6 +13,15 @@ static bool send(struct tw_receiver_conn *conn, const struct tw_message *message
 	return conn->conn && tw_outbox_send(&conn->outbox, conn->conn, message);
 }
 
+/* About @transfer. */
+static bool say(struct tw_receiver_transfer *transfer, const struct tw_message *message)
+{
+	if (!send(transfer->conn, message))
+		return false;
+	transfer->sent_at = transfer->hub->now;
+	return true;
+}
+
 static bool send_hello(struct tw_receiver_conn *conn)
 {
 	struct tw_message message = { .type = TW_MESSAGE_HELLO };
@@ -25,6 +34,24 @@ static bool send_hello(struct tw_receiver_conn *conn)
 	memcpy(message.hello.server_uid, conn->hub->options.server_uid, TW_ID_SIZE);
 	conn->hello_unsaid = !send(conn, &message);
 	return !conn->hello_unsaid;
+}
+
+static void send_limit(struct tw_receiver_conn *conn)
+{
+	struct tw_message message = { .type = TW_MESSAGE_LIMIT };
+
+	message.limit.max_bps = conn->max_bps;
+	if (conn->limit_unsaid)
+		conn->limit_unsaid = !send(conn, &message);
+}
+
+bool tw_receiver_conn_pump(struct tw_receiver_conn *conn)
+{
+	if (!conn->conn || conn->refused || !tw_outbox_flush(&conn->outbox, conn->conn) ||
+	    !send_hello(conn))
+		return false;
+	send_limit(conn);
+	return true;
 }
 
 static bool send_answer(struct tw_receiver_transfer *transfer)
@@ -41,7 +68,7 @@ static bool send_answer(struct tw_receiver_transfer *transfer)
 		transfer->done_unsaid = false;
 	}
 	message.answer.flags = transfer->answer_flags;
-	transfer->answer_unsaid = !send(transfer->conn, &message);
+	transfer->answer_unsaid = !say(transfer, &message);
 	return !transfer->answer_unsaid;
 }
 
@@ -56,7 +83,7 @@ static bool send_ranges(struct tw_receiver_transfer *transfer, enum tw_message_t
 
 		message.ranges.at = ranges->at;
 		message.ranges.count = count;
-		if (!send(transfer->conn, &message))
+		if (!say(transfer, &message))
 			return false;
 		/* From the front: nothing is cut in two. */
 		(void)tw_ranges_remove(ranges, ranges->at[0].start, ranges->at[count - 1].end);
@@ -71,7 +98,7 @@ static void send_ready(struct tw_receiver_transfer *transfer)
 	if (transfer->ready <= transfer->ready_said)
 		return;
 	message.ready.offset = transfer->ready;
-	if (send(transfer->conn, &message))
+	if (say(transfer, &message))
 		transfer->ready_said = transfer->ready;
 }
 
@@ -87,7 +114,7 @@ static void send_problems(struct tw_receiver_transfer *transfer)
 		message.problem.error = problem->error;
 		message.problem.path.bytes = problem->path;
 		message.problem.path.length = strnlen(problem->path, sizeof(problem->path));
-		if (!send(transfer->conn, &message))
+		if (!say(transfer, &message))
 			return;
 		transfer->problem_first = (transfer->problem_first + 1) % TW_RECEIVER_PROBLEMS;
 		transfer->problem_count--;
@@ -104,7 +131,7 @@ static void send_progress(struct tw_receiver_transfer *transfer)
 	tw_receiver_transfer_progress(transfer, &message.progress);
 	if (!memcmp(&message.progress, &transfer->progress_said, sizeof(message.progress)))
 		return;
-	if (!send(transfer->conn, &message))
+	if (!say(transfer, &message))
 		return;
 	transfer->progress_at = now;
 	transfer->progress_said = message.progress;
@@ -121,7 +148,7 @@ static void send_done(struct tw_receiver_transfer *transfer)
 	message.done.digest = transfer->progress.digest;
 	message.done.text.bytes = transfer->message;
 	message.done.text.length = strlen(transfer->message);
-	if (send(transfer->conn, &message))
+	if (say(transfer, &message))
 		transfer->done_unsaid = false;
 }
 
@@ -129,8 +156,7 @@ void tw_receiver_control_pump(struct tw_receiver_transfer *transfer)
 {
 	struct tw_receiver_conn *conn = transfer->conn;
 
-	if (!conn->conn || conn->refused || !tw_outbox_flush(&conn->outbox, conn->conn) ||
-	    !send_hello(conn))
+	if (!tw_receiver_conn_pump(conn))
 		return;
 	if (transfer->state <= TW_RECEIVING_OPENING || !send_answer(transfer))
 		return;
@@ -170,10 +196,11 @@ static void on_offer(struct tw_receiver_conn *conn, struct tw_message *message)
 	struct tw_receiver_transfer *transfer;
 	uint64_t number = message->transfer;
 
-	if (conn->transfers[number]) {
+	if (number < conn->number_next || conn->transfers[number % TW_SESSION_TRANSFERS_MAX]) {
 		tw_receiver_refuse(conn, TW_SESSION_CLOSE_ORDER, "a number was offered twice");
 		return;
 	}
+	conn->number_next = number + 1;
 	if (conn->hub->stopping) {
 		tw_receiver_refuse(conn, TW_SESSION_CLOSE_STOPPING, "the receiver is stopping");
 		return;
@@ -293,18 +320,20 @@ static void on_sha256(struct tw_receiver_transfer *transfer, struct tw_message *
 static void on_done_ack(struct tw_receiver_transfer *transfer, struct tw_message *message)
 {
 	(void)message;
-	if (transfer->state == TW_RECEIVING_OVER || transfer->state == TW_RECEIVING_ENDING)
-		tw_receiver_transfer_finish(transfer);
+	if (transfer->state != TW_RECEIVING_OVER && transfer->state != TW_RECEIVING_ENDING)
+		return;
+	tw_receiver_transfer_finish(transfer);
+	tw_receiver_transfer_let_go(transfer);
 }
 
 static void on_cancel(struct tw_receiver_transfer *transfer, struct tw_message *message)
 {
 	enum tw_transfer_error error = (enum tw_transfer_error)message->cancel.error;
 
-	tw_receiver_transfer_end(
-		transfer, error ? error : TW_TRANSFER_CANCELLED,
-		"The sender ended the transfer; what has arrived is kept for another attempt.");
-	tw_receiver_transfer_finish(transfer);
+	/* What has ended already has ended. */
+	transfer->paused = message->cancel.paused && transfer->state < TW_RECEIVING_ENDING;
+	tw_receiver_transfer_let_go(transfer);
+	tw_receiver_transfer_cancel(transfer, error ? error : TW_TRANSFER_CANCELLED);
 }
 
 static void (*const handlers[])(struct tw_receiver_transfer *transfer,
@@ -312,10 +341,13 @@ static void (*const handlers[])(struct tw_receiver_transfer *transfer,
 	[TW_MESSAGE_TOTAL] = on_total,       [TW_MESSAGE_HOLE] = on_hole,
 	[TW_MESSAGE_ABANDON] = on_abandon,   [TW_MESSAGE_SHA256] = on_sha256,
 	[TW_MESSAGE_DONE_ACK] = on_done_ack, [TW_MESSAGE_CANCEL] = on_cancel,
+	[TW_MESSAGE_LIMIT] = NULL,
 };
 
 static void dispatch(struct tw_receiver_conn *conn, struct tw_message *message)
 {
+	struct tw_receiver_transfer *transfer;
+
 	if (message->type == TW_MESSAGE_HELLO) {
 		if (message->hello.version != TW_SESSION_VERSION)
 			tw_receiver_refuse(conn, TW_SESSION_CLOSE_VERSION,
@@ -331,11 +363,19 @@ static void dispatch(struct tw_receiver_conn *conn, struct tw_message *message)
 				   "a message that a sender does not send");
 		return;
 	}
-	/* A transfer that was refused or taken over may still be talked about. */
-	if (!conn->transfers[message->transfer])
+	if (message->transfer >= conn->number_next) {
+		tw_receiver_refuse(conn, TW_SESSION_CLOSE_ORDER, "a message about no transfer");
 		return;
-	handlers[message->type](conn->transfers[message->transfer], message);
-	tw_receiver_transfer_pump(conn->transfers[message->transfer]);
+	}
+	/* One that was refused or taken over may still be talked about. */
+	transfer = tw_receiver_transfer_of(conn, message->transfer);
+	if (!transfer)
+		return;
+	transfer->received_at = conn->hub->now;
+	handlers[message->type](transfer, message);
+	transfer = tw_receiver_transfer_of(conn, message->transfer);
+	if (transfer)
+		tw_receiver_transfer_pump(transfer);
 }
 
 /* True while messages must wait for the disk. */
@@ -357,7 +397,8 @@ static bool held_back(const struct tw_receiver_conn *conn)
  */
 static bool too_early(const struct tw_receiver_conn *conn, const struct tw_message *message)
 {
-	const struct tw_receiver_transfer *transfer = conn->transfers[message->transfer];
+	const struct tw_receiver_transfer *transfer =
+		tw_receiver_transfer_of(conn, message->transfer);
 	uint64_t entry;
 
 	if (message->type == TW_MESSAGE_ABANDON)
@@ -368,6 +409,15 @@ static bool too_early(const struct tw_receiver_conn *conn, const struct tw_messa
 		return false;
 	return transfer && transfer->state == TW_RECEIVING_RUNNING &&
 	       !transfer->manifest_complete && entry >= transfer->entries_known;
+}
+
+/* Such a message behind a manifest that was cut off: its CANCEL is on its way. */
+static bool pointless(const struct tw_receiver_conn *conn, const struct tw_message *message)
+{
+	const struct tw_receiver_transfer *transfer =
+		tw_receiver_transfer_of(conn, message->transfer);
+
+	return transfer->cut_at && !transfer->manifest_busy && !transfer->prepare_wanted;
 }
 
 void tw_receiver_control_read(struct tw_receiver_conn *conn)
@@ -394,8 +444,11 @@ void tw_receiver_control_read(struct tw_receiver_conn *conn)
 					   "a message breaks the format");
 			return;
 		}
-		if (!error && too_early(conn, &message))
-			return;
+		if (!error && too_early(conn, &message)) {
+			if (!pointless(conn, &message))
+				return;
+			error = TW_E_END;
+		}
 		if (!error)
 			dispatch(conn, &message);
 		tw_inbox_drop(inbox, length);

@@ -186,11 +186,15 @@ bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *p
 {
 	struct tw_receiver_transfer *transfer;
 
-	if (piece->transfer >= TW_SESSION_TRANSFERS_MAX)
-		return false;
-	transfer = conn->transfers[piece->transfer];
-	if (!transfer)
-		return false;
+	transfer = tw_receiver_transfer_of(conn, piece->transfer);
+	if (!transfer) {
+		/* Ended: what is still under way is nobody's. */
+		if (piece->transfer >= conn->number_next)
+			return false;
+		tw_conn_data_consumed(conn->conn, piece->length);
+		return true;
+	}
+	transfer->received_at = transfer->hub->now;
 	/* Late repeats: nobody needs them, and the sender need not try again. */
 	if (transfer->state == TW_RECEIVING_ENDING || transfer->state == TW_RECEIVING_OVER) {
 		tw_conn_data_consumed(conn->conn, piece->length);

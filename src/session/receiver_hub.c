@@ -234,6 +234,35 @@ void tw_receiver_refuse(struct tw_receiver_conn *conn, enum tw_session_close cod
 	tw_conn_close(conn->conn, code, reason);
 }
 
+struct tw_receiver_transfer *tw_receiver_transfer_of(const struct tw_receiver_conn *conn,
+						     uint64_t number)
+{
+	struct tw_receiver_transfer *transfer = conn->transfers[number % TW_SESSION_TRANSFERS_MAX];
+
+	return transfer && transfer->number == number ? transfer : NULL;
+}
+
+void tw_receiver_set_limit(struct tw_receiver_hub *hub, const struct tw_conn *conn,
+			   uint64_t max_bps)
+{
+	size_t i;
+
+	/* Nothing at all cannot be said: a bit a second comes close. */
+	if (!max_bps)
+		max_bps = 1;
+	if (max_bps > TW_VARINT_MAX)
+		max_bps = 0;
+	for (i = 0; i < hub->conn_count; i++) {
+		struct tw_receiver_conn *ours = hub->conns[i];
+
+		if (ours->conn != conn || ours->max_bps == max_bps)
+			continue;
+		ours->max_bps = max_bps;
+		ours->limit_unsaid = true;
+		tw_receiver_conn_pump(ours);
+	}
+}
+
 static void on_established(void *app, struct tw_conn *conn)
 {
 	struct tw_receiver_conn *ours = app;
@@ -296,7 +325,8 @@ static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_da
 static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 {
 	struct tw_receiver_conn *ours = app;
-	uint64_t number = stream ? (stream - 1) / 2 : 0;
+	struct tw_receiver_transfer *transfer;
+	uint64_t number = TW_STREAM_TRANSFER(stream);
 
 	ours->conn = conn;
 	if (ours->refused)
@@ -305,13 +335,16 @@ static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 		tw_receiver_control_read(ours);
 		return;
 	}
-	if (number >= TW_SESSION_TRANSFERS_MAX) {
+	if (number >= ours->number_next + TW_SESSION_TRANSFERS_MAX) {
 		tw_receiver_refuse(ours, TW_SESSION_CLOSE_ORDER, "a stream of no transfer");
 		return;
 	}
+	transfer = tw_receiver_transfer_of(ours, number);
 	/* Bytes may come before the offer they belong to: they wait in the connection. */
-	if (ours->transfers[number])
-		tw_receiver_transfer_pump(ours->transfers[number]);
+	if (transfer)
+		tw_receiver_transfer_pump(transfer);
+	else if (number < ours->number_next)
+		tw_receiver_streams_drain(ours, number);
 }
 
 static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
@@ -321,6 +354,8 @@ static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
 
 	ours->conn = conn;
 	if (ours->refused || stream != TW_STREAM_CONTROL)
+		return;
+	if (!tw_receiver_conn_pump(ours))
 		return;
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
 		if (ours->transfers[i])
@@ -363,6 +398,10 @@ bool tw_receiver_status(const struct tw_receiver_hub *hub, size_t index,
 		.path = transfer->path,
 		.connected = transfer->conn != NULL,
 		.finished = transfer->finished,
+		.paused = transfer->paused,
+		.last_received_at = transfer->received_at,
+		.last_sent_at = transfer->sent_at,
+		.last_error_at = transfer->failed_at,
 		.error = transfer->error,
 		.total_known = transfer->total_known,
 		.total_bytes = transfer->total_bytes,

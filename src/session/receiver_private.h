@@ -64,6 +64,8 @@ struct tw_receiver_transfer {
 
 	struct tw_receiver_conn *conn; /* NULL: none now */
 	uint64_t number;               /* within @conn */
+	bool let_go;                   /* the sender has said its last words */
+	bool paused;                   /* and goes on another time */
 	bool answer_unsaid;
 	uint64_t answer_flags;
 
@@ -74,6 +76,7 @@ struct tw_receiver_transfer {
 	bool checkpoint_busy, settle_busy;
 	bool final_checkpoint; /* ENDING, DROPPED: wanted and not yet submitted */
 
+	tw_ns cut_at; /* the manifest ended too early; 0: it did not */
 	bool manifest_busy, manifest_ended, manifest_complete, prepare_wanted;
 	uint64_t entries_known; /* of the manifest */
 	struct tw_inbox digests;
@@ -102,6 +105,7 @@ struct tw_receiver_transfer {
 	enum tw_transfer_error error;
 	char message[256];
 	bool done_unsaid, finished;
+	tw_ns received_at, sent_at, failed_at; /* newest; 0: never */
 	tw_ns started_at, finished_at, disconnected_at, checkpoint_at, progress_at, written_at;
 };
 
@@ -109,10 +113,13 @@ struct tw_receiver_conn {
 	struct tw_receiver_hub *hub;
 	struct tw_conn *conn; /* NULL before the first call and after closed() */
 	struct tw_public_key peer;
+	/* By number modulo their count. */
 	struct tw_receiver_transfer *transfers[TW_SESSION_TRANSFERS_MAX];
+	uint64_t number_next; /* every number below has been offered, or never will be */
 	struct tw_inbox inbox;
 	struct tw_outbox outbox;
-	bool hello_unsaid, refused, closed;
+	bool hello_unsaid, limit_unsaid, refused, closed;
+	uint64_t max_bps; /* what the peer shall keep to; 0: no limit */
 	unsigned jobs_out;
 };
 
@@ -145,6 +152,11 @@ void tw_receiver_submit(struct tw_receiver_transfer *transfer, struct tw_receive
 void tw_receiver_refuse(struct tw_receiver_conn *conn, enum tw_session_close code,
 			const char *reason);
 void tw_receiver_conn_put(struct tw_receiver_conn *conn);
+/* The transfer with this number in @conn; NULL: none now. */
+struct tw_receiver_transfer *tw_receiver_transfer_of(const struct tw_receiver_conn *conn,
+						     uint64_t number);
+/* Throws away what the streams of transfer @number hold. */
+void tw_receiver_streams_drain(struct tw_receiver_conn *conn, uint64_t number);
 extern const struct tw_conn_app tw_receiver_app;
 
 /* receiver_transfer.c */
@@ -160,8 +172,13 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 				 struct tw_receiver_conn *conn, uint64_t number);
 /* @lost: the connection ended without the peer saying so. */
 void tw_receiver_transfer_detach(struct tw_receiver_transfer *transfer, bool lost);
+/* The sender has said its last words about it: its place in the connection is free. */
+void tw_receiver_transfer_let_go(struct tw_receiver_transfer *transfer);
 void tw_receiver_transfer_end(struct tw_receiver_transfer *transfer, enum tw_transfer_error error,
 			      const char *message);
+/* The sender ends it, for good or (@transfer->paused) for now. */
+void tw_receiver_transfer_cancel(struct tw_receiver_transfer *transfer,
+				 enum tw_transfer_error error);
 void tw_receiver_transfer_drop(struct tw_receiver_transfer *transfer);
 /* The user's program may be told: nothing more comes. */
 void tw_receiver_transfer_finish(struct tw_receiver_transfer *transfer);
@@ -187,6 +204,8 @@ void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer);
 /* receiver_control.c */
 void tw_receiver_control_read(struct tw_receiver_conn *conn);
 void tw_receiver_control_pump(struct tw_receiver_transfer *transfer);
+/* What concerns the connection as a whole. False: the stream has no room now. */
+bool tw_receiver_conn_pump(struct tw_receiver_conn *conn);
 
 /* receiver_streams.c */
 void tw_receiver_manifest_pump(struct tw_receiver_transfer *transfer);

@@ -4,6 +4,24 @@
 #include "base/error.h"
 #include "session/receiver_private.h"
 
+#define CUT_PATIENCE (10 * TW_SECOND)
+
+static void drain(struct tw_conn *conn, uint64_t stream)
+{
+	uint8_t bytes[4096];
+
+	while (tw_conn_stream_read(conn, stream, bytes, sizeof(bytes), NULL))
+		;
+}
+
+void tw_receiver_streams_drain(struct tw_receiver_conn *conn, uint64_t number)
+{
+	if (!conn->conn)
+		return;
+	drain(conn->conn, TW_STREAM_MANIFEST(number));
+	drain(conn->conn, TW_STREAM_DIGESTS(number));
+}
+
 static bool submit_prepare(struct tw_receiver_transfer *transfer)
 {
 	struct tw_receiver_job *job = tw_receiver_job_new(transfer->hub);
@@ -14,6 +32,17 @@ static bool submit_prepare(struct tw_receiver_transfer *transfer)
 	transfer->manifest_busy = true;
 	tw_receiver_submit(transfer, job, TW_JOB_PREPARE);
 	return true;
+}
+
+/* A sender that ends in the middle cuts its streams, and its CANCEL may come behind them. */
+static void cut_off(struct tw_receiver_transfer *transfer)
+{
+	tw_ns now = transfer->hub->now;
+
+	if (!transfer->cut_at)
+		transfer->cut_at = now;
+	else if (tw_ns_since(now, transfer->cut_at) >= CUT_PATIENCE)
+		tw_receiver_transfer_refuse(transfer, "the manifest is cut off");
 }
 
 /* One piece of the manifest at a time: as fast as the sink prepares, the rest waits in the
@@ -31,7 +60,7 @@ void tw_receiver_manifest_pump(struct tw_receiver_transfer *transfer)
 		return;
 	}
 	if (transfer->manifest_ended) {
-		tw_receiver_transfer_refuse(transfer, "the manifest is cut off");
+		cut_off(transfer);
 		return;
 	}
 	if (!transfer->conn || !transfer->conn->conn)
@@ -48,7 +77,7 @@ void tw_receiver_manifest_pump(struct tw_receiver_transfer *transfer)
 	if (!length) {
 		tw_receiver_job_free(transfer->hub, job);
 		if (transfer->manifest_ended)
-			tw_receiver_transfer_refuse(transfer, "the manifest is cut off");
+			cut_off(transfer);
 		return;
 	}
 	job->job.bytes = job->copy;

@@ -24,6 +24,7 @@ static_assert(sizeof(successors) / sizeof(successors[0]) == TW_RECEIVING_COUNT,
 
 /* All is there, but the sink does not say so: it is asked again. */
 #define CHECKPOINT_RETRY TW_SECOND
+#define FINISHED_KEPT 64
 #define AGAIN_PERIOD (2 * TW_SECOND)
 
 static void set_state(struct tw_receiver_transfer *transfer, enum tw_receiver_state state)
@@ -114,12 +115,32 @@ static void open_sink(struct tw_receiver_transfer *transfer)
 	tw_receiver_submit(transfer, transfer->close_job, TW_JOB_SINK_OPEN);
 }
 
+/* Of those that are over, and known to be by both sides, the newest are kept to be shown. */
+static void forget_finished(struct tw_receiver_hub *hub)
+{
+	struct tw_receiver_transfer *oldest = NULL;
+	size_t i, count = 0;
+
+	for (i = 0; i < hub->transfer_count; i++) {
+		struct tw_receiver_transfer *other = hub->transfers[i];
+
+		if (!other->let_go || other->state != TW_RECEIVING_OVER || other->jobs_out)
+			continue;
+		count++;
+		if (!oldest || other->finished_at < oldest->finished_at)
+			oldest = other;
+	}
+	if (count > FINISHED_KEPT)
+		tw_receiver_transfer_drop(oldest);
+}
+
 int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_message *offer,
 			     struct tw_receiver_transfer **ret)
 {
 	struct tw_receiver_hub *hub = conn->hub;
 	struct tw_receiver_transfer *transfer;
 
+	forget_finished(hub);
 	if (hub->transfer_count == TW_RECEIVER_TRANSFERS_MAX)
 		return TW_E_FULL;
 	transfer = calloc(1, sizeof(*transfer));
@@ -165,19 +186,32 @@ bool tw_receiver_offer_is_late(const struct tw_receiver_conn *conn, const struct
 	return false;
 }
 
+static void give_up_place(struct tw_receiver_transfer *transfer)
+{
+	struct tw_receiver_conn *conn = transfer->conn;
+
+	if (!conn)
+		return;
+	conn->transfers[transfer->number % TW_SESSION_TRANSFERS_MAX] = NULL;
+	transfer->conn = NULL;
+	tw_receiver_streams_drain(conn, transfer->number);
+}
+
 /*
  * Another connection serves it from now on. The sender that still uses this one, because words of
  * an older connection came late, must hear of it: it dials anew.
  */
-static void leave_conn(struct tw_receiver_transfer *transfer)
+static void leave_conn(struct tw_receiver_transfer *transfer,
+		       const struct tw_receiver_conn *for_conn)
 {
 	struct tw_receiver_conn *conn = transfer->conn;
 	size_t i;
 
 	if (!conn)
 		return;
-	conn->transfers[transfer->number] = NULL;
-	transfer->conn = NULL;
+	give_up_place(transfer);
+	if (conn == for_conn)
+		return;
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
 		if (conn->transfers[i])
 			return;
@@ -206,7 +240,7 @@ struct tw_receiver_transfer *tw_receiver_transfer_find(struct tw_receiver_conn *
 			/* Another run of the sender, whose list of files may be another one: the
 			 * journal knows. */
 			tw_receiver_gather_leave(other);
-			leave_conn(other);
+			leave_conn(other, conn);
 			tw_receiver_transfer_drop(other);
 		}
 	}
@@ -220,10 +254,11 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 
 	/* The old connection's pieces are accepted no longer. */
 	tw_receiver_gather_leave(transfer);
-	leave_conn(transfer);
+	leave_conn(transfer, conn);
 	transfer->conn = conn;
 	transfer->number = number;
-	conn->transfers[number] = transfer;
+	transfer->let_go = false;
+	conn->transfers[number % TW_SESSION_TRANSFERS_MAX] = transfer;
 	tw_inbox_reset(&transfer->digests);
 	transfer->answer_unsaid = transfer->state != TW_RECEIVING_WAITING;
 	transfer->answer_flags = 0;
@@ -250,8 +285,7 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 void tw_receiver_transfer_detach(struct tw_receiver_transfer *transfer, bool lost)
 {
 	tw_receiver_gather_leave(transfer);
-	transfer->conn->transfers[transfer->number] = NULL;
-	transfer->conn = NULL;
+	give_up_place(transfer);
 	transfer->disconnected_at = transfer->hub->now;
 	/* What has come is made safe; the sender may be gone for long. */
 	if (transfer->state == TW_RECEIVING_RUNNING && !transfer->checkpoint_busy) {
@@ -262,6 +296,15 @@ void tw_receiver_transfer_detach(struct tw_receiver_transfer *transfer, bool los
 		tw_receiver_transfer_finish(transfer);
 }
 
+void tw_receiver_transfer_let_go(struct tw_receiver_transfer *transfer)
+{
+	tw_receiver_gather_leave(transfer);
+	give_up_place(transfer);
+	transfer->let_go = true;
+	transfer->done_unsaid = transfer->answer_unsaid = false;
+	transfer->disconnected_at = transfer->hub->now;
+}
+
 void tw_receiver_transfer_finish(struct tw_receiver_transfer *transfer)
 {
 	const struct tw_receiver_events *events = &transfer->hub->options.events;
@@ -270,7 +313,9 @@ void tw_receiver_transfer_finish(struct tw_receiver_transfer *transfer)
 		return;
 	transfer->finished = true;
 	transfer->finished_at = transfer->hub->now;
-	if (events->finished)
+	if (transfer->error && !transfer->paused)
+		transfer->failed_at = transfer->hub->now;
+	if (events->finished && !transfer->paused)
 		events->finished(transfer->hub->options.events_context, transfer->id,
 				 transfer->error, transfer->message);
 }
@@ -289,14 +334,33 @@ void tw_receiver_transfer_end(struct tw_receiver_transfer *transfer, enum tw_tra
 	transfer->done_unsaid = transfer->all_done;
 }
 
+#define CANCELLED "The sender ended the transfer; what has arrived is kept for another attempt."
+
+void tw_receiver_transfer_cancel(struct tw_receiver_transfer *transfer,
+				 enum tw_transfer_error error)
+{
+	if (transfer->state == TW_RECEIVING_RUNNING && !transfer->paused) {
+		tw_receiver_transfer_end(transfer, error, CANCELLED);
+		tw_receiver_transfer_finish(transfer);
+		tw_receiver_transfer_pump(transfer);
+		return;
+	}
+	/* Nothing of it is there yet to be shown, or it has ended already. */
+	if (transfer->state < TW_RECEIVING_ENDING && !transfer->error) {
+		transfer->error = error;
+		snprintf(transfer->message, sizeof(transfer->message), CANCELLED);
+	}
+	tw_receiver_transfer_finish(transfer);
+	if (transfer->state < TW_RECEIVING_ENDING)
+		tw_receiver_transfer_drop(transfer);
+}
+
 void tw_receiver_transfer_drop(struct tw_receiver_transfer *transfer)
 {
 	if (transfer->state == TW_RECEIVING_DROPPED)
 		return;
 	tw_receiver_gather_leave(transfer);
-	if (transfer->conn)
-		transfer->conn->transfers[transfer->number] = NULL;
-	transfer->conn = NULL;
+	give_up_place(transfer);
 	if (!transfer->finished && transfer->state != TW_RECEIVING_OVER && !transfer->error) {
 		transfer->error = TW_TRANSFER_CANCELLED;
 		snprintf(transfer->message, sizeof(transfer->message),
@@ -430,6 +494,7 @@ static void take_event(struct tw_receiver_transfer *transfer, const struct tw_si
 	case TW_SINK_FILE_SKIPPED:
 		break;
 	case TW_SINK_FILE_FAILED:
+		transfer->failed_at = transfer->hub->now;
 		note_problem(transfer, event);
 		if (events->file_failed)
 			events->file_failed(context, transfer->id, event->path, event->error);

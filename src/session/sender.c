@@ -7,7 +7,11 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "crypto/protect.h"
+#include "session/outgoing_private.h"
 #include "session/sender_private.h"
+#include "wire/datagram.h"
+#include "wire/frame.h"
 
 #define HOLES_MAX 4096
 
@@ -19,11 +23,9 @@ static void free_all(struct tw_sender *sender)
 	tw_ranges_deinit(&sender->abandoned);
 	tw_ranges_deinit(&sender->problem_entries);
 	tw_ranges_deinit(&sender->digests.sent);
-	tw_inbox_deinit(&sender->inbox);
 	free(sender->digests.log);
 	free(sender->entry_job);
 	free(sender->walk.bytes);
-	tw_outbox_deinit(&sender->outbox);
 	free(sender->destination);
 	free(sender);
 }
@@ -46,10 +48,9 @@ int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_p
 	tw_ranges_init(&sender->abandoned, TW_OWED_RANGES_MAX);
 	tw_ranges_init(&sender->problem_entries, TW_OWED_RANGES_MAX);
 	tw_ranges_init(&sender->digests.sent, TW_OWED_RANGES_MAX);
-	tw_inbox_init(&sender->inbox, TW_MESSAGE_ROOM);
 	sender->destination = strdup(options->destination);
 	sender->walk.bytes = malloc((size_t)64 << 10);
-	if (tw_outbox_init(&sender->outbox) || !sender->destination || !sender->walk.bytes) {
+	if (!sender->destination || !sender->walk.bytes) {
 		free_all(sender);
 		return -ENOMEM;
 	}
@@ -100,7 +101,7 @@ void tw_sender_finish(struct tw_sender *sender, enum tw_transfer_error error, co
 	tw_sender_run_reset(sender);
 }
 
-void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, const char *reason)
+void tw_sender_fail(struct tw_sender *sender, enum tw_session_close code, const char *reason)
 {
 	char message[sizeof(sender->message)];
 
@@ -110,6 +111,11 @@ void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, cons
 							    : TW_TRANSFER_PROTOCOL,
 			 message);
 	sender->cancel_unsaid = false;
+}
+
+void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, const char *reason)
+{
+	tw_sender_fail(sender, code, reason);
 	if (sender->conn)
 		tw_conn_close(sender->conn, code, reason);
 }
@@ -170,6 +176,15 @@ static void free_source(struct tw_sender *sender)
 	tw_sender_submit(sender, &sender->walk.job);
 }
 
+/* There may be something to send again. */
+static void wake(struct tw_sender *sender)
+{
+	if (!sender->starved)
+		return;
+	sender->starved = false;
+	tw_outgoing_wake(sender->outgoing, sender->place);
+}
+
 void tw_sender_pump(struct tw_sender *sender)
 {
 	if (sender->finished) {
@@ -182,10 +197,8 @@ void tw_sender_pump(struct tw_sender *sender)
 	tw_sender_digests_pump(sender);
 	tw_sender_blocks_pump(sender);
 	tw_sender_sha_pump(sender);
-	if (sender->conn && sender->answered && sender->starved) {
-		sender->starved = false;
-		tw_conn_wake(sender->conn);
-	}
+	if (sender->answered)
+		wake(sender);
 }
 
 void tw_sender_job_done(struct tw_sender *sender, struct tw_job *job, tw_ns now)
@@ -212,6 +225,16 @@ void tw_sender_cancel(struct tw_sender *sender)
 	tw_sender_pump(sender);
 }
 
+void tw_sender_pause(struct tw_sender *sender)
+{
+	if (sender->finished)
+		return;
+	sender->paused = true;
+	tw_sender_finish(sender, TW_TRANSFER_CANCELLED,
+			 "Paused; what has arrived is kept for the next time.");
+	tw_sender_pump(sender);
+}
+
 void tw_sender_tick(struct tw_sender *sender, tw_ns now)
 {
 	sender->now = now;
@@ -231,6 +254,20 @@ static uint64_t bytes_acked(const struct tw_sender *sender)
 	return bytes;
 }
 
+/* Tape bytes that a full datagram carries on this path, beside nothing else. */
+static uint64_t piece_bytes(const struct tw_sender *sender)
+{
+	struct tw_conn_info info;
+	size_t around;
+
+	if (!sender->conn)
+		return 0;
+	tw_conn_info(sender->conn, &info);
+	around = TW_PACKET_HEADER_SIZE + tw_cipher_tag_size(info.cipher) +
+		 tw_frame_data_header_size(sender->number, sender->owed.cursor);
+	return info.datagram_bytes > around ? info.datagram_bytes - around : 0;
+}
+
 void tw_sender_status(const struct tw_sender *sender, struct tw_sender_status *ret)
 {
 	*ret = (struct tw_sender_status){
@@ -246,7 +283,14 @@ void tw_sender_status(const struct tw_sender *sender, struct tw_sender_status *r
 		.files_done = sender->progress.files_done,
 		.files_skipped = sender->progress.files_skipped,
 		.files_failed = sender->progress.files_failed,
+		.bytes_read = sender->bytes_read,
+		.pieces_sent = sender->pieces_sent,
+		.pieces_acked = sender->pieces_acked,
+		.pieces_retransmitted = sender->pieces_retransmitted,
+		.piece_bytes = piece_bytes(sender),
+		.running = sender->answered && !sender->finished,
 		.finished = sender->finished,
+		.paused = sender->paused,
 		.error = sender->error,
 		.digest = sender->digest,
 		.started_at = sender->started_at,
@@ -255,23 +299,33 @@ void tw_sender_status(const struct tw_sender *sender, struct tw_sender_status *r
 	snprintf(ret->message, sizeof(ret->message), "%s", sender->message);
 }
 
-struct tw_conn *tw_sender_conn(const struct tw_sender *sender)
-{
-	return sender->conn;
-}
-
 bool tw_sender_finished(const struct tw_sender *sender)
 {
 	return sender->finished;
 }
 
-static void detach(struct tw_sender *sender)
+bool tw_sender_owes_words(const struct tw_sender *sender)
+{
+	return sender->conn && !sender->offer_unsaid && !sender->farewell_said;
+}
+
+bool tw_sender_farewell_said(const struct tw_sender *sender)
+{
+	if (!sender->finished)
+		return false;
+	return !sender->conn ||
+	       (sender->farewell_said &&
+		tw_conn_stream_acked(sender->conn, TW_STREAM_CONTROL) >= sender->farewell_mark);
+}
+
+void tw_sender_detach(struct tw_sender *sender)
 {
 	if (sender->answered && sender->ready >= sender->ready_before) {
 		sender->ready_before = sender->ready;
 		sender->acked_before = sender->owed.done.total - sender->abandoned_bytes;
 	}
 	sender->conn = NULL;
+	sender->outbox = NULL;
 	sender->answered = false;
 	sender->ready = 0;
 	sender->starved = false;
@@ -279,9 +333,13 @@ static void detach(struct tw_sender *sender)
 	tw_sender_run_reset(sender);
 }
 
-static void attach(struct tw_sender *sender, struct tw_conn *conn)
+void tw_sender_attach(struct tw_sender *sender, struct tw_conn *conn, struct tw_outbox *outbox,
+		      uint64_t number)
 {
 	sender->conn = conn;
+	sender->outbox = outbox;
+	sender->number = number;
+	sender->offer_unsaid = true;
 	sender->starved = true;
 	sender->attempts++;
 	tw_owed_restart(&sender->owed);
@@ -296,68 +354,37 @@ static void attach(struct tw_sender *sender, struct tw_conn *conn)
 	sender->total_unsaid = sender->total_entries || sender->total_known;
 	sender->walk.open = sender->attempts == 1;
 	sender->walk.finished = false;
-	tw_inbox_reset(&sender->inbox);
-	tw_outbox_reset(&sender->outbox);
-	tw_sender_greet(sender);
 	tw_sender_pump(sender);
 }
 
-static void on_established(void *app, struct tw_conn *conn)
+bool tw_sender_data_next(struct tw_sender *sender, struct tw_data_ref *ret)
 {
-	struct tw_sender *sender = app;
-	struct tw_conn *before = sender->conn;
-
-	if (sender->finished || before == conn)
-		return;
-	if (before) {
-		detach(sender);
-		tw_conn_close(before, TW_SESSION_CLOSE_REPLACED, "");
-	}
-	attach(sender, conn);
-}
-
-static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code,
-		      const char *reason)
-{
-	struct tw_sender *sender = app;
-
-	(void)end;
-	(void)code;
-	(void)reason;
-	if (conn == sender->conn)
-		detach(sender);
-}
-
-static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
-{
-	struct tw_sender *sender = app;
 	struct tw_sender_run *run = &sender->run;
 
-	if (conn != sender->conn || sender->finished)
+	if (!sender->conn || sender->finished)
 		return false;
 	if (!sender->answered || (run->start == run->end && !tw_sender_run_find(sender))) {
 		sender->starved = true;
 		return false;
 	}
-	ret->transfer = TW_SENDER_TRANSFER;
+	ret->transfer = sender->number;
 	ret->offset = run->start;
 	ret->length = run->end - run->start;
 	return true;
 }
 
-static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			 uint8_t *bytes)
+void tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece, uint8_t *bytes)
 {
-	struct tw_sender *sender = app;
 	struct tw_sender_run *run = &sender->run;
-	uint64_t end = piece->offset + piece->length;
+	uint64_t end = piece->offset + piece->length, again;
 
-	(void)conn;
 	assert(run->kind != TW_RUN_NONE && piece->offset == run->start && end <= run->end);
 	memcpy(bytes, run->block->bytes + (piece->offset - run->block->start), piece->length);
+	again = tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
 	sender->bytes_sent += piece->length;
-	sender->bytes_retransmitted +=
-		tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
+	sender->bytes_retransmitted += again;
+	sender->pieces_sent++;
+	sender->pieces_retransmitted += again > 0;
 	if (run->kind == TW_RUN_TAIL) {
 		sender->tail.cursor = end;
 		sender->tail.budget -= piece->length;
@@ -369,77 +396,20 @@ static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_r
 	tw_sender_blocks_pump(sender);
 }
 
-static void on_data_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+void tw_sender_data_acked(struct tw_sender *sender, const struct tw_data_ref *piece)
 {
-	struct tw_sender *sender = app;
-
-	if (conn != sender->conn)
-		return;
+	sender->pieces_acked++;
 	tw_owed_acked(&sender->owed, piece->offset, piece->offset + piece->length);
 	/* Part of what is being repeated may have arrived after all. */
 	if (sender->run.kind == TW_RUN_LOST || sender->run.kind == TW_RUN_TAIL)
 		tw_sender_run_reset(sender);
 }
 
-static void on_data_lost(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
+void tw_sender_data_lost(struct tw_sender *sender, const struct tw_data_ref *piece)
 {
-	struct tw_sender *sender = app;
-
-	if (conn != sender->conn)
-		return;
 	if (!tw_owed_lost(&sender->owed, piece->offset, piece->offset + piece->length))
 		return;
 	if (sender->run.kind == TW_RUN_FRESH || sender->run.kind == TW_RUN_TAIL)
 		tw_sender_run_reset(sender);
-	if (sender->starved) {
-		sender->starved = false;
-		tw_conn_wake(conn);
-	}
+	wake(sender);
 }
-
-/* A sender is sent no data. */
-static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			     const uint8_t *bytes)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-	(void)bytes;
-	return false;
-}
-
-static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
-{
-	struct tw_sender *sender = app;
-
-	if (conn != sender->conn)
-		return;
-	if (stream != TW_STREAM_CONTROL) {
-		tw_sender_refuse(sender, TW_SESSION_CLOSE_ORDER,
-				 "a stream that a receiver does not open");
-		return;
-	}
-	tw_sender_control_read(sender);
-	tw_sender_pump(sender);
-}
-
-static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
-{
-	struct tw_sender *sender = app;
-
-	(void)stream;
-	if (conn == sender->conn)
-		tw_sender_pump(sender);
-}
-
-const struct tw_conn_app tw_sender_app = {
-	.established = on_established,
-	.closed = on_closed,
-	.data_next = on_data_next,
-	.data_take = on_data_take,
-	.data_acked = on_data_acked,
-	.data_lost = on_data_lost,
-	.data_received = on_data_received,
-	.stream_readable = on_stream_readable,
-	.stream_writable = on_stream_writable,
-};

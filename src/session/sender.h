@@ -1,5 +1,6 @@
 /*
- * sender.h - the sending side of one transfer, over whatever connection there is at the moment.
+ * sender.h - the sending side of one transfer, over whatever connection its outgoing (outgoing.h)
+ * has at the moment.
  *
  * Owns the truth of what is owed: tape ranges that the receiver has not yet been given, those lost
  * on the way first. It walks the source into a manifest, streams that, and sends data as soon as
@@ -8,8 +9,8 @@
  * over the next one; nothing is remembered on this side's disk.
  *
  * Blocks of content come from a disk thread through jobs: up to TW_SENDER_BLOCKS blocks of 1 MiB
- * are kept, read ahead of the transport; a lost piece whose block is gone is read again. Sans-IO;
- * allocations only per block and per message.
+ * are kept, read ahead of the transport; a lost piece whose block is gone is read again. Many
+ * senders may share a budget of blocks. Sans-IO; allocations only per block and per message.
  *
  * Streams (docs/protocol.md, "Session messages"): 0 control; 1 + 2k the manifest and 2 + 2k the
  * digests of transfer k.
@@ -47,6 +48,11 @@ enum tw_transfer_error {
 	TW_TRANSFER_RESOURCES,
 };
 
+/* Blocks of all senders of a thread; each may hold two, whatever the others have. */
+struct tw_sender_budget {
+	size_t blocks_used, blocks_max;
+};
+
 struct tw_sender_options {
 	struct tw_source *source;       /* taken */
 	uint8_t transfer_key[TW_TRANSFER_KEY_SIZE];
@@ -55,6 +61,7 @@ struct tw_sender_options {
 	unsigned flags;                 /* enum tw_transfer_flags */
 	unsigned checkpoint_seconds;    /* 0: at the end only */
 	bool sha256;
+	struct tw_sender_budget *budget; /* borrowed; NULL: TW_SENDER_BLOCKS of its own */
 };
 
 struct tw_sender_status {
@@ -67,7 +74,12 @@ struct tw_sender_status {
 	uint64_t bytes_retransmitted;
 	uint64_t bytes_durable;
 	uint64_t files_done, files_skipped, files_failed;
+	uint64_t bytes_read;                                      /* from storage, for sending */
+	uint64_t pieces_sent, pieces_acked, pieces_retransmitted; /* DATA frames */
+	uint64_t piece_bytes; /* tape bytes of a full datagram now; 0: unknown */
+	bool running;         /* the receiver has accepted it over this connection */
 	bool finished;
+	bool paused;                    /* finished by tw_sender_pause() */
 	enum tw_transfer_error error;   /* once finished */
 	char message[256];              /* a sentence for people, "" when all is well */
 	struct tw_digest digest;
@@ -82,15 +94,17 @@ int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_p
 void tw_sender_free(struct tw_sender *sender);
 bool tw_sender_idle(const struct tw_sender *sender);
 
-/* The connection's application: pass &tw_sender_app and the sender to tw_endpoint_connect(). */
-extern const struct tw_conn_app tw_sender_app;
 /* A job is back. */
 void tw_sender_job_done(struct tw_sender *sender, struct tw_job *job, tw_ns now);
 void tw_sender_cancel(struct tw_sender *sender);
-/* Timers (none of them is needed for correctness between two calls of less than 100 ms). */
+/* Ends this attempt; the receiver is told that there will be another, and keeps what it has. */
+void tw_sender_pause(struct tw_sender *sender);
+bool tw_sender_finished(const struct tw_sender *sender);
+/* Finished, and the receiver has acknowledged its last words (or there is no connection). */
+bool tw_sender_farewell_said(const struct tw_sender *sender);
+/* Timers (none of them is needed for correctness between two calls of less than 100 ms); called by
+ * tw_outgoing_tick() while it takes part in one. */
 void tw_sender_tick(struct tw_sender *sender, tw_ns now);
 void tw_sender_status(const struct tw_sender *sender, struct tw_sender_status *ret);
 /* The next thing a person should know of (an unreadable file, ...). */
 bool tw_sender_problem(struct tw_sender *sender, struct tw_problem *ret);
-/* The connection in use now, or NULL. */
-struct tw_conn *tw_sender_conn(const struct tw_sender *sender);

@@ -16,23 +16,41 @@
 #define TAIL_BYTES_MIN (UINT64_C(64) << 10)
 #define TAIL_PERIOD_MIN (10 * TW_MSEC)
 
+/* So many blocks each sender may have, whatever the others of its budget hold. */
+#define BLOCKS_MIN 2
+
+static void block_free(struct tw_sender *sender, size_t index)
+{
+	free(sender->blocks[index]->bytes);
+	free(sender->blocks[index]->digests);
+	free(sender->blocks[index]);
+	sender->blocks[index] = NULL;
+	sender->block_count--;
+	if (sender->options.budget)
+		sender->options.budget->blocks_used--;
+}
+
 void tw_sender_blocks_deinit(struct tw_sender *sender)
 {
 	size_t i;
 
 	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
-		if (!sender->blocks[i])
-			continue;
-		free(sender->blocks[i]->bytes);
-		free(sender->blocks[i]->digests);
-		free(sender->blocks[i]);
-		sender->blocks[i] = NULL;
+		if (sender->blocks[i])
+			block_free(sender, i);
 	}
 }
 
-static struct tw_sender_block *block_new(void)
+static bool may_grow(const struct tw_sender *sender)
 {
-	struct tw_sender_block *block = malloc(sizeof(*block));
+	const struct tw_sender_budget *budget = sender->options.budget;
+
+	return !budget || sender->block_count < BLOCKS_MIN ||
+	       budget->blocks_used < budget->blocks_max;
+}
+
+static struct tw_sender_block *block_new(struct tw_sender *sender)
+{
+	struct tw_sender_block *block = may_grow(sender) ? malloc(sizeof(*block)) : NULL;
 
 	if (!block)
 		return NULL;
@@ -48,6 +66,9 @@ static struct tw_sender_block *block_new(void)
 		free(block);
 		return NULL;
 	}
+	sender->block_count++;
+	if (sender->options.budget)
+		sender->options.budget->blocks_used++;
 	return block;
 }
 
@@ -134,7 +155,7 @@ static struct tw_sender_block *block_take(struct tw_sender *sender, uint64_t off
 	/* Memory that is there already is used before more is taken, as long as nobody may need its
 	 * bytes. */
 	if (empty < TW_SENDER_BLOCKS && !best_done) {
-		sender->blocks[empty] = block_new();
+		sender->blocks[empty] = block_new(sender);
 		if (sender->blocks[empty])
 			return sender->blocks[empty];
 	}
@@ -283,6 +304,7 @@ void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *bloc
 		take_hole(sender, job->block.start, job->block.end);
 		return;
 	}
+	sender->bytes_read += job->block.end - job->block.start;
 	block->state = TW_BLOCK_LOADED;
 	block->start = job->block.start;
 	block->end = job->block.end;

@@ -13,13 +13,12 @@
 /* False: the stream has no room now, stream_writable() follows. */
 static bool send(struct tw_sender *sender, struct tw_message *message)
 {
-	message->transfer = TW_SENDER_TRANSFER;
-	return tw_outbox_send(&sender->outbox, sender->conn, message);
+	message->transfer = sender->number;
+	return tw_outbox_send(sender->outbox, sender->conn, message);
 }
 
-void tw_sender_greet(struct tw_sender *sender)
+static bool send_offer(struct tw_sender *sender)
 {
-	struct tw_message hello = { .type = TW_MESSAGE_HELLO, .hello.version = TW_SESSION_VERSION };
 	struct tw_message offer = { .type = TW_MESSAGE_OFFER };
 
 	memcpy(offer.offer.key, sender->options.transfer_key, sizeof(offer.offer.key));
@@ -35,9 +34,7 @@ void tw_sender_greet(struct tw_sender *sender)
 	offer.offer.checkpoint_seconds = sender->options.checkpoint_seconds;
 	offer.offer.destination.bytes = sender->destination;
 	offer.offer.destination.length = strlen(sender->destination);
-	/* The stream is new and empty: both fit. */
-	(void)send(sender, &hello);
-	(void)send(sender, &offer);
+	return send(sender, &offer);
 }
 
 static bool send_total(struct tw_sender *sender)
@@ -95,28 +92,48 @@ static bool send_sha256(struct tw_sender *sender)
 	return send(sender, &message);
 }
 
+/* Its streams end, so that both sides can forget them. */
+void tw_sender_leave_streams(struct tw_sender *sender)
+{
+	tw_conn_stream_cut(sender->conn, TW_STREAM_MANIFEST(sender->number));
+	tw_conn_stream_cut(sender->conn, TW_STREAM_DIGESTS(sender->number));
+}
+
 static void send_farewell(struct tw_sender *sender)
 {
 	struct tw_message ack = { .type = TW_MESSAGE_DONE_ACK };
 	struct tw_message cancel = { .type = TW_MESSAGE_CANCEL };
 
+	/* What was never offered needs no farewell. */
+	if (sender->offer_unsaid)
+		sender->done_ack_unsaid = sender->cancel_unsaid = false;
 	if (sender->done_ack_unsaid && send(sender, &ack))
 		sender->done_ack_unsaid = false;
 	cancel.cancel.error = sender->error;
 	cancel.cancel.text.bytes = sender->message;
 	cancel.cancel.text.length = strlen(sender->message);
+	cancel.cancel.paused = sender->paused;
 	if (sender->cancel_unsaid && send(sender, &cancel))
 		sender->cancel_unsaid = false;
+	if (sender->done_ack_unsaid || sender->cancel_unsaid || sender->farewell_said)
+		return;
+	sender->farewell_said = true;
+	sender->farewell_mark = tw_outbox_mark(sender->outbox, sender->conn);
+	if (!sender->offer_unsaid)
+		tw_sender_leave_streams(sender);
 }
 
 void tw_sender_control_pump(struct tw_sender *sender)
 {
-	if (!sender->conn || !tw_outbox_flush(&sender->outbox, sender->conn))
+	if (!sender->conn || !tw_outbox_flush(sender->outbox, sender->conn))
 		return;
 	if (sender->finished) {
 		send_farewell(sender);
 		return;
 	}
+	if (sender->offer_unsaid && !send_offer(sender))
+		return;
+	sender->offer_unsaid = false;
 	if (sender->total_unsaid && send_total(sender))
 		sender->total_unsaid = false;
 	if (!sender->answered)
@@ -130,12 +147,6 @@ void tw_sender_control_pump(struct tw_sender *sender)
 static void take_text(const struct tw_message_text *text, char *ret, size_t room)
 {
 	tw_text_clean(text->bytes, text->length, ret, room);
-}
-
-static void on_hello(struct tw_sender *sender, struct tw_message *message)
-{
-	if (message->hello.version != TW_SESSION_VERSION)
-		tw_sender_refuse(sender, TW_SESSION_CLOSE_VERSION, "unknown session version");
 }
 
 static void on_answer(struct tw_sender *sender, struct tw_message *message)
@@ -298,56 +309,22 @@ static void on_done(struct tw_sender *sender, struct tw_message *message)
 }
 
 static void (*const handlers[])(struct tw_sender *sender, struct tw_message *message) = {
-	[TW_MESSAGE_HELLO] = on_hello,     [TW_MESSAGE_ANSWER] = on_answer,
-	[TW_MESSAGE_HELD] = on_held,       [TW_MESSAGE_READY] = on_ready,
-	[TW_MESSAGE_AGAIN] = on_again,     [TW_MESSAGE_PROGRESS] = on_progress,
-	[TW_MESSAGE_PROBLEM] = on_problem, [TW_MESSAGE_DONE] = on_done,
-	[TW_MESSAGE_CANCEL] = NULL,
+	[TW_MESSAGE_ANSWER] = on_answer,     [TW_MESSAGE_HELD] = on_held,
+	[TW_MESSAGE_READY] = on_ready,       [TW_MESSAGE_AGAIN] = on_again,
+	[TW_MESSAGE_PROGRESS] = on_progress, [TW_MESSAGE_PROBLEM] = on_problem,
+	[TW_MESSAGE_DONE] = on_done,         [TW_MESSAGE_LIMIT] = NULL,
 };
 
-static void dispatch(struct tw_sender *sender, struct tw_message *message)
+void tw_sender_message(struct tw_sender *sender, struct tw_message *message)
 {
-	bool early = message->type == TW_MESSAGE_HELLO || message->type == TW_MESSAGE_ANSWER;
-
-	if (!handlers[message->type] ||
-	    (message->type != TW_MESSAGE_HELLO && message->transfer != TW_SENDER_TRANSFER)) {
+	if (!handlers[message->type]) {
 		tw_sender_refuse(sender, TW_SESSION_CLOSE_ORDER,
 				 "a message that a receiver does not send");
 		return;
 	}
-	if (!early && !sender->answered) {
+	if (message->type != TW_MESSAGE_ANSWER && !sender->answered) {
 		tw_sender_refuse(sender, TW_SESSION_CLOSE_ORDER, "a message before the answer");
 		return;
 	}
 	handlers[message->type](sender, message);
-}
-
-void tw_sender_control_read(struct tw_sender *sender)
-{
-	struct tw_inbox *inbox = &sender->inbox;
-	struct tw_message message;
-	size_t length = 0;
-
-	while (sender->conn && !sender->finished) {
-		int error = tw_message_read(tw_inbox_bytes(inbox), tw_inbox_length(inbox), &message,
-					    &length);
-
-		if (error == TW_E_AGAIN) {
-			error = tw_inbox_fill(inbox, sender->conn, TW_STREAM_CONTROL);
-			if (error == -ENOMEM)
-				tw_sender_refuse(sender, TW_SESSION_CLOSE_RESOURCES,
-						 "no memory for a message");
-			if (error)
-				break;
-			continue;
-		}
-		if (error && error != TW_E_END) {
-			tw_sender_refuse(sender, TW_SESSION_CLOSE_FORMAT,
-					 "a message breaks the format");
-			break;
-		}
-		if (!error)
-			dispatch(sender, &message);
-		tw_inbox_drop(inbox, length);
-	}
 }

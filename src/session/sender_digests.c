@@ -99,7 +99,7 @@ static void write_log(struct tw_sender *sender)
 
 	if (digests->written < digests->length)
 		digests->written +=
-			tw_conn_stream_write(sender->conn, TW_STREAM_DIGESTS(TW_SENDER_TRANSFER),
+			tw_conn_stream_write(sender->conn, TW_STREAM_DIGESTS(sender->number),
 					     digests->log + digests->written,
 					     digests->length - digests->written);
 }

@@ -1,18 +1,17 @@
 /*
- * sender_private.h - the parts of a sender. sender.c: life, the connection's functions, status.
+ * sender_private.h - the parts of a sender. sender.c: life, its part in a connection, status.
  * sender_blocks.c: reading ahead, the cache of blocks, the next piece. sender_control.c: messages.
  * sender_walk.c: walk, manifest, SHA-256. sender_digests.c: the digest stream.
  */
 #pragma once
 
-#include "session/inbox.h"
 #include "session/message.h"
 #include "session/outbox.h"
 #include "session/owed.h"
 #include "session/sender.h"
 
-/* A connection carries one transfer of a sender. */
-#define TW_SENDER_TRANSFER UINT64_C(0)
+struct tw_outgoing;
+
 #define TW_SENDER_PROBLEMS 256
 #define TW_SENDER_ABANDONS 64
 #define TW_SENDER_AGAIN_PLACES 32
@@ -98,13 +97,18 @@ struct tw_sender {
 	unsigned jobs_out;
 	bool source_freed;
 
-	struct tw_conn *conn;
+	/* The outgoing's to write. */
+	struct tw_outgoing *outgoing; /* NULL: takes part in none */
+	unsigned place;               /* among its seats */
+
+	struct tw_conn *conn; /* NULL: not offered at present */
+	uint64_t number;      /* within @conn */
+	struct tw_outbox *outbox;
+	bool offer_unsaid;
 	bool answered;
 	bool starved; /* data_next() had nothing */
 	uint64_t ready;
 	uint64_t ready_before, acked_before; /* when the connection before ended */
-	struct tw_inbox inbox;
-	struct tw_outbox outbox;
 
 	bool total_known; /* the walk is over: totals are final */
 	uint64_t total_bytes, total_files, total_entries, total_chunks;
@@ -114,6 +118,7 @@ struct tw_sender {
 	struct tw_sender_run run;
 	struct tw_sender_tail tail;
 	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
+	size_t block_count;
 	uint64_t use_clock;
 	bool whole_chunks;      /* the last block read ahead was one chunk of full length */
 	struct tw_ranges holes; /* to be told */
@@ -141,9 +146,12 @@ struct tw_sender {
 	uint64_t problems_bad; /* not harmless ones, told or not */
 
 	struct tw_message_progress progress;
-	uint64_t bytes_sent, bytes_retransmitted;
+	uint64_t bytes_sent, bytes_retransmitted, bytes_read;
+	uint64_t pieces_sent, pieces_acked, pieces_retransmitted;
 	bool done_ack_unsaid, cancel_unsaid;
-	bool finished;
+	bool farewell_said;     /* all of it has been written, up to: */
+	uint64_t farewell_mark; /* in the control stream */
+	bool finished, paused;
 	enum tw_transfer_error error;
 	char message[256];
 	struct tw_digest digest;
@@ -153,7 +161,9 @@ struct tw_sender {
 /* sender.c */
 void tw_sender_submit(struct tw_sender *sender, struct tw_job *job);
 void tw_sender_finish(struct tw_sender *sender, enum tw_transfer_error error, const char *message);
-/* The peer broke the rules: closes the connection and ends the transfer. */
+/* The peer broke the rules: the transfer ends. */
+void tw_sender_fail(struct tw_sender *sender, enum tw_session_close code, const char *reason);
+/* And closes the connection. */
 void tw_sender_refuse(struct tw_sender *sender, enum tw_session_close code, const char *reason);
 void tw_sender_note(struct tw_sender *sender, const struct tw_problem *problem);
 /* Does whatever can be done now: messages, streams, jobs. */
@@ -161,7 +171,18 @@ void tw_sender_pump(struct tw_sender *sender);
 /* An entry cannot be sent. */
 void tw_sender_abandon(struct tw_sender *sender, uint64_t entry, int error, uint64_t start,
 		       uint64_t end);
-bool tw_sender_finished(const struct tw_sender *sender);
+
+/* For the outgoing: transfer @number of @conn from now on; offers itself. */
+void tw_sender_attach(struct tw_sender *sender, struct tw_conn *conn, struct tw_outbox *outbox,
+		      uint64_t number);
+/* The connection is gone, or is left. */
+void tw_sender_detach(struct tw_sender *sender);
+/* The receiver was told of it, and not yet that it is over. */
+bool tw_sender_owes_words(const struct tw_sender *sender);
+bool tw_sender_data_next(struct tw_sender *sender, struct tw_data_ref *ret);
+void tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece, uint8_t *bytes);
+void tw_sender_data_acked(struct tw_sender *sender, const struct tw_data_ref *piece);
+void tw_sender_data_lost(struct tw_sender *sender, const struct tw_data_ref *piece);
 
 /* sender_blocks.c */
 void tw_sender_blocks_deinit(struct tw_sender *sender);
@@ -178,9 +199,9 @@ void tw_sender_tail_tick(struct tw_sender *sender);
 uint64_t tw_sender_fresh_start(const struct tw_sender *sender);
 
 /* sender_control.c */
-void tw_sender_greet(struct tw_sender *sender);
 void tw_sender_control_pump(struct tw_sender *sender);
-void tw_sender_control_read(struct tw_sender *sender);
+void tw_sender_message(struct tw_sender *sender, struct tw_message *message);
+void tw_sender_leave_streams(struct tw_sender *sender);
 void tw_sender_entry_done(struct tw_sender *sender);
 
 /* sender_walk.c */

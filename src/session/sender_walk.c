@@ -27,7 +27,7 @@ static void submit_walk(struct tw_sender *sender)
 static void write_manifest(struct tw_sender *sender)
 {
 	struct tw_sender_walk *walk = &sender->walk;
-	uint64_t stream = TW_STREAM_MANIFEST(TW_SENDER_TRANSFER);
+	uint64_t stream = TW_STREAM_MANIFEST(sender->number);
 
 	if (walk->at < walk->length)
 		walk->at += tw_conn_stream_write(sender->conn, stream, walk->bytes + walk->at,

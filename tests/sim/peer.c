@@ -129,8 +129,8 @@ static void turn(void *context, tw_ns now)
 	peer->current = NULL;
 	if (now >= peer->tick_at) {
 		peer->tick_at = now + TICK_EVERY;
-		if (peer->sender)
-			tw_sender_tick(peer->sender, now);
+		if (peer->outgoing)
+			tw_outgoing_tick(peer->outgoing, now);
 		if (peer->hub)
 			tw_receiver_tick(peer->hub, now);
 		sim_peer_look(peer);
@@ -226,8 +226,10 @@ static void start_sender(struct sim_peer *peer, struct tw_endpoint *endpoint)
 	must(peer, "source",
 	     tw_source_new(&peer->fs, &peer->source_options, &peer->options.source));
 	must(peer, "sender", tw_sender_new(&peer->options, &port, peer->sim->now, &peer->sender));
+	must(peer, "outgoing", tw_outgoing_new(peer->sim->now, &peer->outgoing));
+	must(peer, "seat", tw_outgoing_add(peer->outgoing, peer->sender, 0, UINT64_MAX));
 	must(peer, "dialer",
-	     tw_dialer_new(endpoint, peer->sender, &dialer, peer->sim->now, &peer->dialer));
+	     tw_dialer_new(endpoint, peer->outgoing, &dialer, peer->sim->now, &peer->dialer));
 }
 
 static void start_receiver(struct sim_peer *peer)
@@ -296,8 +298,11 @@ void sim_peer_kill(struct sim_peer *peer)
 	peer->hub = NULL;
 	if (peer->sender) {
 		peer->sent_before += peer->last.bytes_sent;
+		tw_outgoing_remove(peer->outgoing, peer->sender);
 		tw_sender_free(peer->sender);
 	}
+	tw_outgoing_free(peer->outgoing);
+	peer->outgoing = NULL;
 	peer->sender = NULL;
 }
 

@@ -34,6 +34,7 @@ struct sim_peer {
 
 	/* sender */
 	struct tw_sender *sender;
+	struct tw_outgoing *outgoing;
 	struct tw_dialer *dialer;
 	struct tw_sender_options options; /* source is made for each life */
 	struct tw_source_options source_options;

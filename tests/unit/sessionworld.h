@@ -38,6 +38,7 @@ struct world {
 	struct tw_fs fs;
 	struct world_disk disks[2];
 	struct tw_sender *sender;
+	struct tw_outgoing *outgoing;
 	struct tw_dialer *dialer;
 	struct tw_receiver_hub *hub;
 	struct tw_receiver_options receiver_options;
@@ -175,7 +176,9 @@ static inline void world_start_sender(struct world *world)
 	assert_int_equal(tw_sender_new(&world->sender_options, &world->disks[0].port,
 				       world->wire.now, &world->sender),
 			 0);
-	assert_int_equal(tw_dialer_new(world->wire.ends[0], world->sender, &world->dialer_options,
+	assert_int_equal(tw_outgoing_new(world->wire.now, &world->outgoing), 0);
+	assert_int_equal(tw_outgoing_add(world->outgoing, world->sender, 0, UINT64_MAX), 0);
+	assert_int_equal(tw_dialer_new(world->wire.ends[0], world->outgoing, &world->dialer_options,
 				       world->wire.now, &world->dialer),
 			 0);
 }
@@ -238,6 +241,9 @@ static inline void world_kill_sender(struct world *world)
 	world_disk_run(&world->disks[0], true, true);
 	tw_dialer_free(world->dialer);
 	tw_endpoint_free(world->wire.ends[0]);
+	tw_outgoing_remove(world->outgoing, world->sender);
+	tw_outgoing_free(world->outgoing);
+	world->outgoing = NULL;
 	world_disk_run(&world->disks[0], true, true);
 	tw_sender_free(world->sender);
 	world->wire.ends[0] = NULL;
@@ -311,8 +317,8 @@ static inline void world_turn(struct world *world)
 	world_disk_run(&world->disks[1], false, false);
 	if (world->wire.now >= world->tick_at) {
 		world->tick_at = world->wire.now + WORLD_TICK;
-		if (world->sender)
-			tw_sender_tick(world->sender, world->wire.now);
+		if (world->outgoing)
+			tw_outgoing_tick(world->outgoing, world->wire.now);
 		if (world->hub)
 			tw_receiver_tick(world->hub, world->wire.now);
 	}

@@ -51,6 +51,8 @@ static void vectors(void **state)
 		{ .type = TW_MESSAGE_HELD, .ranges = { .count = 2, .at = ranges } },
 		{ .type = TW_MESSAGE_READY, .ready.offset = 1 << 20 },
 		{ .type = TW_MESSAGE_DONE_ACK },
+		{ .type = TW_MESSAGE_CANCEL, .transfer = 1, .cancel = { 6, { "", 0 }, true } },
+		{ .type = TW_MESSAGE_LIMIT, .limit.max_bps = 100000000 },
 	};
 	static const uint8_t digest[TW_DIGEST_SIZE] = { 0xb5, 0xe9, 0xc1, 0xad, 0x07, 0x1b,
 							0x3e, 0x7f, 0xc7, 0x79, 0xcf, 0xaa,
@@ -68,7 +70,7 @@ static void vectors(void **state)
 	assert_int_equal(document_count("Session messages"), 2);
 }
 
-static size_t examples(struct tw_message ret[16])
+static size_t examples(struct tw_message ret[20])
 {
 	size_t count = 0;
 
@@ -101,7 +103,13 @@ static size_t examples(struct tw_message ret[16])
 		.done = { 1, { 6, 5, 4, 3, 2, 1 }, { { 9, 9 } }, { "some", 4 } }
 	};
 	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_DONE_ACK, .transfer = 5 };
-	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_CANCEL, .cancel = { 6, { "", 0 } } };
+	ret[count++] =
+		(struct tw_message){ .type = TW_MESSAGE_CANCEL, .cancel = { 6, { "", 0 }, false } };
+	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_CANCEL,
+					    .transfer = TW_SESSION_NUMBER_MAX,
+					    .cancel = { 6, { "later", 5 }, true } };
+	ret[count++] =
+		(struct tw_message){ .type = TW_MESSAGE_LIMIT, .limit.max_bps = TW_VARINT_MAX };
 	return count;
 }
 
@@ -191,6 +199,10 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 	case TW_MESSAGE_CANCEL:
 		assert_int_equal(a->cancel.error, b->cancel.error);
 		assert_text(&a->cancel.text, &b->cancel.text);
+		assert_int_equal(a->cancel.paused, b->cancel.paused);
+		break;
+	case TW_MESSAGE_LIMIT:
+		assert_int_equal(a->limit.max_bps, b->limit.max_bps);
 		break;
 	case TW_MESSAGE_DONE_ACK:
 		break;
@@ -199,7 +211,7 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 
 static void there_and_back(void **state)
 {
-	struct tw_message all[16], back;
+	struct tw_message all[20], back;
 	size_t count = examples(all), i, cut, length, taken;
 	uint8_t bytes[512];
 
@@ -224,7 +236,7 @@ static void there_and_back(void **state)
 /* A body that ends too early although its length is right. */
 static void cut_inside(void **state)
 {
-	struct tw_message all[16], back;
+	struct tw_message all[20], back;
 	size_t count = examples(all), i, cut, length, taken;
 	uint8_t bytes[512];
 
@@ -268,7 +280,8 @@ static void refused(void **state)
 	} cases[] = {
 		{ "empty", { 0x00 }, 1 },
 		{ "longer than 65536", { 0x80, 0x01, 0x00, 0x01 }, 4 },
-		{ "transfer 64", { 0x03, 0x0e, 0x40, 0x40 }, 4 },
+		{ "transfer 2^30", { 0x09, 0x0e, 0xc0, 0, 0, 0, 0x40, 0, 0, 0 }, 10 },
+		{ "paused is 2", { 0x05, 0x0f, 0x00, 0x06, 0x00, 0x02 }, 6 },
 		{ "hello with 16 bytes of ids", { 0x03, 0x01, 0x01, 0x10 }, 4 },
 		{ "2049 ranges", { 0x04, 0x04, 0x00, 0x48, 0x01 }, 5 },
 		{ "an empty range", { 0x05, 0x04, 0x00, 0x01, 0x05, 0x00 }, 6 },
@@ -374,7 +387,7 @@ static void digest_records(void **state)
 /* Damaged messages are refused or read as something within bounds; nothing else happens. */
 static void damaged(void **state)
 {
-	struct tw_message all[16], back;
+	struct tw_message all[20], back;
 	struct tw_prng prng;
 	size_t count = examples(all), length, taken, refusals = 0;
 	uint8_t bytes[512];
@@ -393,7 +406,7 @@ static void damaged(void **state)
 		refusals += error == TW_E_FORMAT;
 		if (error)
 			continue;
-		assert_true(taken <= length && back.transfer < TW_SESSION_TRANSFERS_MAX);
+		assert_true(taken <= length && back.transfer <= TW_SESSION_NUMBER_MAX);
 		if (back.type != TW_MESSAGE_HELD && back.type != TW_MESSAGE_AGAIN)
 			continue;
 		while (tw_message_next_range(&back, &range)) {

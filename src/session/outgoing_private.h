@@ -1,0 +1,65 @@
+/*
+ * outgoing_private.h - what the parts of the sending side say to each other: the outgoing hands the
+ * calls of its connection to the sender that they concern, and a sender says when it has something
+ * to send again. The dialer, which stands between connection and outgoing, calls these functions
+ * directly: no pointer is followed on the way of a packet but the connection's own.
+ */
+#pragma once
+
+#include "session/inbox.h"
+#include "session/message.h"
+#include "session/outbox.h"
+#include "session/outgoing.h"
+
+/* A sender that takes part. Seats are sorted by rank, then by order of addition. */
+struct tw_outgoing_seat {
+	struct tw_sender *sender;
+	uint64_t rank, order;
+	uint64_t max_bps;
+	int64_t credit; /* bytes that it may send; below 0: debt */
+	tw_ns credit_at;
+};
+
+/* The number of a transfer of the connection in use, or one whose place is free. */
+struct tw_outgoing_slot {
+	uint64_t number;
+	struct tw_sender *sender; /* NULL: nobody's */
+	bool orphan; /* its sender left in the middle: CANCEL must be said before it is free */
+};
+
+struct tw_outgoing {
+	tw_ns now;
+	struct tw_conn *conn;
+	struct tw_inbox inbox;
+	struct tw_outbox outbox;
+	bool hello_unsaid;
+	bool broken; /* the connection is being closed: nothing more is read */
+	uint64_t peer_max_bps;
+
+	struct tw_outgoing_seat seats[TW_SESSION_TRANSFERS_MAX];
+	size_t count;
+	uint64_t order_next;
+	/* Seats, as bits: may have something to send; had to stop for their own rate. */
+	uint64_t ready, held_back;
+
+	struct tw_outgoing_slot slots[TW_SESSION_TRANSFERS_MAX]; /* by number modulo their count */
+	uint64_t number_next;
+};
+
+void tw_outgoing_established(struct tw_outgoing *outgoing, struct tw_conn *conn);
+void tw_outgoing_closed(struct tw_outgoing *outgoing, struct tw_conn *conn);
+bool tw_outgoing_data_next(struct tw_outgoing *outgoing, struct tw_conn *conn,
+			   struct tw_data_ref *ret);
+void tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct tw_data_ref *piece,
+			   uint8_t *bytes);
+void tw_outgoing_data_acked(struct tw_outgoing *outgoing, struct tw_conn *conn,
+			    const struct tw_data_ref *piece);
+void tw_outgoing_data_lost(struct tw_outgoing *outgoing, struct tw_conn *conn,
+			   const struct tw_data_ref *piece);
+void tw_outgoing_stream_readable(struct tw_outgoing *outgoing, struct tw_conn *conn,
+				 uint64_t stream);
+void tw_outgoing_stream_writable(struct tw_outgoing *outgoing, struct tw_conn *conn,
+				 uint64_t stream);
+
+/* The sender in @place has something to send again. */
+void tw_outgoing_wake(struct tw_outgoing *outgoing, unsigned place);
