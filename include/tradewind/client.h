@@ -125,7 +125,9 @@ TW_CLIENT_API const char *tw_client_token(const struct tw_client *client);
 /*
  * Calls @method. @parameters: an object, borrowed; NULL: none. @ret_result may be NULL. Every fault
  * of the server, and TW_CLIENT_UNAVAILABLE, _TIMEOUT, _INTERNAL, _KEY_CHANGED, _NO_MEMORY from this
- * side. Nothing is ever sent twice, but after a session has expired.
+ * side. A request is sent once more only when the session has expired, or when the connection that
+ * was kept from an earlier call turns out to be closed and not one byte of an answer has come; a
+ * create method with a clientRequestId is safe to repeat.
  */
 TW_CLIENT_API int tw_client_call(struct tw_client *client, const char *method,
 				 const json_t *parameters, json_t **ret_result,

@@ -23,7 +23,6 @@ struct tw_client_events {
 	struct tw_sse sse;
 	struct tw_body pending; /* bytes of a good answer, or the text of a refusal */
 	size_t taken;           /* of @pending */
-	uint64_t last_id;       /* TW_CLIENT_EVENTS_NEW: none yet */
 	json_t *lent;
 	bool connected; /* a request is under way */
 	bool answered;  /* it has been answered with 200 */
@@ -62,8 +61,8 @@ static int begin(struct tw_client_events *events, struct tw_client_error *error)
 	tw_sse_reset(&events->sse);
 	events->pending.length = events->taken = 0;
 	events->good = false;
-	if (events->last_id != TW_CLIENT_EVENTS_NEW) {
-		snprintf(resume, sizeof resume, "Last-Event-ID: %" PRIu64, events->last_id);
+	if (events->sse.id != TW_CLIENT_EVENTS_NEW) {
+		snprintf(resume, sizeof resume, "Last-Event-ID: %" PRIu64, events->sse.id);
 		lines[1] = resume;
 	}
 	if (tw_link_aim(&events->link, events->curl, "/events", lines, &events->headers))
@@ -153,7 +152,6 @@ static int cut(struct tw_client_events *events, struct tw_client_event *ret,
 				"%s sends an event that is not JSON", events->link.place.shown);
 	json_decref(events->lent);
 	events->lent = data;
-	events->last_id = event.id;
 	events->retry_ms = RETRY_MS_MIN;
 	*ret = (struct tw_client_event){ .id = event.id, .name = event.name, .data = data };
 	return 0;
@@ -249,9 +247,7 @@ int tw_client_events_open(struct tw_client *client, uint64_t after_id,
 
 	if (!events)
 		return no_memory(error);
-	tw_sse_init(&events->sse);
-	events->last_id = after_id;
-	events->sse.id = after_id;
+	tw_sse_init(&events->sse, after_id);
 	events->retry_ms = RETRY_MS_MIN;
 	r = tw_client_session(client, error);
 	if (!r)

@@ -5,22 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-void tw_sse_init(struct tw_sse *sse)
+void tw_sse_init(struct tw_sse *sse, uint64_t id)
 {
-	*sse = (struct tw_sse){ 0 };
+	*sse = (struct tw_sse){ .id = id, .told_id = id };
 }
 
 void tw_sse_deinit(struct tw_sse *sse)
 {
 	free(sse->line.bytes);
 	free(sse->data.bytes);
-	tw_sse_init(sse);
+	*sse = (struct tw_sse){ 0 };
 }
 
 void tw_sse_reset(struct tw_sse *sse)
 {
 	sse->line.length = 0;
 	sse->data.length = 0;
+	sse->told_id = sse->id;
 	sse->name[0] = '\0';
 	sse->has_data = false;
 	sse->lent = false;
@@ -62,7 +63,7 @@ static void take_id(struct tw_sse *sse, const char *value)
 		    __builtin_add_overflow(id, (uint64_t)(*value - '0'), &id))
 			return;
 	}
-	sse->id = id;
+	sse->told_id = id;
 }
 
 /* One line that is not empty. */
@@ -97,6 +98,7 @@ static bool finish(struct tw_sse *sse, struct tw_sse_event *ret)
 {
 	bool whole = sse->has_data;
 
+	sse->id = sse->told_id;
 	if (whole) {
 		ret->id = sse->id;
 		ret->name = sse->name[0] ? sse->name : "message";

@@ -22,7 +22,8 @@ struct tw_sse_text {
 struct tw_sse {
 	struct tw_sse_text line, data;
 	char name[128];
-	uint64_t id; /* of the newest event that had one; stays for those that have none */
+	uint64_t id;      /* of the newest event, or of an empty one that only told it */
+	uint64_t told_id; /* counts from the end of its event on; stays for those without one */
 	bool has_data;
 	bool lent;         /* name and data belong to an event that was returned */
 	bool after_return; /* a carriage return ended the line; a line feed next belongs to it */
@@ -36,7 +37,8 @@ struct tw_sse_event {
 	size_t data_length;
 };
 
-void tw_sse_init(struct tw_sse *sse);
+/* @id: of the newest event that is known already. */
+void tw_sse_init(struct tw_sse *sse, uint64_t id);
 void tw_sse_deinit(struct tw_sse *sse);
 /* Forgets what was begun, for a new connection; the id stays. */
 void tw_sse_reset(struct tw_sse *sse);

@@ -10,7 +10,7 @@ static uint64_t decode(const char *bytes, size_t length, const uint8_t *cuts, si
 	struct tw_sse sse;
 	size_t at = 0, turn = 0;
 
-	tw_sse_init(&sse);
+	tw_sse_init(&sse, 0);
 	while (at < length) {
 		size_t piece = cut_count ? 1 + cuts[turn++ % cut_count] % 16u : length - at;
 		size_t used = 0;

@@ -186,6 +186,7 @@ static const struct {
 	    { 9, "message", "c" },
 	    { 9, "message", "d" } } },
 	{ "retry: 5\nunknown: x\ndata: whole\n\ndata: not whole\n", { { 1, "message", "whole" } } },
+	{ "id: 4\n\ndata: a\n\nid: 8\n", { { 4, "message", "a" } } },
 	{ "event: a\ndata: 1\n\ndata: 2\n\n", { { 1, "a", "1" }, { 1, "message", "2" } } },
 };
 
@@ -196,8 +197,7 @@ static void decode(size_t which, size_t piece)
 	size_t length = strlen(bytes), at = 0, seen = 0;
 	struct tw_sse sse;
 
-	tw_sse_init(&sse);
-	sse.id = 1;
+	tw_sse_init(&sse, 1);
 	while (at < length) {
 		size_t now = length - at < piece ? length - at : piece, used = SIZE_MAX;
 		struct tw_sse_event event;
@@ -237,7 +237,7 @@ static void test_an_event_without_end(void **state)
 	(void)state;
 	assert_non_null(bytes);
 	memset(bytes, 'x', TW_CLIENT_EVENT_MAX / 2);
-	tw_sse_init(&sse);
+	tw_sse_init(&sse, 0);
 	for (int i = 0; i < 3 && r == TW_CLIENT_TIMEOUT; i++)
 		r = tw_sse_push(&sse, bytes, TW_CLIENT_EVENT_MAX / 2, &used, &event);
 	assert_int_equal(r, TW_CLIENT_INTERNAL);
