@@ -206,7 +206,8 @@ def test_events_of_a_server_that_is_gone(tmp_path):
 
 @pytest.mark.parametrize("wrong, parameter", [
     ({"host": "host:8886"}, "host"), ({"host": "user@host"}, "host"), ({"host": "a/b"}, "host"),
-    ({"host": "x", "port": 65536}, "port"), ({"host": "x", "server_key": "sha256//x"}, "server_key"),
+    ({"host": "x", "port": 65536}, "port"),
+    ({"host": "x", "server_key": "sha256//x"}, "server_key"),
 ])
 def test_places_that_cannot_be(wrong, parameter):
     with pytest.raises(tradewind.InvalidParameter) as caught:

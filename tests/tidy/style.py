@@ -37,7 +37,7 @@ IO_CALLS = re.compile(
 
 LIMITS = {"file lines": 1000, "function lines": 70, "parameters": 6}
 COLUMNS = 100
-TOPS = ["src", "include", "tests", "bench", "tools"]
+TOPS = ["src", "include", "clients", "tests", "bench", "tools"]
 
 
 def listed_files():
