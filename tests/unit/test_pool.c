@@ -1,0 +1,123 @@
+#include "unit.h"
+
+#include <unistd.h>
+
+#include "engine/pool.h"
+
+#define JOBS 200
+
+struct work {
+	struct tw_pool_job job;
+	unsigned *order;
+	unsigned seen, done;
+	bool ran, hold;
+};
+
+static struct work *of(struct tw_pool_job *job)
+{
+	return (struct work *)job;
+}
+
+static void run(struct tw_pool_job *job)
+{
+	struct work *work = of(job);
+
+	work->seen++;
+	while (work->hold && !tw_pool_cancelled(job))
+		usleep(100);
+}
+
+static void done(struct tw_pool_job *job)
+{
+	struct work *work = of(job);
+
+	work->done++;
+	work->ran = tw_pool_ran(job);
+	if (work->order)
+		(*work->order)++;
+}
+
+static void loop_until(struct event_base *base, const unsigned *count, unsigned wanted)
+{
+	while (*count < wanted)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
+static void test_every_job_comes_back_once(void **state)
+{
+	struct event_base *base = event_base_new();
+	static struct work works[JOBS];
+	struct tw_pool *pool;
+	unsigned count = 0;
+
+	(void)state;
+	assert_int_equal(tw_pool_new(base, 3, &pool), 0);
+	for (unsigned i = 0; i < JOBS; i++) {
+		works[i] =
+			(struct work){ .job = { run, done, false, false, NULL }, .order = &count };
+		tw_pool_submit(pool, &works[i].job);
+	}
+	loop_until(base, &count, JOBS);
+	for (unsigned i = 0; i < JOBS; i++) {
+		assert_int_equal(works[i].seen, 1);
+		assert_int_equal(works[i].done, 1);
+		assert_true(works[i].ran);
+	}
+	assert_int_equal(tw_pool_count(pool), 0);
+	tw_pool_free(pool);
+	event_base_free(base);
+}
+
+static void test_cancel(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct work first = { .job = { .run = run, .done = done }, .hold = true };
+	struct work second = { .job = { .run = run, .done = done } };
+	struct tw_pool *pool;
+	unsigned count = 0;
+
+	(void)state;
+	first.order = second.order = &count;
+	assert_int_equal(tw_pool_new(base, 1, &pool), 0);
+	tw_pool_submit(pool, &first.job);
+	tw_pool_submit(pool, &second.job);
+	/* The second one cannot have begun: the only thread holds the first one. */
+	tw_pool_cancel(&second.job);
+	tw_pool_cancel(&first.job);
+	loop_until(base, &count, 2);
+	assert_int_equal(second.seen, 0);
+	assert_false(second.ran);
+	tw_pool_free(pool);
+	event_base_free(base);
+}
+
+static void test_free_brings_everything_back(void **state)
+{
+	struct event_base *base = event_base_new();
+	static struct work works[10];
+	struct tw_pool *pool;
+
+	(void)state;
+	assert_int_equal(tw_pool_new(base, 2, &pool), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		works[i] = (struct work){ .job = { run, done, false, false, NULL }, .hold = true };
+		tw_pool_submit(pool, &works[i].job);
+	}
+	tw_pool_free(pool);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(works[i].done, 1);
+		assert_int_equal(works[i].ran, works[i].seen == 1);
+	}
+	event_base_free(base);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_job_comes_back_once),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_free_brings_everything_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
