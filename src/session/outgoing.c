@@ -111,7 +111,7 @@ static void ask_all(struct tw_outgoing *outgoing)
 {
 	unsigned place;
 
-	outgoing->held_back = 0;
+	outgoing->ready = outgoing->held_back = 0;
 	for (place = 0; place < outgoing->count; place++)
 		outgoing->seats[place].sender->place = place;
 	wake(outgoing,

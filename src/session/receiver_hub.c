@@ -322,6 +322,23 @@ static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_da
 	return !ours->refused && tw_receiver_data(ours, piece, bytes);
 }
 
+/* False: streams of so many transfers that were never offered cannot be. */
+static bool note_early(struct tw_receiver_conn *conn, uint64_t number)
+{
+	uint64_t *slot = NULL;
+	size_t i;
+
+	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
+		if (conn->early[i] == number + 1)
+			return true;
+		if (conn->early[i] <= conn->number_next)
+			slot = &conn->early[i];
+	}
+	if (slot)
+		*slot = number + 1;
+	return slot != NULL;
+}
+
 static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 {
 	struct tw_receiver_conn *ours = app;
@@ -335,8 +352,8 @@ static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 		tw_receiver_control_read(ours);
 		return;
 	}
-	if (number >= ours->number_next + TW_SESSION_TRANSFERS_MAX) {
-		tw_receiver_refuse(ours, TW_SESSION_CLOSE_ORDER, "a stream of no transfer");
+	if (number >= ours->number_next && !note_early(ours, number)) {
+		tw_receiver_refuse(ours, TW_SESSION_CLOSE_ORDER, "streams of too many transfers");
 		return;
 	}
 	transfer = tw_receiver_transfer_of(ours, number);

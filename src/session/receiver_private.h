@@ -116,6 +116,8 @@ struct tw_receiver_conn {
 	/* By number modulo their count. */
 	struct tw_receiver_transfer *transfers[TW_SESSION_TRANSFERS_MAX];
 	uint64_t number_next; /* every number below has been offered, or never will be */
+	/* Streams may come before their offers; as many transfers as can be live. 0: free. */
+	uint64_t early[TW_SESSION_TRANSFERS_MAX]; /* number + 1 */
 	struct tw_inbox inbox;
 	struct tw_outbox outbox;
 	bool hello_unsaid, limit_unsaid, refused, closed;

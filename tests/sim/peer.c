@@ -198,6 +198,7 @@ static void on_finished(void *context, uint64_t id, enum tw_transfer_error error
 {
 	struct sim_peer *peer = context;
 
+	peer->transfers_cancelled += error == TW_TRANSFER_CANCELLED;
 	sim_note(peer->sim, "receiver: transfer %llu over: %d %s", (unsigned long long)id, error,
 		 message);
 }

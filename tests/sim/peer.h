@@ -50,6 +50,7 @@ struct sim_peer {
 	struct sim_buffer *current;
 	bool lends_buffers;
 	uint64_t files_done;                   /* events */
+	unsigned transfers_cancelled;          /* events */
 	struct tw_receiver_status last_status; /* of the newest transfer */
 	uint64_t data_received;                /* over the first connection */
 };
