@@ -53,7 +53,8 @@ int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, b
 	}
 	if (packet_number < tracker->report_from)
 		tracker->report_from = packet_number;
-	tracker->total++;
+	if (tracker->total++ == 0)
+		tracker->started_at = now;
 	if (elicits) {
 		if (tracker->waiting++ == 0)
 			tracker->first_waiting_at = now;
@@ -68,10 +69,11 @@ tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
 	if (!tracker->waiting)
 		return TW_NEVER;
 	tw_ns interval = tw_ns_min(tw_ns_max(rtt / 8, TW_ACK_INTERVAL_MIN), TW_ACK_INTERVAL_MAX);
-	/* The first packets of a connection are what its rate model starts from: report them early.
-	 */
-	if (tracker->total < 256)
-		interval = tw_ns_min(interval, 2 * TW_MSEC);
+	/* A sender finds its rate by how its first packets arrive: report them early. */
+	if (tracker->total < TW_ACK_EARLY_PACKETS ||
+	    tw_ns_since(tracker->first_waiting_at, tracker->started_at) < TW_ACK_EARLY_ROUNDS * rtt)
+		interval = tw_ns_min(interval, tw_ns_min(tw_ns_max(rtt / 32, TW_ACK_EARLY_MIN),
+							 TW_ACK_EARLY_MAX));
 	else if (tracker->waiting < TW_ACK_FEW_PACKETS)
 		interval *= 2;
 	return tracker->first_waiting_at + interval;

@@ -21,6 +21,10 @@
 #define TW_ACK_INTERVAL_MIN (1 * TW_MSEC)
 #define TW_ACK_INTERVAL_MAX (25 * TW_MSEC)
 #define TW_ACK_DELAY_MAX (2 * TW_ACK_INTERVAL_MAX) /* told to the peer */
+#define TW_ACK_EARLY_PACKETS 256                   /* the first so many, and the first */
+#define TW_ACK_EARLY_ROUNDS 8                      /* round trips, are reported every */
+#define TW_ACK_EARLY_MIN (2 * TW_MSEC)             /* thirty-second of a round trip, at least and */
+#define TW_ACK_EARLY_MAX (4 * TW_MSEC)             /* at most so long */
 #define TW_ACK_FEW_PACKETS 8                       /* fewer than these wait for a second interval */
 
 struct tw_ack_tracker {
@@ -32,6 +36,7 @@ struct tw_ack_tracker {
 	bool any;
 	uint64_t total;   /* packets taken in */
 	uint64_t waiting; /* packets that ask for an acknowledgement and have none yet */
+	tw_ns started_at; /* when the first packet came */
 	tw_ns first_waiting_at;
 	bool now; /* do not wait for the interval */
 };

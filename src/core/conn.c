@@ -98,6 +98,7 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 				&conn->model, now);
 	tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
 	tw_pacer_init(&conn->pacer, tw_rate_controller_pacing(&conn->rate), conn->mtu.current);
+	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 	conn->data_max = conn->peer.data_window;
 	conn->data_promised = conn->data_window;
 	conn->data_round_at = now;
@@ -139,7 +140,7 @@ static tw_ns handshake_deadline(const struct tw_conn *conn)
 static tw_ns established_deadline(const struct tw_conn *conn)
 {
 	tw_ns at = tw_ack_tracker_due(&conn->acks, conn->model.rtt_smoothed);
-	tw_ns last_seen = tw_ns_max(conn->last_received_at, conn->established_at);
+	tw_ns last_seen = tw_ns_max(conn->heard_at, conn->established_at);
 	at = tw_ns_min(at, tw_recovery_deadline(conn));
 	at = tw_ns_min(at, tw_conn_path_deadline(conn));
 	at = tw_ns_min(at, tw_mtu_deadline(&conn->mtu));
@@ -189,7 +190,7 @@ static void handshake_timeout(struct tw_conn *conn, tw_ns now)
 
 static void established_timeout(struct tw_conn *conn, tw_ns now)
 {
-	tw_ns last_seen = tw_ns_max(conn->last_received_at, conn->established_at);
+	tw_ns last_seen = tw_ns_max(conn->heard_at, conn->established_at);
 	if (now >= last_seen + conn->config.idle_timeout) {
 		tw_conn_finish(conn, TW_CONN_TIMEOUT, 0, "the peer fell silent", false);
 		return;
@@ -336,7 +337,7 @@ void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method,
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return;
 	tw_rate_controller_set(&conn->rate, method, &conn->config.limits, &conn->model, now);
-	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);
+	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 	tw_conn_touch(conn);
 }
 

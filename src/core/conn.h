@@ -102,7 +102,7 @@ struct tw_conn_app {
 struct tw_conn_config {
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
-	tw_ns idle_timeout; /* closed after so long without a datagram; 0: 30 s */
+	tw_ns idle_timeout; /* closed after so long without anything new from the peer; 0: 30 s */
 	/* a PING after so long without sending; 0: a third of idle_timeout */
 	tw_ns keep_alive;
 	/* most bytes of DATA that may be on their way to us; 0: 256 MiB */

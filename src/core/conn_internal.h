@@ -130,6 +130,7 @@ struct tw_conn {
 	tw_ns ping_for_ack_at; /* when a PING was last added to hear about our own acknowledgements
 				*/
 	tw_ns now;             /* of the latest call from outside */
+	tw_ns heard_at;        /* when a packet newer than all others came */
 	tw_ns established_at, last_sent_at, last_received_at, silent_since;
 	uint64_t packets_sent, packets_received, packets_lost, packets_spurious;
 	uint64_t bytes_sent, bytes_received, acks_sent, key_updates;

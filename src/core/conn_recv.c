@@ -205,7 +205,11 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 	conn->packets_received++;
 	conn->bytes_received += length;
 	conn->last_received_at = now;
-	conn->silent_since = TW_NEVER;
+	/* A straggler says that the peer was there once, not that it is: only news counts. */
+	if (!conn->acks.any || number > conn->acks.largest) {
+		conn->heard_at = now;
+		conn->silent_since = TW_NEVER;
+	}
 	if (conn->state == TW_CONN_CONNECTING)
 		confirm(conn, now);
 	if (!conn->acks.any || number > conn->acks.largest)

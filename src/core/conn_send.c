@@ -217,6 +217,7 @@ static size_t seal_packet(struct tw_conn *conn, struct packet *packet, uint8_t *
 	size_t length = header + payload + tw_cipher_tag_size(conn->cipher);
 	*sent = packet->record;
 	sent->bytes = (uint16_t)length;
+	sent->sent_at = now;
 	if (packet->elicits) {
 		tw_recovery_sent(conn, sent, now);
 		if (sent->content & TW_SENT_DATA) {

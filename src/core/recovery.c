@@ -17,6 +17,8 @@
 #define TIME_EIGHTHS_MIN 9
 #define TIME_EIGHTHS_MAX 16
 #define QUIET_ROUNDS 32
+#define REORDER_COUNTED \
+	256 /* where packets come later than that, only time tells (RFC 8985, 6.2) */
 #define US_BITS 48
 
 void tw_recovery_init(struct tw_conn *conn)
@@ -127,7 +129,7 @@ static void spurious(struct tw_conn *conn, uint64_t number, struct ack_batch *ba
 	struct tw_recovery *recovery = &conn->recovery;
 	uint64_t distance = recovery->largest_acked > number ? recovery->largest_acked - number : 0;
 	if (distance + 1 > recovery->reorder_packets)
-		recovery->reorder_packets = distance + distance / 4 + 1;
+		recovery->reorder_packets = 2 * distance + 1;
 	if (recovery->reorder_packets > TW_REORDER_PACKETS_MAX)
 		recovery->reorder_packets = TW_REORDER_PACKETS_MAX;
 	if (recovery->reorder_eighths < TIME_EIGHTHS_MAX)
@@ -242,6 +244,7 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 		struct tw_sent *sent = tw_sent_map_get(map, number);
 		if (sent->state == TW_SENT_FLIGHT) {
 			bool by_count =
+				recovery->reorder_packets <= REORDER_COUNTED &&
 				recovery->largest_acked - number >= recovery->reorder_packets;
 			if (!by_count && sent->sent_at + wait > now) {
 				recovery->loss_at =
@@ -319,7 +322,7 @@ static void finish_sample(struct tw_conn *conn, struct ack_batch *batch, tw_ns n
 {
 	struct tw_recovery *recovery = &conn->recovery;
 	struct tw_rate_sample *sample = &batch->sample;
-	if (!sample->acked_packets && !sample->lost_packets)
+	if (!sample->acked_packets && !sample->lost_packets && !sample->rtt)
 		return;
 	sample->now = now;
 	sample->in_flight_bytes = recovery->in_flight;
@@ -338,7 +341,7 @@ static void finish_sample(struct tw_conn *conn, struct ack_batch *batch, tw_ns n
 		recovery->app_limited_until = 0;
 	tw_path_model_update(&conn->model, sample);
 	tw_rate_controller_sample(&conn->rate, &conn->model, sample);
-	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);
+	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 }
 
 int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns now)
@@ -351,8 +354,13 @@ int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns 
 		.sample = { .forward_delay = INT64_MIN },
 		.oldest_sent_at = TW_NEVER,
 	};
+	/*
+	 * A packet that asked for no acknowledgement measures as well as any. It has to: a sender
+	 * that is held back and answers its peer has such a packet behind each of its own, and
+	 * would never learn that the path has become longer.
+	 */
 	bool largest_is_new = ack->largest >= map->base &&
-			      tw_sent_map_get(map, ack->largest)->state == TW_SENT_FLIGHT;
+			      (!recovery->any_acked || ack->largest > recovery->largest_acked);
 	tw_ns largest_sent_at = largest_is_new ? tw_sent_map_get(map, ack->largest)->sent_at : 0;
 	int error = ack_ranges(conn, ack, &batch, now);
 	if (error)
@@ -368,6 +376,7 @@ int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns 
 		if (!batch.sample.rtt)
 			batch.sample.rtt = 1;
 		batch.sample.forward_delay = forward_delay(ack, largest_sent_at);
+		batch.sample.sent_at = largest_sent_at;
 	}
 	if (batch.sample.acked_packets) {
 		recovery->pto_count = 0;
@@ -422,5 +431,5 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 	 */
 	if (recovery->pto_count == 2)
 		tw_rate_controller_timeout(&conn->rate, &conn->model, now);
-	tw_pacer_set_rate(&conn->pacer, tw_rate_controller_pacing(&conn->rate), now);
+	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 }

@@ -16,6 +16,7 @@
 #define STARTUP_GAIN \
 	2.9 /* 4 ln 2 doubles each round trip when samples lag by one; ours lag more \
 	     */
+#define RAMP_BODY_GAIN 2.0 /* over what whole round trips delivered, where leads prove less */
 #define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
 #define FOUND_MAX 1.3 /* the most that one is believed */
@@ -219,6 +220,22 @@ static void enter_up(struct tw_bbr *bbr, tw_ns now)
 	enter(bbr, TW_BBR_UP, now);
 }
 
+/* A lead at TW_RAMP_GAIN times what the path has shown: a small part of a round trip. */
+static void send_lead(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		      uint64_t proven_bps)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+
+	if (!tw_ramp_usable(path))
+		return;
+	controller->lead_bps = tw_rate_scale(proven_bps, TW_RAMP_GAIN);
+	controller->lead_bytes = tw_rate_bytes(controller->lead_bps, tw_ramp_lead_span(path));
+	if (bbr->body_bps == 0)
+		controller->lead_bytes = (uint64_t)START_DATAGRAMS * controller->datagram_bytes;
+	tw_ramp_lead(&bbr->ramp, path, controller->lead_bps, controller->lead_bytes,
+		     bbr->resolved + bbr->in_flight);
+}
+
 /* judging what was sent */
 
 struct verdict {
@@ -289,6 +306,8 @@ static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdi
 
 static void leave_startup(struct tw_bbr *bbr, tw_ns now)
 {
+	if (!bbr->accelerating && bbr->ramp.proven_bps > bbr->capacity_bps)
+		bbr->capacity_bps = bbr->ramp.proven_bps;
 	bbr->cycle_bps[0] = bbr->capacity_bps;
 	bbr->cycle_bps[1] = 0;
 	bbr->unmeasured = !bbr->accelerating && bbr->capacity_bps < bbr->start_bps;
@@ -379,6 +398,8 @@ static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 		       const struct verdict *verdict)
 {
+	uint64_t found, most;
+
 	if (bbr->mode != TW_BBR_TEST)
 		return;
 	if (verdict->loss < LOSS_RESPONSE * bbr->loss_trigger ||
@@ -389,7 +410,11 @@ static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 		bbr->loss_up.weight = bbr->loss_down.weight = 0;
 		learn_loss(bbr, &bbr->loss_down, verdict);
 	}
-	set_capacity(bbr, compensate(bbr, bbr->before_bps));
+	/* What was delivered while the loss set in is part of the time before: no reason to go
+	 * faster. */
+	most = bbr->capacity_bps;
+	found = compensate(bbr, bbr->before_bps);
+	set_capacity(bbr, found < most ? found : most);
 	enter_cruise(bbr, path, verdict->now);
 }
 
@@ -541,6 +566,60 @@ static void watch_queue(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 }
 
+/* The first startup: what leads prove comes before what whole round trips delivered. */
+static void step_ramp(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		      const struct tw_rate_sample *sample)
+{
+	struct tw_bbr *bbr = &controller->bbr;
+	struct tw_ramp *ramp = &bbr->ramp;
+	enum tw_ramp_outcome outcome = tw_ramp_sample(ramp, path, sample, bbr->resolved);
+
+	if (bbr->mode != TW_BBR_STARTUP || bbr->accelerating || bbr->start_told)
+		return;
+	if (outcome == TW_RAMP_LOST) {
+		bbr->start_told = true;
+	} else if (outcome == TW_RAMP_SATURATED) {
+		if (ramp->proven_bps > bbr->capacity_bps)
+			set_capacity(bbr, ramp->proven_bps);
+		leave_startup(bbr, sample->now);
+	} else if (outcome == TW_RAMP_CLEAR) {
+		bbr->body_bps = ramp->proven_bps;
+		if (bbr->body_bps < bbr->start_bps)
+			bbr->body_bps = bbr->start_bps;
+		bbr->lead_skipped = bbr->over_since != TW_NEVER;
+		if (!bbr->lead_skipped)
+			send_lead(controller, path, bbr->body_bps);
+	} else if (ramp->lead_end == UINT64_MAX && bbr->over_since == TW_NEVER &&
+		   (bbr->in_flight == 0 || bbr->lead_skipped || bbr->body_bps == 0)) {
+		/* Nothing was there to lead with, the delay was high, or the round trip has only
+		 * become known. */
+		bbr->lead_skipped = false;
+		send_lead(controller, path, bbr->body_bps ? bbr->body_bps : bbr->start_bps);
+	}
+}
+
+/*
+ * Startup has met a queue. One that grows looks like jitter at first, and jitter like a queue:
+ * where leads go out, nothing grows while the delay is high, and what is still there half a round
+ * trip later is a queue.
+ */
+static bool startup_queued(struct tw_bbr *bbr, const struct tw_path_model *path, tw_ns now)
+{
+	tw_ns queue = tw_ns_since(path->queue_latest, bbr->queue_offset);
+	tw_ns high = queue_overshoot(bbr, path);
+
+	if (bbr->body_bps == 0 || bbr->accelerating)
+		return queue > high + 4 * path->jitter;
+	if (bbr->over_since == TW_NEVER &&
+	    queue > high + 4 * tw_ns_min(path->jitter, bbr->ramp.jitter))
+		bbr->over_since = now;
+	if (bbr->over_since == TW_NEVER ||
+	    tw_ns_since(now, bbr->over_since) < base_rtt(bbr, path) / 2)
+		return false;
+	bbr->over_since = TW_NEVER;
+	return queue_now(bbr, path) > high;
+}
+
 static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 			 const struct tw_rate_sample *sample)
 {
@@ -550,8 +629,7 @@ static void step_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 	if (rate > bbr->capacity_bps &&
 	    (sample->delivery_interval == 0 || sample->delivery_interval >= path->rtt_min))
 		set_capacity(bbr, rate);
-	if (bbr->capacity_bps > 0 && tw_ns_since(path->queue_latest, bbr->queue_offset) >
-					     queue_overshoot(bbr, path) + 4 * path->jitter)
+	if (bbr->capacity_bps > 0 && startup_queued(bbr, path, sample->now))
 		leave_startup(bbr, sample->now);
 }
 
@@ -665,6 +743,12 @@ static uint64_t pacing(const struct tw_bbr *bbr, const struct tw_path_model *pat
 	case TW_BBR_STARTUP:
 		if (bbr->accelerating && bbr->before_bps == bbr->capacity_bps)
 			return tw_rate_scale(bbr->capacity_bps, ACCELERATE_GAIN);
+		if (!bbr->accelerating && bbr->body_bps > 0 && bbr->over_since != TW_NEVER)
+			return bbr->body_bps;
+		if (!bbr->accelerating && bbr->body_bps > 0 && tw_ramp_usable(path)) {
+			rate = tw_rate_scale(bbr->capacity_bps, RAMP_BODY_GAIN);
+			return rate > bbr->body_bps ? rate : bbr->body_bps;
+		}
 		rate = tw_rate_scale(bbr->capacity_bps, STARTUP_GAIN);
 		if (bbr->accelerating && bbr->capacity_bps > 0)
 			return rate;
@@ -707,7 +791,8 @@ static uint64_t window(const struct tw_bbr *bbr, const struct tw_path_model *pat
 		2 * tw_ns_max(rtt / 8, TW_MSEC) + 3 * TW_MSEC;
 	if (bbr->mode == TW_BBR_STARTUP)
 		return tw_rate_bytes(pacing_bps > 3 * (rate / 2) ? pacing_bps : 3 * (rate / 2),
-				     rtt + rtt / 4 + slack);
+				     rtt + rtt / 4 + slack) +
+		       bbr->ramp.lead_bytes;
 	if (bbr->compete_until > 0)
 		slack += queue_now(bbr, path);
 	return tw_rate_bytes(rate, 2 * rtt + slack);
@@ -735,6 +820,7 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 
 	bbr->rtt_seen = path->rtt_known;
 	bbr->start_bps = controller->limits.rate_bps;
+	bbr->start_told = bbr->start_bps > 0;
 	if (bbr->start_bps == 0)
 		bbr->start_bps =
 			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
@@ -752,6 +838,7 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 		.mode_since = now,
 		.queue_low_at = now,
 		.queue_high_since = TW_NEVER,
+		.over_since = TW_NEVER,
 		.acked_at = now,
 		.dice = now,
 	};
@@ -762,8 +849,11 @@ static void bbr_init(struct tw_rate_controller *controller, const struct tw_path
 		bbr->up_found = 0;
 		set_capacity(bbr, path->bandwidth_bps / 2);
 	}
+	tw_ramp_init(&bbr->ramp);
 	set_start(controller, path);
 	restart_segments(bbr, now);
+	if (!bbr->accelerating && !bbr->start_told)
+		send_lead(controller, path, bbr->start_bps);
 	set_rates(controller, path);
 }
 
@@ -800,6 +890,7 @@ static void bbr_sample(struct tw_rate_controller *controller, const struct tw_pa
 	}
 	account(bbr, path, sample);
 	watch_queue(bbr, path, sample);
+	step_ramp(controller, path, sample);
 	step(bbr, path, sample);
 	set_rates(controller, path);
 }

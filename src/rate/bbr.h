@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/ramp.h"
 
 #define TW_BBR_SEGMENTS 8
 
@@ -69,6 +70,11 @@ struct tw_bbr {
 	uint64_t flat_bps;     /* startup: the delivery to outgrow */
 	uint64_t before_bps;   /* estimate when the mode began, where that matters */
 	uint64_t start_bps;    /* rate before anything is known */
+	struct tw_ramp ramp;   /* startup of a new connection */
+	tw_ns over_since;  /* startup: the queue has been high since then; TW_NEVER: it is not */
+	uint64_t body_bps; /* startup: what leads have proved; 0: nothing yet */
+	bool lead_skipped; /* startup: the next lead waits until the delay is low */
+	bool start_told;   /* start_bps comes from the caller: no leads before it */
 	struct tw_bbr_loss loss_down, loss_up; /* seen below and above the estimate */
 	double loss_base;       /* share lost whatever rate we send at: what the two say */
 	double loss_trigger;    /* what made us test */

@@ -107,6 +107,18 @@ uint64_t tw_rate_controller_pacing(const struct tw_rate_controller *controller)
 	return rate > 0 ? rate : 1;
 }
 
+void tw_rate_controller_pace(struct tw_rate_controller *controller, struct tw_pacer *pacer,
+			     tw_ns now)
+{
+	uint64_t lead = controller->lead_bps;
+
+	tw_pacer_set_rate(pacer, tw_rate_controller_pacing(controller), now);
+	if (lead > controller->limits.max_bps)
+		lead = controller->limits.max_bps;
+	tw_pacer_lead(pacer, controller->lead_bytes, lead, now);
+	controller->lead_bytes = 0;
+}
+
 uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
 				   const struct tw_path_model *path)
 {

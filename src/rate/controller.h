@@ -15,6 +15,7 @@
 
 #include "base/time.h"
 #include "rate/bbr.h"
+#include "rate/pacer.h"
 #include "rate/path.h"
 #include "rate/sample.h"
 
@@ -38,6 +39,8 @@ struct tw_rate_controller {
 	uint32_t datagram_bytes; /* current full datagram, UDP payload */
 	uint64_t pacing_bps;     /* what the algorithm wants, before the limits */
 	uint64_t window_bytes;
+	/* the next so many bytes at another rate, see pacer.h; 0: no */
+	uint64_t lead_bytes, lead_bps;
 	union {
 		struct tw_bbr bbr;
 	};
@@ -83,6 +86,9 @@ void tw_rate_controller_datagram_size(struct tw_rate_controller *controller,
 				      uint32_t datagram_bytes);
 /* The rate to pace at, within the limits, in bits of UDP payload per second; never 0. */
 uint64_t tw_rate_controller_pacing(const struct tw_rate_controller *controller);
+/* Sets the pacer to that rate, and hands it the lead that the algorithm asks for, once. */
+void tw_rate_controller_pace(struct tw_rate_controller *controller, struct tw_pacer *pacer,
+			     tw_ns now);
 /*
  * The most bytes that may be in flight; at least four datagrams and min_bps over a round trip and a
  * quarter.

@@ -51,12 +51,10 @@ void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_
 	size_train(pacer);
 }
 
-void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
+static void change_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
 {
 	tw_ns left = tw_ns_since(pacer->paid_until, now);
 
-	if (rate_bps == 0)
-		rate_bps = 1;
 	if (rate_bps == pacer->rate_bps)
 		return;
 	if (left > 0) {
@@ -66,6 +64,35 @@ void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
 	}
 	pacer->rate_bps = rate_bps;
 	size_train(pacer);
+}
+
+static void end_lead(struct tw_pacer *pacer, tw_ns now)
+{
+	pacer->lead_bytes = 0;
+	change_rate(pacer, pacer->body_bps, now);
+}
+
+void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
+{
+	if (rate_bps == 0)
+		rate_bps = 1;
+	pacer->body_bps = rate_bps;
+	if (pacer->lead_bytes == 0)
+		change_rate(pacer, rate_bps, now);
+	else if (now >= pacer->lead_until || rate_bps >= pacer->rate_bps)
+		end_lead(pacer, now);
+}
+
+void tw_pacer_lead(struct tw_pacer *pacer, uint64_t bytes, uint64_t lead_bps, tw_ns now)
+{
+	if (bytes == 0 || lead_bps <= pacer->rate_bps)
+		return;
+	if (pacer->lead_bytes == 0)
+		pacer->body_bps = pacer->rate_bps;
+	pacer->lead_bytes = bytes;
+	pacer->lead_span = tw_ns_add(2 * tw_rate_time(lead_bps, bytes), BURST_SPAN);
+	pacer->lead_until = TW_NEVER;
+	change_rate(pacer, lead_bps, now);
 }
 
 void tw_pacer_set_datagram(struct tw_pacer *pacer, uint32_t datagram_bytes)
@@ -110,6 +137,14 @@ void tw_pacer_spent(struct tw_pacer *pacer, tw_ns now, size_t bytes)
 	tw_ns from = tw_ns_max(pacer->paid_until, now);
 
 	pacer->paid_until = tw_ns_add(from, tw_rate_time(pacer->rate_bps, bytes));
+	if (pacer->lead_bytes == 0)
+		return;
+	if (pacer->lead_until == TW_NEVER)
+		pacer->lead_until = tw_ns_add(now, pacer->lead_span);
+	if (bytes >= pacer->lead_bytes || now >= pacer->lead_until)
+		end_lead(pacer, now);
+	else
+		pacer->lead_bytes -= bytes;
 }
 
 void tw_pacer_train_lost(struct tw_pacer *pacer)

@@ -9,6 +9,9 @@
  * hold. The burst is what a late timer may catch up: rate * 1 ms, at least a train and a datagram;
  * above what one train holds it is several trains one after another. Trains that lose several
  * datagrams at once halve train and burst (tw_pacer_train_lost), quiet rounds let them grow again.
+ *
+ * A lead is a number of bytes that leave at a rate of their own before the set rate holds again;
+ * the promise holds for whichever rate is in force.
  */
 #pragma once
 
@@ -25,11 +28,19 @@ struct tw_pacer {
 	uint32_t train_bytes; /* length of a train now; at least one datagram */
 	uint32_t train_shift; /* how many times losses inside a train have halved it */
 	tw_ns paid_until;     /* everything handed out so far is paid for at this time */
+	uint64_t lead_bytes;  /* left of the lead, which is what rate_bps is of; 0: none */
+	tw_ns lead_span;      /* how long it may take, from its first byte on */
+	tw_ns lead_until;     /* what has not left by then leaves at body_bps */
+	uint64_t body_bps;    /* during a lead: the rate after it */
 };
 
 void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes);
-/* In effect at once: debt is carried over at the new rate. */
+/*
+ * In effect at once, or behind the lead that is under way: debt is carried over at the new rate.
+ */
 void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now);
+/* The next @bytes leave at @lead_bps; within twice the time that takes, or not all as a lead. */
+void tw_pacer_lead(struct tw_pacer *pacer, uint64_t bytes, uint64_t lead_bps, tw_ns now);
 void tw_pacer_set_datagram(struct tw_pacer *pacer, uint32_t datagram_bytes);
 /*
  * How many bytes may leave at @now: a train, or less while paying. 0: nothing yet, ask again at

@@ -35,5 +35,6 @@ struct tw_rate_sample {
 	 * so only differences mean something; INT64_MIN: none
 	 */
 	int64_t forward_delay;
+	tw_ns sent_at;    /* when the packet of rtt and forward_delay was sent */
 	tw_ns burst_span; /* time over which this ACK's packets had been sent */
 };

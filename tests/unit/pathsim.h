@@ -76,6 +76,7 @@ struct sim_flow {
 	struct sim_tcp tcp;
 	tw_ns send_at, pto_at;
 	tw_ns stops;     /* sends nothing from then on */
+	tw_ns began;
 	tw_ns farther;   /* round trip beyond the link's */
 	tw_ns ack_every; /* 0: an eighth of a round trip, at least 1 ms */
 	unsigned pto_count;
@@ -132,7 +133,7 @@ static inline void sim_begin_flow(struct sim *sim, unsigned which, enum tw_rate_
 	tw_rate_controller_init(&flow->controller, method, limits, &flow->path, at);
 	tw_rate_controller_datagram_size(&flow->controller, SIM_DATAGRAM);
 	tw_pacer_init(&flow->pacer, tw_rate_controller_pacing(&flow->controller), SIM_DATAGRAM);
-	flow->send_at = at;
+	flow->send_at = flow->began = at;
 }
 
 static inline void sim_init(struct sim *sim, const struct sim_link *link, unsigned flows,
@@ -172,7 +173,7 @@ static inline void sim_deinit(struct sim *sim)
 
 static inline void sim_start_flow(struct sim *sim, unsigned flow, tw_ns at)
 {
-	sim->flows[flow].send_at = at;
+	sim->flows[flow].send_at = sim->flows[flow].began = at;
 }
 
 /* the path */
@@ -298,6 +299,10 @@ static inline tw_ns sim_ack_interval(const struct sim *sim, const struct sim_flo
 {
 	if (flow->ack_every > 0)
 		return flow->ack_every;
+	/* A new connection hears more often how its first packets fare. */
+	if (sim->now < flow->began + 8 * (sim->link.rtt + flow->farther))
+		return tw_ns_min(tw_ns_max(2 * TW_MSEC, (sim->link.rtt + flow->farther) / 32),
+				 4 * TW_MSEC);
 	return tw_ns_max(TW_MSEC, (sim->link.rtt + flow->farther) / 8);
 }
 
@@ -366,7 +371,7 @@ static inline void sim_send(struct sim *sim, struct sim_flow *flow)
 	flow->send_at = TW_NEVER;
 	if (sim->now >= flow->stops)
 		return;
-	tw_pacer_set_rate(&flow->pacer, tw_rate_controller_pacing(&flow->controller), sim->now);
+	tw_rate_controller_pace(&flow->controller, &flow->pacer, sim->now);
 	while ((allowed = tw_pacer_allowance(&flow->pacer, sim->now)) > 0) {
 		size_t sent = 0;
 
@@ -436,6 +441,7 @@ static inline void sim_take_ack(struct sim *sim, struct sim_flow *flow)
 		sample.acked_bytes += SIM_DATAGRAM;
 		sample.acked_packets++;
 		sample.rtt = sim->now - packet->sent - ack->delay;
+		sample.sent_at = packet->sent;
 		/* The receiver's clock is anybody's. */
 		sample.forward_delay =
 			(int64_t)(arrival->at - packet->sent) - INT64_C(987654321012345);

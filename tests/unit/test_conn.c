@@ -630,6 +630,51 @@ static void test_outage(void **state)
 	pair_free(pair);
 }
 
+/* Datagrams to the connecting side that are held back, to be let go one at a time. */
+static struct {
+	struct tw_path path;
+	size_t length;
+	uint8_t bytes[TW_DATAGRAM_MAX];
+} held[16];
+static size_t held_count;
+
+static bool hold(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	if (to != 0 || held_count == sizeof(held) / sizeof(held[0]))
+		return true;
+	held[held_count].path = (struct tw_path){ wire->addresses[0], wire->addresses[1] };
+	held[held_count].length = *length;
+	memcpy(held[held_count++].bytes, bytes, *length);
+	return false;
+}
+
+/* Stragglers of a peer that is gone do not keep a connection alive. */
+static void test_stragglers(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(21);
+	pair->wire.rate_bps = 20000000;
+	pair_connect(pair, 12 * MIB);
+	assert_true(wire_run(&pair->wire, pair->wire.now + TW_SECOND, both_up, pair));
+	held_count = 0;
+	wire_run(&pair->wire, pair->wire.now + 100 * TW_MSEC, NULL, NULL);
+	pair->wire.hook = hold;
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_int_equal(held_count, sizeof(held) / sizeof(held[0]));
+	pair->wire.loss = 1;
+	tw_ns from = pair->wire.now;
+	for (size_t i = 0; i < held_count && !pair->sides[0].closed; i++) {
+		wire_run(&pair->wire, pair->wire.now + 5 * TW_SECOND, NULL, NULL);
+		if (!pair->sides[0].closed)
+			tw_endpoint_receive(pair->wire.ends[0], &held[i].path, held[i].bytes,
+					    held[i].length, pair->wire.now);
+	}
+	assert_true(pair->sides[0].closed);
+	assert_int_equal(pair->sides[0].end, TW_CONN_TIMEOUT);
+	assert_true(pair->wire.now <= from + 36 * TW_SECOND);
+	pair_free(pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -647,6 +692,7 @@ int main(void)
 		cmocka_unit_test(test_corruption),
 		cmocka_unit_test(test_slow_receiver),
 		cmocka_unit_test(test_outage),
+		cmocka_unit_test(test_stragglers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,16 +48,19 @@ static void test_ack_times(void **state)
 	assert_int_equal(tw_ack_tracker_add(&tracker, 0, false, 5), 0);
 	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
 	for (uint64_t number = 1; number < 1000; number++)
-		assert_int_equal(tw_ack_tracker_add(&tracker, number, true, TW_SECOND), 0);
-	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_SECOND + 10 * TW_MSEC);
-	assert_int_equal(tw_ack_tracker_due(&tracker, 0), TW_SECOND + TW_ACK_INTERVAL_MIN);
+		assert_int_equal(tw_ack_tracker_add(&tracker, number, true, 2 * TW_SECOND), 0);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), 2 * TW_SECOND + 10 * TW_MSEC);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 0), 2 * TW_SECOND + TW_ACK_INTERVAL_MIN);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 240 * TW_MSEC),
+			 2 * TW_SECOND + TW_ACK_INTERVAL_MAX);
+	/* The first round trips are reported early. */
 	assert_int_equal(tw_ack_tracker_due(&tracker, 10 * TW_SECOND),
-			 TW_SECOND + TW_ACK_INTERVAL_MAX);
+			 2 * TW_SECOND + TW_ACK_EARLY_MAX);
 	tw_ack_tracker_sent(&tracker);
 	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
 	/* A few packets wait twice as long. */
-	assert_int_equal(tw_ack_tracker_add(&tracker, 1000, true, 2 * TW_SECOND), 0);
-	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), 2 * TW_SECOND + 20 * TW_MSEC);
+	assert_int_equal(tw_ack_tracker_add(&tracker, 1000, true, 3 * TW_SECOND), 0);
+	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), 3 * TW_SECOND + 20 * TW_MSEC);
 	tw_ack_tracker_deinit(&tracker);
 }
 

@@ -54,6 +54,51 @@ static void test_table(void **state)
 	}
 }
 
+/* Bytes that leave when the sender takes all it may from @from to @until. */
+static uint64_t drain_pacer(struct tw_pacer *pacer, tw_ns from, tw_ns until)
+{
+	uint64_t sent = 0;
+
+	for (tw_ns now = from; now < until; now += 10 * TW_USEC) {
+		size_t allowed;
+
+		while ((allowed = tw_pacer_allowance(pacer, now)) > 0) {
+			tw_pacer_spent(pacer, now, allowed);
+			sent += allowed;
+		}
+	}
+	return sent;
+}
+
+/* A lead goes at its rate, then the set rate holds again, and so it does for what came too late. */
+static void test_lead(void **state)
+{
+	struct tw_pacer pacer;
+	uint64_t sent;
+
+	(void)state;
+	tw_pacer_init(&pacer, 10 * MBIT, 1250);
+	drain_pacer(&pacer, 0, TW_MSEC);
+	tw_pacer_lead(&pacer, 50000, 100 * MBIT, TW_MSEC);
+	tw_pacer_set_rate(&pacer, 20 * MBIT, TW_MSEC);
+	sent = drain_pacer(&pacer, TW_MSEC, 5 * TW_MSEC);
+	assert_in_range(sent, 40000, 65000);
+	sent += drain_pacer(&pacer, 5 * TW_MSEC, 105 * TW_MSEC);
+	assert_in_range(sent, 50000 + 235000, 50000 + 265000);
+	assert_int_equal(pacer.rate_bps, 20 * MBIT);
+	/* Nobody had much to send: a lead does not wait for ever. */
+	tw_pacer_lead(&pacer, 50000, 100 * MBIT, TW_SECOND);
+	tw_pacer_spent(&pacer, TW_SECOND, 1250);
+	tw_pacer_spent(&pacer, 2 * TW_SECOND, 1250);
+	assert_int_equal(pacer.rate_bps, 20 * MBIT);
+	/* A set rate above the lead's makes it needless, and a slow lead is none. */
+	tw_pacer_lead(&pacer, 50000, 100 * MBIT, 3 * TW_SECOND);
+	tw_pacer_set_rate(&pacer, 200 * MBIT, 3 * TW_SECOND);
+	assert_int_equal(pacer.rate_bps, 200 * MBIT);
+	tw_pacer_lead(&pacer, 50000, 100 * MBIT, 3 * TW_SECOND);
+	assert_int_equal(pacer.lead_bytes, 0);
+}
+
 static void test_train_length(void **state)
 {
 	static const struct {
@@ -175,9 +220,9 @@ static void test_full_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_train_length),
-		cmocka_unit_test(test_train_lost), cmocka_unit_test(test_promise),
-		cmocka_unit_test(test_full_rate),
+		cmocka_unit_test(test_table),        cmocka_unit_test(test_lead),
+		cmocka_unit_test(test_train_length), cmocka_unit_test(test_train_lost),
+		cmocka_unit_test(test_promise),      cmocka_unit_test(test_full_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
