@@ -11,6 +11,7 @@
 extern const struct tw_command tw_command_send;
 extern const struct tw_command tw_command_receive;
 extern const struct tw_command tw_command_keygen;
+extern const struct tw_command tw_command_api;
 
 /* Loads the identity that --identity or the environment names, made when missing; says what is
  * wrong. An exit code. */

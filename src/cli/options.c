@@ -135,6 +135,7 @@ static int parse_words(struct tw_arguments *arguments, int argc, char *const *ar
 
 		if (ended || word[0] != '-' || word[1] == '\0') {
 			arguments->words[arguments->word_count++] = word;
+			ended |= arguments->command->words_end_options;
 		} else if (strcmp(word, "--") == 0) {
 			ended = true;
 		} else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {

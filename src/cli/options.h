@@ -4,7 +4,8 @@
  *
  * Options are long only, "--name value" or "--name=value", anywhere among the other words; "--"
  * ends them. An option that is given twice counts as last given, unless its row says that it may
- * repeat.
+ * repeat. A command with `words_end_options` has its own options in front of the first word alone:
+ * what comes behind it is handed over as it stands.
  */
 #pragma once
 
@@ -37,6 +38,7 @@ struct tw_command {
 	const struct tw_option *options;
 	size_t option_count;
 	size_t words_min, words_max;
+	bool words_end_options;
 	int (*run)(const struct tw_arguments *arguments);
 };
 

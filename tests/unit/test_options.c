@@ -82,6 +82,26 @@ static void test_end_of_options(void **state)
 	tw_arguments_free(&arguments);
 }
 
+static void test_words_end_options(void **state)
+{
+	struct tw_command caller = command;
+	struct tw_arguments arguments;
+	char complaint[TW_COMPLAINT];
+	const char *const argv[] = { "--rate", "5", "a", "--rate=6", "--help", "--zebra" };
+
+	(void)state;
+	caller.words_end_options = true;
+	caller.words_max = 9;
+	assert_int_equal(tw_arguments_parse(&caller, ARRAY_SIZE(argv), (char *const *)argv,
+					    &arguments, complaint),
+			 0);
+	assert_false(arguments.help);
+	assert_string_equal(tw_argument(&arguments, "rate"), "5");
+	assert_int_equal(arguments.word_count, 4);
+	assert_string_equal(arguments.words[3], "--zebra");
+	tw_arguments_free(&arguments);
+}
+
 static void test_help_needs_no_words(void **state)
 {
 	struct tw_arguments arguments;
@@ -176,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_forms),           cmocka_unit_test(test_end_of_options),
+		cmocka_unit_test(test_words_end_options),
 		cmocka_unit_test(test_help_needs_no_words), cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_suggestions),         cmocka_unit_test(test_help_text),
 		cmocka_unit_test(test_completion),
