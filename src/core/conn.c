@@ -351,6 +351,11 @@ void *tw_conn_app_context(const struct tw_conn *conn)
 	return conn->app_context;
 }
 
+uint64_t tw_conn_tag(const struct tw_conn *conn)
+{
+	return conn->config.tag;
+}
+
 void tw_conn_set_app(struct tw_conn *conn, const struct tw_conn_app *app, void *context)
 {
 	conn->app = app;

@@ -109,6 +109,8 @@ struct tw_conn_config {
 	uint64_t data_window_max;
 	uint32_t datagram_max; /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
 	tw_ns rtt_hint;        /* 0: unknown */
+	/* The carrier's own mark, to tell by tw_conn_tag() whose datagrams these are. */
+	uint64_t tag;
 };
 
 /* Streams. */
@@ -155,6 +157,7 @@ void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method,
  */
 void tw_conn_close(struct tw_conn *conn, uint64_t code, const char *reason);
 void *tw_conn_app_context(const struct tw_conn *conn);
+uint64_t tw_conn_tag(const struct tw_conn *conn);
 /* For the accepting side: sets what the endpoint's accept() could not know yet. */
 void tw_conn_set_app(struct tw_conn *conn, const struct tw_conn_app *app, void *context);
 

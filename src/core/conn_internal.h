@@ -98,6 +98,7 @@ struct tw_conn {
 	uint64_t init_key; /* accepting side: its place in the endpoint's table of INITs */
 	bool initiator;
 	bool half_open; /* counted by the endpoint until the peer has shown its keys */
+	bool held;      /* no train of it can leave at the moment */
 	struct tw_public_key peer_key;
 	struct tw_params peer;
 	enum tw_cipher cipher;

@@ -375,7 +375,8 @@ bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_n
 			return false;
 		struct tw_conn *conn = conn_of(timer);
 		tw_conn_timeout(conn, now);
-		bool sent = conn->state != TW_CONN_GONE && tw_conn_send(conn, train, now);
+		bool sent = conn->state != TW_CONN_GONE && !conn->held &&
+			    tw_conn_send(conn, train, now);
 		if (sent) {
 			tw_ns next = tw_conn_deadline(conn);
 			(void)tw_heap_set(&endpoint->timers, &conn->timer, next > now ? next : now);
@@ -385,6 +386,22 @@ bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_n
 		if (tw_heap_top(&endpoint->timers) == timer && timer->at <= now)
 			(void)tw_heap_set(&endpoint->timers, timer, now + TW_MSEC);
 	}
+}
+
+uint64_t tw_endpoint_hold(struct tw_endpoint *endpoint, struct tw_conn *conn)
+{
+	assert(conn->endpoint == endpoint);
+	conn->held = true;
+	return conn->cid;
+}
+
+void tw_endpoint_release(struct tw_endpoint *endpoint, uint64_t held)
+{
+	struct tw_conn *conn = tw_table_get(&endpoint->by_cid, held);
+	if (!conn || !conn->held)
+		return;
+	conn->held = false;
+	tw_conn_touch(conn);
 }
 
 void tw_endpoint_timeout(struct tw_endpoint *endpoint, tw_ns now)

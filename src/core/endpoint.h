@@ -99,6 +99,12 @@ void tw_endpoint_too_long(struct tw_endpoint *endpoint, struct tw_conn *conn,
 
 /* Fills in the next train; false: nothing may leave now. */
 bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now);
+/*
+ * The last train of @conn waits in a socket that is full: none of it is made until
+ * tw_endpoint_release() of the number returned, which may come when the connection is long gone.
+ */
+uint64_t tw_endpoint_hold(struct tw_endpoint *endpoint, struct tw_conn *conn);
+void tw_endpoint_release(struct tw_endpoint *endpoint, uint64_t held);
 /* Deals with timers that are due. */
 void tw_endpoint_timeout(struct tw_endpoint *endpoint, tw_ns now);
 tw_ns tw_endpoint_deadline(const struct tw_endpoint *endpoint);

@@ -149,6 +149,8 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 			   options->send_bytes ? options->send_bytes : TW_UDP_BUFFER_WANTED);
 	if (!options->no_segmentation)
 		udp.segments_max = tw_udp_segments_probe();
+	if (!r && options->shared_port)
+		r = set(udp.fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!r && options->local.family != TW_FAMILY_NONE) {
 		length = tw_address_to_sockaddr(&options->local, &storage);
 		if (bind(udp.fd, (struct sockaddr *)&storage, length))
