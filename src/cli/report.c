@@ -20,18 +20,29 @@ uint64_t tw_report_time(const struct tw_report *report, tw_ns at)
 	return report->wall_us + (at - report->begun) / 1000;
 }
 
+void tw_report_look(struct tw_report_view *view, const struct tw_worker_snapshot *snapshot)
+{
+	view->at = snapshot->at;
+	view->stopped = snapshot->stopped;
+	if (snapshot->destination_count)
+		view->destination = snapshot->destinations[0];
+	/* The same snapshot may be looked at again behind the end. */
+	if (snapshot->sending_count && !view->ended)
+		view->transfer = snapshot->sending[0];
+}
+
 static const struct tw_report_sample *sample(const struct tw_report *report, size_t back)
 {
 	return &report->samples[(report->sample_count - 1 - back) % TW_REPORT_SAMPLES];
 }
 
-void tw_report_sample(struct tw_report *report, const struct tw_worker_snapshot *snapshot)
+void tw_report_sample(struct tw_report *report, const struct tw_report_view *view)
 {
 	struct tw_report_sample now = {
-		.at = snapshot->at,
-		.acked = snapshot->sender.bytes_acked - snapshot->sender.bytes_held,
-		.sent = snapshot->udp.bytes_sent,
-		.packets_sent = snapshot->udp.packets_sent,
+		.at = view->at,
+		.acked = view->transfer.sender.bytes_acked - view->transfer.sender.bytes_held,
+		.sent = view->destination.bytes_sent,
+		.packets_sent = view->destination.packets_sent,
 	};
 
 	/* Snapshots come more often around changes of state, and the ring must reach back over the
@@ -84,11 +95,11 @@ uint64_t tw_report_send_rate(const struct tw_report *report)
 		     : 0;
 }
 
-tw_ns tw_report_time_left(const struct tw_report *report, const struct tw_worker_snapshot *snapshot)
+tw_ns tw_report_time_left(const struct tw_report *report, const struct tw_report_view *view)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
+	const struct tw_sender_status *sender = &view->transfer.sender;
 	uint64_t left = sender->total_bytes - sender->bytes_acked, rate = tw_report_rate(report);
-	tw_ns since = sender->started_at ? tw_ns_since(snapshot->at, sender->started_at) : 0;
+	tw_ns since = sender->started_at ? tw_ns_since(view->at, sender->started_at) : 0;
 	uint64_t mean = per_second(sender->bytes_held, sender->bytes_acked, since);
 
 	if (!sender->walk_over || sender->bytes_acked > sender->total_bytes)
@@ -134,18 +145,18 @@ static void append_amount(const struct tw_sender_status *sender, char *ret, size
 }
 
 const char *tw_report_line(const struct tw_report *report,
-			   const struct tw_worker_snapshot *snapshot, size_t columns,
+			   const struct tw_report_view *view, size_t columns,
 			   char ret[TW_REPORT_LINE])
 {
 	size_t room = columns + 1 < TW_REPORT_LINE ? columns + 1 : TW_REPORT_LINE;
 	char text[TW_REPORT_LINE], part[TW_TEXT_SHORT];
-	tw_ns left = tw_report_time_left(report, snapshot);
+	tw_ns left = tw_report_time_left(report, view);
 
 	ret[0] = '\0';
-	append_amount(&snapshot->sender, ret, room);
-	if (snapshot->waiting) {
+	append_amount(&view->transfer.sender, ret, room);
+	if (view->destination.waiting) {
 		snprintf(text, sizeof text, "waiting for %.64s since %s", report->url->host,
-			 tw_text_duration(tw_ns_since(snapshot->at, snapshot->waiting_since),
+			 tw_text_duration(tw_ns_since(view->at, view->destination.waiting_since),
 					  part));
 		append(ret, room, text);
 		return ret;
@@ -155,20 +166,20 @@ const char *tw_report_line(const struct tw_report *report,
 		snprintf(text, sizeof text, "%s left", tw_text_duration(left, part));
 		append(ret, room, text);
 	}
-	if (snapshot->connected) {
+	if (view->destination.connected) {
 		snprintf(text, sizeof text, "round trip %s  loss %.1f %%",
-			 tw_report_milliseconds(snapshot->conn.rtt_smoothed, part),
-			 snapshot->conn.loss * 100.0);
+			 tw_report_milliseconds(view->destination.conn.rtt_smoothed, part),
+			 view->destination.conn.loss * 100.0);
 		append(ret, room, text);
 	}
 	return ret;
 }
 
-void tw_report_summary(const struct tw_report *report, const struct tw_worker_snapshot *snapshot,
+void tw_report_summary(const struct tw_report *report, const struct tw_report_view *view,
 		       char *ret, size_t room)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
-	tw_ns end = sender->finished_at ? sender->finished_at : snapshot->at;
+	const struct tw_sender_status *sender = &view->transfer.sender;
+	tw_ns end = sender->finished_at ? sender->finished_at : view->at;
 	tw_ns span = tw_ns_since(end, report->begun);
 	uint64_t moved = sender->bytes_acked - sender->bytes_held;
 	char size[TW_TEXT_SHORT], time[TW_TEXT_SHORT], rate[32], digest[2 * TW_DIGEST_SIZE + 1],
@@ -187,10 +198,10 @@ void tw_report_summary(const struct tw_report *report, const struct tw_worker_sn
 		 sender->files_done + sender->files_skipped,
 		 tw_text_size(sender->bytes_acked, size), held, (double)span / (double)TW_SECOND,
 		 rate,
-		 tw_report_milliseconds(snapshot->conn.rtt_min ? snapshot->conn.rtt_min
-							       : snapshot->conn.rtt_smoothed,
+		 tw_report_milliseconds(view->destination.conn.rtt_min ? view->destination.conn.rtt_min
+							       : view->destination.conn.rtt_smoothed,
 					time),
-		 again, snapshot->conn.datagram_bytes, tw_cipher_name(report->cipher));
+		 again, view->destination.conn.datagram_bytes, tw_cipher_name(report->cipher));
 	if (sender->finished &&
 	    (sender->error == TW_TRANSFER_OK || sender->error == TW_TRANSFER_ENTRIES)) {
 		size_t used = strlen(ret);

@@ -36,18 +36,18 @@ static void string_or_null(struct tw_json *json, const char *name, const char *v
 		tw_json_null(json, name);
 }
 
-static const char *transfer_status(const struct tw_worker_snapshot *snapshot,
+static const char *transfer_status(const struct tw_report_view *view,
 				   const struct tw_failure *failure)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
+	const struct tw_sender_status *sender = &view->transfer.sender;
 
 	if (sender->finished && sender->error == TW_TRANSFER_OK)
 		return "complete";
-	if (sender->finished && sender->error == TW_TRANSFER_CANCELLED)
+	if (sender->finished && !sender->paused && sender->error == TW_TRANSFER_CANCELLED)
 		return "cancelled";
-	if (sender->finished || snapshot->failed)
+	if ((sender->finished && !sender->paused) || view->destination.failed)
 		return "error";
-	if (snapshot->stopped && failure && failure->text[0])
+	if (view->stopped && failure && failure->text[0])
 		return "suspended";
 	return sender->started_at ? "active" : "pending";
 }
@@ -66,9 +66,9 @@ static void owner(struct tw_json *json, const struct tw_report *report)
 	tw_json_end_object(json);
 }
 
-static void amounts(struct tw_json *json, const struct tw_worker_snapshot *snapshot)
+static void amounts(struct tw_json *json, const struct tw_report_view *view)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
+	const struct tw_sender_status *sender = &view->transfer.sender;
 
 	number_or_null(json, "totalBytes", sender->total_bytes, sender->walk_over);
 	number_or_null(json, "totalBlocks", blocks(sender->total_bytes), sender->walk_over);
@@ -77,22 +77,22 @@ static void amounts(struct tw_json *json, const struct tw_worker_snapshot *snaps
 	tw_json_number(json, "blocksSent", blocks(sender->bytes_sent));
 	tw_json_number(json, "blocksAcked", blocks(sender->bytes_acked));
 	tw_json_number(json, "blocksRetransmitted", blocks(sender->bytes_retransmitted));
-	tw_json_number(json, "bytesSent", snapshot->udp.bytes_sent);
-	tw_json_number(json, "bytesRecv", snapshot->udp.bytes_received);
-	tw_json_number(json, "packetsSent", snapshot->udp.packets_sent);
-	tw_json_number(json, "packetsRecv", snapshot->udp.packets_received);
+	tw_json_number(json, "bytesSent", view->destination.bytes_sent);
+	tw_json_number(json, "bytesRecv", view->destination.bytes_received);
+	tw_json_number(json, "packetsSent", view->destination.packets_sent);
+	tw_json_number(json, "packetsRecv", view->destination.packets_received);
 	tw_json_number(json, "bytesAcked", sender->bytes_acked);
 	tw_json_number(json, "bytesDurable", sender->bytes_durable);
 	tw_json_number(json, "filesComplete", sender->files_done + sender->files_skipped);
 }
 
 static void transfer(struct tw_json *json, const struct tw_report *report,
-		     const struct tw_worker_snapshot *snapshot, const struct tw_failure *failure)
+		     const struct tw_report_view *view, const struct tw_failure *failure)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
-	tw_ns left = sender->finished ? 0 : tw_report_time_left(report, snapshot);
+	const struct tw_sender_status *sender = &view->transfer.sender;
+	tw_ns left = sender->finished ? 0 : tw_report_time_left(report, view);
 	tw_ns end = sender->finished_at ? sender->finished_at
-		    : snapshot->stopped ? snapshot->at
+		    : view->stopped ? view->at
 					: 0;
 	char digest[2 * TW_DIGEST_SIZE + 1];
 
@@ -102,15 +102,15 @@ static void transfer(struct tw_json *json, const struct tw_report *report,
 	tw_json_string(json, "destinationPath", report->url->destination);
 	tw_json_string(json, "manifestId", report->manifest_id);
 	tw_json_number(json, "priority", 100);
-	tw_json_string(json, "status", transfer_status(snapshot, failure));
+	tw_json_string(json, "status", transfer_status(view, failure));
 	tw_json_bool(json, "processing", !sender->walk_over);
 	string_or_null(json, "errorMessage", failure ? failure->text : NULL);
 	time_or_null(json, report, "requestTime", report->begun);
 	time_or_null(json, report, "queueTime", report->begun);
 	time_or_null(json, report, "startTime", sender->started_at);
 	time_or_null(json, report, "endTime", end);
-	time_or_null(json, report, "snapshotTime", snapshot->at);
-	amounts(json, snapshot);
+	time_or_null(json, report, "snapshotTime", view->at);
+	amounts(json, view);
 	tw_json_number(json, "throughput", tw_report_rate(report) / 1000);
 	real_or_null(json, "estimatedSecondsRemaining", (double)left / (double)TW_SECOND,
 		     left != TW_NEVER);
@@ -129,13 +129,13 @@ static void transfer(struct tw_json *json, const struct tw_report *report,
 }
 
 static void peer(struct tw_json *json, const struct tw_report *report,
-		 const struct tw_worker_snapshot *snapshot)
+		 const struct tw_report_view *view)
 {
-	const struct tw_conn_info *conn = &snapshot->conn;
+	const struct tw_conn_info *conn = &view->destination.conn;
 	bool known = conn->established_at != 0,
-	     connected = snapshot->connected && conn->state == TW_CONN_ESTABLISHED;
+	     connected = view->destination.connected && conn->state == TW_CONN_ESTABLISHED;
 	char ip[TW_ADDRESS_TEXT], key[TW_KEY_TEXT], id[2 * TW_ID_SIZE + 1];
-	const struct tw_address *remote = &snapshot->remote;
+	const struct tw_address *remote = &view->destination.remote;
 
 	string_or_null(json, "destinationIP",
 		       remote->family ? tw_address_format_ip(remote, ip) : NULL);
@@ -144,7 +144,7 @@ static void peer(struct tw_json *json, const struct tw_report *report,
 		       report->url->has_key ? tw_public_key_format(&report->url->key, key) : NULL);
 	tw_json_string(json, "encryptedConnectionState",
 		       connected           ? "connected"
-		       : snapshot->stopped ? "disconnected"
+		       : view->stopped ? "disconnected"
 					   : "negotiating");
 	tw_json_bool(json, "encryptionEnabled", report->cipher >= TW_CIPHER_128);
 	string_or_null(json, "lastDestinationServerId",
@@ -154,20 +154,20 @@ static void peer(struct tw_json *json, const struct tw_report *report,
 }
 
 static void rates(struct tw_json *json, const struct tw_report *report,
-		  const struct tw_worker_snapshot *snapshot)
+		  const struct tw_report_view *view)
 {
 	const struct tw_rate_limits *limits = &report->limits;
-	tw_ns end = snapshot->sender.finished_at ? snapshot->sender.finished_at : snapshot->at;
+	tw_ns end = view->transfer.sender.finished_at ? view->transfer.sender.finished_at : view->at;
 	tw_ns span =
-		snapshot->sender.started_at ? tw_ns_since(end, snapshot->sender.started_at) : 0;
-	double mean = span ? (double)snapshot->udp.bytes_sent * 8e6 / (double)span : 0;
+		view->transfer.sender.started_at ? tw_ns_since(end, view->transfer.sender.started_at) : 0;
+	double mean = span ? (double)view->destination.bytes_sent * 8e6 / (double)span : 0;
 
 	tw_json_bool(json, "rateControllerActive", report->method != TW_RATE_FIXED);
 	tw_json_string(json, "rateControlMethod", tw_rate_method_name(report->method));
-	real_or_null(json, "roundTripTimeMs", (double)snapshot->conn.rtt_smoothed / (double)TW_MSEC,
-		     snapshot->conn.rtt_smoothed > 0);
+	real_or_null(json, "roundTripTimeMs", (double)view->destination.conn.rtt_smoothed / (double)TW_MSEC,
+		     view->destination.conn.rtt_smoothed > 0);
 	tw_json_number(json, "sendRate",
-		       (limits->rate_bps ? limits->rate_bps : snapshot->conn.pacing_bps) / 1000);
+		       (limits->rate_bps ? limits->rate_bps : view->destination.conn.pacing_bps) / 1000);
 	tw_json_number(json, "sendRateAverage", (uint64_t)mean);
 	tw_json_number(json, "sendRateAverageWindow", tw_report_send_rate(report) / 1000);
 	number_or_null(json, "sendRateMax", limits->max_bps / 1000, limits->max_bps != UINT64_MAX);
@@ -175,9 +175,9 @@ static void rates(struct tw_json *json, const struct tw_report *report,
 }
 
 static void beyond(struct tw_json *json, const struct tw_report *report,
-		   const struct tw_worker_snapshot *snapshot)
+		   const struct tw_report_view *view)
 {
-	const struct tw_conn_info *conn = &snapshot->conn;
+	const struct tw_conn_info *conn = &view->destination.conn;
 	bool known = conn->established_at != 0;
 
 	/* The path's MTU counts the headers of IP and UDP, which a datagram's length does not. */
@@ -193,9 +193,9 @@ static void beyond(struct tw_json *json, const struct tw_report *report,
 }
 
 static void connection(struct tw_json *json, const struct tw_report *report,
-		       const struct tw_worker_snapshot *snapshot, const struct tw_failure *failure)
+		       const struct tw_report_view *view, const struct tw_failure *failure)
 {
-	const struct tw_conn_info *conn = &snapshot->conn;
+	const struct tw_conn_info *conn = &view->destination.conn;
 	char id[33], ip[TW_ADDRESS_TEXT];
 	uint8_t bytes[16] = { 0 };
 
@@ -203,29 +203,29 @@ static void connection(struct tw_json *json, const struct tw_report *report,
 		bytes[15 - i] = (uint8_t)(conn->id >> 8 * i);
 	tw_json_begin_object(json, "connection");
 	tw_json_string(json, "connectionId", tw_text_hex(bytes, 16, id));
-	peer(json, report, snapshot);
+	peer(json, report, view);
 	string_or_null(json, "lastError", failure ? failure->name : NULL);
 	string_or_null(json, "lastErrorMessage", failure && failure->name ? failure->text : NULL);
 	time_or_null(json, report, "lastRecvTime", conn->last_received_at);
 	time_or_null(json, report, "lastSendTime", conn->last_sent_at);
-	tw_json_number(json, "numTransfersQueued", snapshot->sender.started_at ? 0 : 1);
+	tw_json_number(json, "numTransfersQueued", view->transfer.sender.started_at ? 0 : 1);
 	tw_json_null(json, "relayIP");
 	tw_json_null(json, "relayPort");
-	rates(json, report, snapshot);
+	rates(json, report, view);
 	string_or_null(json, "senderIP",
-		       snapshot->local.family ? tw_address_format_ip(&snapshot->local, ip) : NULL);
-	number_or_null(json, "senderPort", snapshot->local.port,
-		       snapshot->local.family != TW_FAMILY_NONE);
-	time_or_null(json, report, "snapshotTime", snapshot->at);
-	number_or_null(json, "socketRecvBufferSize", snapshot->receive_granted,
-		       snapshot->receive_granted > 0);
-	number_or_null(json, "socketSendBufferSize", snapshot->send_granted,
-		       snapshot->send_granted > 0);
-	beyond(json, report, snapshot);
+		       view->destination.local.family ? tw_address_format_ip(&view->destination.local, ip) : NULL);
+	number_or_null(json, "senderPort", view->destination.local.port,
+		       view->destination.local.family != TW_FAMILY_NONE);
+	time_or_null(json, report, "snapshotTime", view->at);
+	number_or_null(json, "socketRecvBufferSize", view->destination.receive_granted,
+		       view->destination.receive_granted > 0);
+	number_or_null(json, "socketSendBufferSize", view->destination.send_granted,
+		       view->destination.send_granted > 0);
+	beyond(json, report, view);
 	tw_json_end_object(json);
 }
 
-char *tw_report_json(const struct tw_report *report, const struct tw_worker_snapshot *snapshot,
+char *tw_report_json(const struct tw_report *report, const struct tw_report_view *view,
 		     const struct tw_failure *failure)
 {
 	struct tw_json json;
@@ -233,8 +233,8 @@ char *tw_report_json(const struct tw_report *report, const struct tw_worker_snap
 
 	tw_json_init(&json);
 	tw_json_begin_object(&json, NULL);
-	transfer(&json, report, snapshot, failure);
-	connection(&json, report, snapshot, failure);
+	transfer(&json, report, view, failure);
+	connection(&json, report, view, failure);
 	tw_json_end_object(&json);
 	text = tw_json_text(&json) ? json.bytes : NULL;
 	if (!text)

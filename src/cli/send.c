@@ -22,6 +22,7 @@
 #define DRAW_EVERY (250 * TW_MSEC) /* the progress line */
 #define SAY_EVERY (5 * TW_SECOND)  /* plain lines */
 #define PROBLEMS_SHOWN 100
+#define ONLY_ONE 1 /* the number of our destination and of our transfer */
 
 struct source {
 	char path[PATH_MAX];     /* absolute */
@@ -51,6 +52,8 @@ struct send {
 	struct tw_watch watch;
 	struct tw_worker *worker;
 	struct tw_report report;
+	struct tw_report_view view;
+	bool stopping; /* the worker has been told to */
 	struct tw_failure failure;
 	bool line_open; /* the progress line is on the screen */
 	unsigned problems, harmless;
@@ -386,9 +389,21 @@ static struct tw_source *make_source(struct send *send)
 	return source;
 }
 
-static int start_worker(struct send *send)
+/* The only destination and the only transfer that the worker gets. */
+static int add_work(struct send *send)
 {
-	struct tw_worker_sending sending = {
+	struct tw_worker_destination destination = {
+		.id = ONLY_ONE,
+		.remote_count = send->remote_count,
+		.peer_key = send->url.key,
+		.cipher = send->cipher,
+		.method = send->method,
+		.limits = send->limits,
+	};
+	struct tw_worker_transfer transfer = {
+		.id = ONLY_ONE,
+		.destination = ONLY_ONE,
+		.max_bps = UINT64_MAX,
 		.sender = {
 			.destination = send->url.destination,
 			.overwrite = send->overwrite,
@@ -396,20 +411,28 @@ static int start_worker(struct send *send)
 			.checkpoint_seconds = send->checkpoint_seconds,
 			.sha256 = send->sha256,
 		},
-		.dialer = {
-			.remote_count = send->remote_count,
-			.connect = {
-				.peer_key = send->url.key,
-				.cipher = send->cipher,
-				.config = { .method = send->method, .limits = send->limits },
-			},
-			.give_up = TW_NEVER,
-		},
 	};
+	int r;
+
+	memcpy(destination.remotes, send->remotes, sizeof send->remotes);
+	memcpy(transfer.sender.transfer_key, send->transfer_key, sizeof send->transfer_key);
+	transfer.sender.source = make_source(send);
+	if (!transfer.sender.source)
+		return -ENOMEM;
+	r = tw_worker_add_destination(send->worker, &destination);
+	if (!r)
+		r = tw_worker_add_transfer(send->worker, &transfer);
+	if (r)
+		tw_source_free(transfer.sender.source);
+	return r;
+}
+
+static int start_worker(struct send *send)
+{
 	struct tw_worker_options options = {
 		.identity = &send->identity,
-		.sending = &sending,
 		.publish_every = send->terminal ? DRAW_EVERY : TW_SECOND / 2,
+		.disk_threads = 1,
 	};
 	struct tw_random random = tw_system_random();
 	struct tw_address failed;
@@ -417,14 +440,11 @@ static int start_worker(struct send *send)
 
 	if (r)
 		return r;
-	memcpy(sending.sender.transfer_key, send->transfer_key, sizeof send->transfer_key);
-	memcpy(sending.dialer.remotes, send->remotes, sizeof send->remotes);
 	tw_random_fill(&random, options.server_id, sizeof options.server_id);
 	tw_server_uid(&send->identity, options.server_uid);
-	sending.sender.source = make_source(send);
-	if (!sending.sender.source)
-		return -ENOMEM;
 	r = tw_worker_new(&options, &send->worker, &failed);
+	if (!r)
+		r = add_work(send);
 	return r ? r : tw_worker_start(send->worker);
 }
 
@@ -435,32 +455,39 @@ static const char *problem_reason(int error)
 	return error == TW_E_CHANGED ? "it changed while it was being sent" : tw_strerror(error);
 }
 
+static void take_problem(struct send *send, const struct tw_worker_event *event)
+{
+	if (event->harmless) {
+		send->harmless++;
+		if (!send->quiet && send->harmless <= PROBLEMS_SHOWN)
+			say(send, "left out %s: %s", event->text, problem_reason(event->error));
+		return;
+	}
+	send->problems++;
+	if (send->problems <= PROBLEMS_SHOWN)
+		say(send, "cannot send %s: %s", event->text, problem_reason(event->error));
+	else if (send->problems == PROBLEMS_SHOWN + 1)
+		say(send, "more files cannot be sent; only the first %d are named",
+		    PROBLEMS_SHOWN);
+}
+
 static void take_events(struct send *send)
 {
 	struct tw_worker_event event;
 
 	while (tw_worker_event(send->worker, &event)) {
-		if (event.type != TW_WORKER_PROBLEM)
+		if (event.type == TW_WORKER_PROBLEM)
+			take_problem(send, &event);
+		if (event.type != TW_WORKER_ENDED)
 			continue;
-		if (event.harmless) {
-			send->harmless++;
-			if (!send->quiet && send->harmless <= PROBLEMS_SHOWN)
-				say(send, "left out %s: %s", event.text,
-				    problem_reason(event.error));
-			continue;
-		}
-		send->problems++;
-		if (send->problems <= PROBLEMS_SHOWN)
-			say(send, "cannot send %s: %s", event.text, problem_reason(event.error));
-		else if (send->problems == PROBLEMS_SHOWN + 1)
-			say(send, "more files cannot be sent; only the first %d are named",
-			    PROBLEMS_SHOWN);
+		send->view.transfer = event.sending;
+		send->view.ended = true;
 	}
 }
 
-static void print_json(struct send *send, const struct tw_worker_snapshot *snapshot)
+static void print_json(struct send *send)
 {
-	char *text = tw_report_json(&send->report, snapshot,
+	char *text = tw_report_json(&send->report, &send->view,
 				    send->failure.text[0] ? &send->failure : NULL);
 
 	if (!text)
@@ -479,23 +506,23 @@ static size_t terminal_columns(void)
 	return size.ws_col - 1u;
 }
 
-static void show(struct send *send, const struct tw_worker_snapshot *snapshot, tw_ns now)
+static void show(struct send *send, tw_ns now)
 {
 	char line[TW_REPORT_LINE];
 
 	if (send->json && now >= send->json_at) {
-		print_json(send, snapshot);
+		print_json(send);
 		send->json_at = now + TW_SECOND;
 	}
 	if (send->quiet || send->json || now < send->draw_at)
 		return;
 	if (send->terminal) {
-		tw_report_line(&send->report, snapshot, terminal_columns(), line);
+		tw_report_line(&send->report, &send->view, terminal_columns(), line);
 		fprintf(stderr, "\r%s\033[K", line);
 		fflush(stderr);
 		send->line_open = true;
 	} else {
-		tw_say("%s", tw_report_line(&send->report, snapshot, TW_REPORT_LINE, line));
+		tw_say("%s", tw_report_line(&send->report, &send->view, TW_REPORT_LINE, line));
 	}
 	send->draw_at = now + (send->terminal ? DRAW_EVERY : SAY_EVERY);
 }
@@ -512,49 +539,63 @@ static void handle_interrupts(struct send *send)
 	tw_worker_stop(send->worker);
 }
 
-/* Waits for the worker's last snapshot. */
-static const struct tw_worker_snapshot *follow(struct send *send)
+/* The work is done, or cannot be: the worker ends. */
+static void stop_in_time(struct send *send)
 {
-	const struct tw_worker_snapshot *snapshot;
+	if (send->stopping || !(send->view.ended || send->view.transfer.sender.finished ||
+				send->view.destination.failed))
+		return;
+	send->stopping = true;
+	tw_worker_stop(send->worker);
+}
 
+/* Until the worker's last snapshot. */
+static void follow(struct send *send)
+{
 	send->draw_at = tw_clock_now() + (send->terminal ? DRAW_EVERY : SAY_EVERY);
 	send->json_at = tw_clock_now() + TW_SECOND;
 	for (;;) {
 		tw_ns next = send->json ? send->json_at : send->draw_at;
+		const struct tw_worker_snapshot *snapshot;
 
 		if (!send->json && send->quiet)
 			next = TW_NEVER;
 		tw_watch_wait(&send->watch, send->worker, next);
 		snapshot = tw_worker_snapshot(send->worker);
+		if (snapshot)
+			tw_report_look(&send->view, snapshot);
 		take_events(send);
 		handle_interrupts(send);
 		if (!snapshot)
 			continue;
-		tw_report_sample(&send->report, snapshot);
+		tw_report_sample(&send->report, &send->view);
 		if (snapshot->stopped)
-			return snapshot;
-		show(send, snapshot, tw_clock_now());
+			return;
+		stop_in_time(send);
+		if (!send->stopping)
+			show(send, tw_clock_now());
 	}
 }
 
-static int conclude(struct send *send, const struct tw_worker_snapshot *snapshot)
+static int conclude(struct send *send)
 {
-	const struct tw_sender_status *sender = &snapshot->sender;
+	const struct tw_worker_destination_status *destination = &send->view.destination;
+	const struct tw_sender_status *sender = &send->view.transfer.sender;
+	bool finished = sender->finished && !sender->paused;
 	char summary[1024];
 
-	if (sender->finished)
+	if (finished)
 		tw_failure_transfer(&send->failure, sender->error, sender->message);
-	else if (snapshot->failed)
-		tw_failure_connection(&send->failure, &send->url, snapshot->failure,
-				      snapshot->failure_message, snapshot->socket_error);
+	else if (destination->failed)
+		tw_failure_connection(&send->failure, &send->url, destination->failure,
+				      destination->failure_message, destination->socket_error);
 	else
 		tw_failure_connection(&send->failure, &send->url, TW_CONN_CLOSED_LOCAL, NULL, 0);
 	clear_line(send);
 	if (send->json)
-		print_json(send, snapshot);
-	if (!send->quiet && !send->json && sender->finished &&
-	    sender->error <= TW_TRANSFER_ENTRIES) {
-		tw_report_summary(&send->report, snapshot, summary, sizeof summary);
+		print_json(send);
+	if (!send->quiet && !send->json && finished && sender->error <= TW_TRANSFER_ENTRIES) {
+		tw_report_summary(&send->report, &send->view, summary, sizeof summary);
 		fputs(summary, stderr);
 	}
 	if (send->failure.text[0])
@@ -565,12 +606,10 @@ static int conclude(struct send *send, const struct tw_worker_snapshot *snapshot
 /* Failures before there is a worker: the same sentence, and the same JSON with empty figures. */
 static int conclude_early(struct send *send)
 {
-	static struct tw_worker_snapshot nothing;
-
 	if (send->json) {
-		nothing.at = tw_clock_now();
-		nothing.stopped = nothing.failed = true;
-		print_json(send, &nothing);
+		send->view.at = tw_clock_now();
+		send->view.stopped = send->view.destination.failed = true;
+		print_json(send);
 	}
 	tw_say("%s", send->failure.text);
 	return send->failure.exit;
@@ -593,7 +632,8 @@ static int transfer(struct send *send)
 			 tw_strerror(r));
 		r = conclude_early(send);
 	} else {
-		r = conclude(send, follow(send));
+		follow(send);
+		r = conclude(send);
 	}
 	if (send->worker)
 		tw_worker_free(send->worker);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,31 +16,16 @@
 #include "base/error.h"
 #include "netio/clock.h"
 #include "netio/worker_private.h"
-#include "session/message.h"
 
-#define TICK_EVERY (20 * TW_MSEC)
-#define COMMANDS 64
-/* How long a finished sender waits for its last message to be acknowledged. After success CLOSE
- * says the same, so it only has to leave. */
-#define LAST_WORDS_GOOD (5 * TW_MSEC)
-#define LAST_WORDS_BAD TW_SECOND
+#define COMMANDS 256
+#define EVENTS_AT_A_TIME 64
 
-/* What epoll reports beside the slots of sockets. */
-enum { FROM_DISK = SOCKETS_MAX, FROM_COMMANDS, FROM_TIMER };
+/* What epoll reports beside the places of sockets. */
+#define FROM_DISK (UINT32_MAX - 2)
+#define FROM_COMMANDS (UINT32_MAX - 1)
+#define FROM_TIMER UINT32_MAX
 
 /* Jobs. */
-
-static void submit_for_sender(void *context, struct tw_job *job)
-{
-	struct tw_worker *worker = context;
-
-	tw_disk_submit(worker->disk, job, &worker->sender_client);
-}
-
-static void sender_done(struct tw_worker *worker, struct tw_job *job, tw_ns now)
-{
-	tw_sender_job_done(worker->sender, job, now);
-}
 
 static void submit_for_hub(void *context, struct tw_job *job)
 {
@@ -52,11 +36,13 @@ static void submit_for_hub(void *context, struct tw_job *job)
 	tw_disk_submit(worker->disk, job, &worker->hub_client);
 }
 
-static void hub_done(struct tw_worker *worker, struct tw_job *job, tw_ns now)
+static void hub_done(struct client *client, struct tw_worker *worker, struct tw_job *job,
+		     tw_ns now)
 {
 	/* The job may be gone behind the call. */
 	struct tw_buffer *buffer = job->type == TW_JOB_WRITE ? job->buffer : NULL;
 
+	(void)client;
 	tw_receiver_job_done(worker->hub, job, now);
 	if (buffer)
 		tw_buffers_drop(&worker->buffers, buffer);
@@ -72,10 +58,12 @@ static void *current_buffer(void *context)
 static void collect_jobs(struct tw_worker *worker, tw_ns now)
 {
 	struct tw_job *job;
-	void *client;
+	void *context;
 
-	while (tw_disk_collect(worker->disk, &job, &client)) {
-		((struct client *)client)->done(worker, job, now);
+	while (tw_disk_collect(worker->disk, &job, &context)) {
+		struct client *client = context;
+
+		client->done(client, worker, job, now);
 	}
 }
 
@@ -88,6 +76,10 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *peer,
 	struct tw_worker *worker = context;
 
 	(void)path;
+	if (worker->stopping)
+		return TW_ACCEPT_BUSY;
+	if (!tw_worker_admits(worker, peer))
+		return TW_ACCEPT_NOT_AUTHORIZED;
 	*ret_config =
 		(struct tw_conn_config){ .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX };
 	return tw_receiver_admit(worker->hub, peer, ret_app, ret_context) ? TW_ACCEPT_BUSY
@@ -150,67 +142,71 @@ static int make_hub(struct tw_worker *worker, const struct tw_worker_options *op
 
 	memcpy(hub.server_id, options->server_id, TW_ID_SIZE);
 	memcpy(hub.server_uid, options->server_uid, TW_ID_SIZE);
+	worker->file_events = options->receiving->file_events;
 	return tw_receiver_hub_new(&hub, now, &worker->hub);
 }
 
-static int make_sender(struct tw_worker *worker, const struct tw_worker_options *options, tw_ns now)
+static struct tw_worker *make(const struct tw_worker_options *options, tw_ns now)
 {
-	struct tw_job_port port = { submit_for_sender, worker };
-	int r = tw_sender_new(&options->sending->sender, &port, now, &worker->sender);
+	struct tw_worker *worker = aligned_alloc(64, (sizeof *worker + 63) & ~(size_t)63);
 
-	if (!r)
-		r = tw_outgoing_new(now, &worker->outgoing);
-	if (!r)
-		r = tw_outgoing_add(worker->outgoing, worker->sender, 0, UINT64_MAX);
-	if (r)
-		return r;
-	return tw_dialer_new(worker->endpoint, worker->outgoing, &options->sending->dialer, now,
-			     &worker->dialer);
+	if (!worker)
+		return NULL;
+	memset(worker, 0, sizeof *worker);
+	worker->epoll_fd = worker->control_fd = worker->command_fd = worker->timer_fd = -1;
+	worker->publish_every = options->publish_every ? options->publish_every : TW_SECOND;
+	worker->hub_client.done = hub_done;
+	worker->reading = 1;
+	worker->flush_at = worker->limits_at = TW_NEVER;
+	worker->outgoing_bps = worker->incoming_bps = UINT64_MAX;
+	worker->budget.blocks_max = WORKER_BLOCKS;
+	worker->ended_end = &worker->ended;
+	worker->late_end = &worker->late;
+	worker->limits_dealt_at = now;
+	atomic_store(&worker->offered, 2);
+	tw_heap_init(&worker->timers);
+	tw_table_init(&worker->by_destination, 0);
+	tw_table_init(&worker->by_transfer, 0);
+	tw_table_init(&worker->by_incoming, 0);
+	tw_meter_init(&worker->received, TW_SECOND, now);
+	return worker;
 }
 
 int tw_worker_new(const struct tw_worker_options *options, struct tw_worker **ret,
 		  struct tw_address *ret_failed)
 {
-	unsigned threads = options->disk_threads ? options->disk_threads
-			   : options->receiving  ? 2
-						 : 1;
-	struct tw_worker *worker = aligned_alloc(64, (sizeof *worker + 63) & ~(size_t)63);
 	tw_ns now = tw_clock_now();
+	struct tw_worker *worker = make(options, now);
 	int r;
 
 	if (!worker)
 		return -ENOMEM;
-	memset(worker, 0, sizeof *worker);
-	worker->epoll_fd = worker->control_fd = worker->command_fd = worker->timer_fd = -1;
-	worker->publish_every = options->publish_every ? options->publish_every : TW_SECOND;
-	worker->sender_client.done = sender_done;
-	worker->hub_client.done = hub_done;
-	worker->reading = 1;
-	worker->flush_at = TW_NEVER;
-	atomic_store(&worker->offered, 2);
-	if (options->receiving)
-		worker->file_events = options->receiving->file_events;
 	r = tw_ring_init(&worker->commands, sizeof(struct command), COMMANDS);
 	if (!r)
 		r = tw_ring_init(&worker->events, sizeof(struct tw_worker_event), TW_WORKER_EVENTS);
 	if (!r)
-		r = tw_disk_new(threads, tw_job_run, &worker->disk);
+		r = tw_disk_new(options->disk_threads ? options->disk_threads : 2, tw_job_run,
+				&worker->disk);
 	if (!r)
 		r = open_descriptors(worker);
 	if (!r)
-		r = tw_worker_io_open(worker, options->receiving, ret_failed);
+		r = tw_buffers_init(&worker->buffers, TW_BUFFERS_DEFAULT);
+	if (!r) {
+		worker->train.bytes = aligned_alloc(64, TRAIN_ROOM);
+		r = worker->train.bytes ? 0 : -ENOMEM;
+	}
+	if (!r)
+		r = tw_worker_sockets_open(worker, options->receiving, ret_failed);
 	if (!r)
 		r = make_endpoint(worker, options, now);
 	if (!r && options->receiving)
 		r = make_hub(worker, options, now);
-	if (!r && options->sending)
-		r = make_sender(worker, options, now);
 	if (r) {
-		if (options->sending && !worker->sender)
-			tw_source_free(options->sending->sender.source);
 		tw_worker_free(worker);
 		return r;
 	}
+	if (options->receiving)
+		tw_worker_admission_set(worker, &options->receiving->admission);
 	*ret = worker;
 	return 0;
 }
@@ -227,10 +223,62 @@ static void drain_disk(struct tw_worker *worker)
 	}
 }
 
+static void pause_all(struct tw_worker *worker, tw_ns now)
+{
+	struct transfer *next;
+
+	for (size_t i = 0; i < worker->destination_count; i++) {
+		for (struct transfer *at = worker->destinations[i]->transfers; at; at = next) {
+			next = at->next;
+			worker->interrupted |= at->state == TRANSFER_RUNNING ||
+					       at->state == TRANSFER_WAITING;
+			tw_worker_transfer_end(at, TW_WORKER_PAUSE, now);
+		}
+	}
+}
+
+static void free_sessions(struct tw_worker *worker)
+{
+	/* Nothing new is begun by what comes back from the disk. */
+	pause_all(worker, tw_clock_now());
+	for (size_t i = 0; i < worker->destination_count; i++) {
+		tw_dialer_free(worker->destinations[i]->dialer);
+		worker->destinations[i]->dialer = NULL;
+	}
+	tw_endpoint_free(worker->endpoint);
+	worker->endpoint = NULL;
+	if (worker->hub)
+		tw_receiver_hub_stop(worker->hub);
+	drain_disk(worker);
+	if (worker->hub)
+		tw_receiver_hub_free(worker->hub);
+	while (worker->destination_count) {
+		struct destination *last = worker->destinations[worker->destination_count - 1];
+
+		tw_worker_transfers_free(worker, last);
+		tw_worker_destination_free(worker, last);
+	}
+	while (worker->ended) {
+		struct transfer *transfer = worker->ended;
+
+		worker->ended = transfer->next;
+		tw_worker_transfer_free(transfer);
+	}
+	drain_disk(worker);
+}
+
 static void close_descriptor(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+static void free_snapshot(struct tw_worker_snapshot *snapshot)
+{
+	free(snapshot->destinations);
+	free(snapshot->sending);
+	free(snapshot->transfers);
+	free(snapshot->conns);
 }
 
 void tw_worker_free(struct tw_worker *worker)
@@ -240,31 +288,25 @@ void tw_worker_free(struct tw_worker *worker)
 		tw_worker_stop(worker);
 		pthread_join(worker->thread, NULL);
 	}
-	if (worker->dialer)
-		tw_dialer_free(worker->dialer);
-	if (worker->outgoing && tw_outgoing_count(worker->outgoing))
-		tw_outgoing_remove(worker->outgoing, worker->sender);
-	tw_outgoing_free(worker->outgoing);
-	if (worker->endpoint)
-		tw_endpoint_free(worker->endpoint);
-	if (worker->hub)
-		tw_receiver_hub_stop(worker->hub);
-	drain_disk(worker);
-	if (worker->hub)
-		tw_receiver_hub_free(worker->hub);
-	if (worker->sender)
-		tw_sender_free(worker->sender);
-	drain_disk(worker);
+	if (worker->commands.items)
+		tw_worker_commands_drop(worker);
+	free_sessions(worker);
 	tw_disk_free(worker->disk);
-	tw_worker_io_close(worker);
+	tw_worker_sockets_close(worker);
+	free(worker->train.bytes);
+	tw_buffers_deinit(&worker->buffers);
+	tw_worker_limits_free(worker);
+	tw_worker_events_free(worker);
 	if (worker->commands.items)
 		tw_ring_deinit(&worker->commands);
 	if (worker->events.items)
 		tw_ring_deinit(&worker->events);
-	for (unsigned i = 0; i < 3; i++) {
-		free(worker->snapshots[i].transfers);
-		free(worker->snapshots[i].conns);
-	}
+	for (unsigned i = 0; i < 3; i++)
+		free_snapshot(&worker->snapshots[i]);
+	free(worker->destinations);
+	tw_heap_deinit(&worker->timers);
+	tw_table_deinit(&worker->by_destination);
+	tw_table_deinit(&worker->by_transfer);
 	close_descriptor(worker->epoll_fd);
 	close_descriptor(worker->control_fd);
 	close_descriptor(worker->command_fd);
@@ -272,80 +314,61 @@ void tw_worker_free(struct tw_worker *worker)
 	free(worker);
 }
 
-/* Commands. */
-
-static int command(struct tw_worker *worker, const struct command *command)
-{
-	uint64_t one = 1;
-
-	if (!tw_ring_push(&worker->commands, command))
-		return TW_E_FULL;
-	if (atomic_exchange(&worker->command_asleep, false) &&
-	    write(worker->command_fd, &one, sizeof one) < 0)
-		return -errno;
-	return 0;
-}
-
-int tw_worker_set_rate(struct tw_worker *worker, enum tw_rate_method method,
-		       const struct tw_rate_limits *limits)
-{
-	return command(worker, &(struct command){ COMMAND_RATE, method, *limits });
-}
-
-int tw_worker_cancel(struct tw_worker *worker)
-{
-	return command(worker, &(struct command){ .type = COMMAND_CANCEL });
-}
-
-int tw_worker_stop(struct tw_worker *worker)
-{
-	return command(worker, &(struct command){ .type = COMMAND_STOP });
-}
-
 const struct tw_udp *tw_worker_socket(const struct tw_worker *worker, unsigned index)
 {
-	return index < worker->listening ? &worker->slots[index].udp : NULL;
+	return index < worker->listening ? &worker->slots[index]->udp : NULL;
 }
 
-/* Says good-bye and waits for the disk: nothing new begins. */
-static void begin_stop(struct tw_worker *worker, enum tw_session_close code, tw_ns now)
+/* Stopping in order: those who send to us are closed and what they sent is made durable, what we
+ * send is paused; when that has been said, our own connections are closed too. */
+
+static void close_conns(struct tw_worker *worker, bool incoming, enum tw_session_close code)
+{
+	for (size_t i = tw_endpoint_count(worker->endpoint); i-- > 0;) {
+		struct tw_conn *conn = tw_endpoint_conn(worker->endpoint, i);
+
+		if (!tw_conn_tag(conn) == incoming)
+			tw_conn_close(conn, code, "");
+	}
+}
+
+void tw_worker_begin_stop(struct tw_worker *worker, tw_ns now)
 {
 	if (worker->stopping)
 		return;
 	worker->stopping = true;
 	worker->stop_limit = tw_ns_add(now, TW_WORKER_STOP_LIMIT);
-	for (size_t i = tw_endpoint_count(worker->endpoint); i-- > 0;)
-		tw_conn_close(tw_endpoint_conn(worker->endpoint, i), code, "");
+	close_conns(worker, true, TW_SESSION_CLOSE_STOPPING);
 	if (worker->hub)
 		tw_receiver_hub_stop(worker->hub);
+	pause_all(worker, now);
+	for (size_t i = 0; i < worker->destination_count; i++)
+		tw_worker_hurry(worker, worker->destinations[i], now);
 }
 
-static void take_commands(struct tw_worker *worker, tw_ns now)
+static void go_on_stopping(struct tw_worker *worker)
 {
-	struct command next;
+	if (worker->closed || worker->transfers_live > 0)
+		return;
+	worker->closed = true;
+	close_conns(worker, false,
+		    worker->interrupted ? TW_SESSION_CLOSE_STOPPING : TW_SESSION_CLOSE_DONE);
+}
 
-	while (tw_ring_pop(&worker->commands, &next)) {
-		switch (next.type) {
-		case COMMAND_RATE:
-			if (worker->dialer)
-				tw_dialer_set_rate(worker->dialer, next.method, &next.limits, now);
-			break;
-		case COMMAND_CANCEL:
-			if (worker->sender)
-				tw_sender_cancel(worker->sender);
-			break;
-		case COMMAND_STOP:
-			begin_stop(worker, TW_SESSION_CLOSE_STOPPING, now);
-			break;
-		}
-		worker->publish_at = now;
-	}
+static bool may_end(struct tw_worker *worker, tw_ns now)
+{
+	if (!worker->stopping)
+		return false;
+	if (atomic_load(&worker->quit) || now >= worker->stop_limit)
+		return true;
+	return worker->closed && !worker->parcels && tw_disk_count(worker->disk) == 0 &&
+	       (!worker->hub || tw_receiver_hub_idle(worker->hub)) && !worker->transfers_there &&
+	       !worker->late;
 }
 
 /* The loop. */
 
-/* Sleeps until something happens or @deadline; with @busy looks only. Returns the number of events.
- */
+/* Sleeps until something happens or @deadline. Returns the number of events. */
 static int wait_for_events(struct tw_worker *worker, struct epoll_event *events, int room,
 			   tw_ns deadline)
 {
@@ -386,11 +409,11 @@ static void dispatch(struct tw_worker *worker, const struct epoll_event *event,
 		empty(worker->command_fd);
 	} else if (from == FROM_TIMER) {
 		empty(worker->timer_fd);
-	} else {
+	} else if (from < worker->slot_room && worker->slots[from]) {
 		if (event->events & EPOLLOUT)
-			tw_worker_io_writable(worker, &worker->slots[from]);
+			tw_worker_io_writable(worker, worker->slots[from]);
 		if (event->events & (EPOLLIN | EPOLLERR))
-			tw_worker_io_receive(worker, &worker->slots[from]);
+			tw_worker_io_receive(worker, worker->slots[from]);
 	}
 }
 
@@ -398,89 +421,57 @@ static void dispatch(struct tw_worker *worker, const struct epoll_event *event,
  * wake-up is missed. */
 static void sleep_and_receive(struct tw_worker *worker, tw_ns deadline)
 {
-	struct epoll_event events[SOCKETS_MAX + 3];
+	struct epoll_event events[EVENTS_AT_A_TIME];
 	bool woken = false;
 	int count;
 
 	atomic_exchange(&worker->command_asleep, true);
 	if (!tw_disk_sleep(worker->disk) || tw_ring_count(&worker->commands) > 0)
 		deadline = 0;
-	count = wait_for_events(worker, events, (int)(sizeof events / sizeof *events), deadline);
+	count = wait_for_events(worker, events, EVENTS_AT_A_TIME, deadline);
 	atomic_exchange(&worker->command_asleep, false);
 	for (int i = 0; i < count; i++)
 		dispatch(worker, &events[i], &woken);
 	tw_disk_wake(worker->disk, woken);
 }
 
+static void tick_hub(struct tw_worker *worker, tw_ns now)
+{
+	uint64_t received = 0;
+
+	tw_receiver_tick(worker->hub, now);
+	for (unsigned i = 0; i < worker->listening; i++)
+		received += worker->slots[i]->udp.counters.bytes_received;
+	tw_meter_note(&worker->received, received, now);
+}
+
 static void tick(struct tw_worker *worker, tw_ns now)
 {
+	uint64_t signature = tw_endpoint_count(worker->endpoint) << 32;
+
 	if (now < worker->tick_at)
 		return;
 	worker->tick_at = now + TICK_EVERY;
-	if (worker->outgoing)
-		tw_outgoing_tick(worker->outgoing, now);
-	if (worker->hub)
-		tw_receiver_tick(worker->hub, now);
-	tw_worker_take_problems(worker);
-	tw_worker_publish_due(worker, now);
-}
-
-/* The last words of the sender have arrived, or have had their time. */
-static bool last_words_said(const struct tw_worker *worker, const struct tw_sender_status *status,
-			    tw_ns now)
-{
-	bool good = status->error == TW_TRANSFER_OK || status->error == TW_TRANSFER_ENTRIES;
-
-	return tw_sender_farewell_said(worker->sender) ||
-	       now >= worker->finished_at + (good ? LAST_WORDS_GOOD : LAST_WORDS_BAD);
-}
-
-/* Sending is over when the sender or the dialer says so. */
-static void check_sending(struct tw_worker *worker, tw_ns now)
-{
-	const char *message = "";
-	struct tw_sender_status status;
-
-	if (!worker->sender || worker->stopping)
-		return;
-	tw_sender_status(worker->sender, &status);
-	if (status.finished) {
-		if (!worker->finished_at)
-			worker->finished_at = now;
-		if (last_words_said(worker, &status, now))
-			begin_stop(worker, TW_SESSION_CLOSE_DONE, now);
-	} else if (tw_dialer_failed(worker->dialer, &worker->failure, &message)) {
-		worker->failed = true;
-		snprintf(worker->failure_message, sizeof worker->failure_message, "%s",
-			 message ? message : "");
-		begin_stop(worker, TW_SESSION_CLOSE_DONE, now);
+	if (worker->hub) {
+		tick_hub(worker, now);
+		signature += tw_receiver_count(worker->hub);
 	}
-}
-
-static bool may_end(struct tw_worker *worker, tw_ns now)
-{
-	if (!worker->stopping)
-		return false;
-	if (atomic_load(&worker->quit) || now >= worker->stop_limit)
-		return true;
-	return !worker->train_slot && tw_disk_count(worker->disk) == 0 &&
-	       (!worker->hub || tw_receiver_hub_idle(worker->hub)) &&
-	       (!worker->sender || tw_sender_idle(worker->sender));
+	if (tw_worker_events_flush(worker))
+		tw_worker_transfers_tell(worker);
+	if (signature != worker->signature)
+		worker->publish_soon = true;
+	worker->signature = signature;
 }
 
 static tw_ns next_deadline(const struct tw_worker *worker)
 {
-	tw_ns deadline =
-		tw_ns_min(worker->flush_at, tw_ns_min(worker->tick_at, worker->publish_at));
+	const struct tw_timer *timer = tw_heap_top(&worker->timers);
+	tw_ns deadline = tw_ns_min(worker->flush_at, worker->tick_at);
 
-	/* Nothing can leave before the socket has room, which epoll tells. */
-	if (!worker->train_slot)
-		deadline = tw_ns_min(deadline, tw_endpoint_deadline(worker->endpoint));
-	if (worker->dialer && !worker->stopping)
-		deadline = tw_ns_min(deadline, tw_dialer_deadline(worker->dialer));
-	if (worker->finished_at && !worker->stopping)
-		deadline = tw_ns_min(deadline, worker->finished_at + LAST_WORDS_GOOD);
-	return deadline;
+	deadline = tw_ns_min(deadline, worker->limits_at);
+	deadline = tw_ns_min(deadline, tw_worker_publish_at(worker));
+	deadline = tw_ns_min(deadline, tw_endpoint_deadline(worker->endpoint));
+	return timer ? tw_ns_min(deadline, timer->at) : deadline;
 }
 
 static void *worker_main(void *context)
@@ -496,19 +487,21 @@ static void *worker_main(void *context)
 		sleep_and_receive(worker, more ? 0 : next_deadline(worker));
 		now = tw_clock_now();
 		collect_jobs(worker, now);
-		take_commands(worker, now);
+		tw_worker_commands_take(worker, now);
 		if (now >= worker->flush_at)
 			tw_worker_io_flush(worker, now);
 		tw_endpoint_timeout(worker->endpoint, now);
-		if (worker->dialer && !worker->stopping)
-			tw_dialer_tick(worker->dialer, now);
-		check_sending(worker, now);
+		tw_worker_destinations_run(worker, now);
 		tick(worker, now);
+		tw_worker_limits_run(worker, now);
+		if (worker->stopping)
+			go_on_stopping(worker);
 		more = tw_worker_io_send(worker, now);
-		tw_worker_note_conn(worker);
+		tw_worker_destinations_settle(worker, now);
 		worker->done = !more && may_end(worker, now);
+		if (!worker->done)
+			tw_worker_publish_due(worker, now);
 	}
-	tw_worker_take_problems(worker);
 	tw_worker_publish(worker, tw_clock_now());
 	return NULL;
 }

@@ -1,10 +1,8 @@
-/* worker_io.c - datagrams of a worker: sockets to buffers to the endpoint, and trains to sockets.
- */
+/* worker_io.c - datagrams of a worker: sockets to buffers to the endpoint, and trains to sockets. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/error.h"
 #include "netio/clock.h"
@@ -17,119 +15,15 @@
 #define GATHER TW_MSEC
 #define RENEW_EVERY (500 * TW_MSEC)
 
-static int watch(struct tw_worker *worker, struct slot *slot, int operation, bool writable)
-{
-	struct epoll_event event = {
-		.events = EPOLLIN | (writable ? EPOLLOUT : 0),
-		.data.u32 = (uint32_t)(slot - worker->slots),
-	};
-
-	if (epoll_ctl(worker->epoll_fd, operation, slot->udp.fd, &event))
-		return -errno;
-	slot->watching_writable = writable;
-	return 0;
-}
-
-static int open_slot(struct tw_worker *worker, struct slot *slot,
-		     const struct tw_udp_options *options)
-{
-	int r = tw_udp_open(options, &slot->udp);
-
-	if (r)
-		return r;
-	r = watch(worker, slot, EPOLL_CTL_ADD, false);
-	if (r) {
-		tw_udp_close(&slot->udp);
-		return r;
-	}
-	slot->open = true;
-	return 0;
-}
-
-int tw_worker_io_open(struct tw_worker *worker, const struct tw_worker_receiving *receiving,
-		      struct tw_address *ret_failed)
-{
-	int r = tw_buffers_init(&worker->buffers, TW_BUFFERS_DEFAULT);
-
-	if (r)
-		return r;
-	worker->train.bytes = aligned_alloc(64, TRAIN_ROOM);
-	if (!worker->train.bytes)
-		return -ENOMEM;
-	for (unsigned i = 0; receiving && i < receiving->bind_count; i++) {
-		struct tw_udp_options options = { .local = receiving->binds[i] };
-
-		r = open_slot(worker, &worker->slots[i], &options);
-		if (r) {
-			*ret_failed = receiving->binds[i];
-			return r;
-		}
-		worker->listening = i + 1;
-	}
-	return 0;
-}
-
-void tw_worker_io_close(struct tw_worker *worker)
-{
-	for (unsigned i = 0; i < SOCKETS_MAX; i++)
-		if (worker->slots[i].open)
-			tw_udp_close(&worker->slots[i].udp);
-	free(worker->train.bytes);
-	tw_buffers_deinit(&worker->buffers);
-}
-
-/* The connected socket for @remote, opened when first needed. NULL: the system refuses, or there
- * are too many. */
-static struct slot *connected_slot(struct tw_worker *worker, const struct tw_address *remote)
-{
-	struct tw_udp_options options = { .remote = *remote };
-	int r;
-
-	for (unsigned i = worker->listening; i < SOCKETS_MAX; i++) {
-		struct slot *slot = &worker->slots[i];
-
-		if (slot->open && tw_address_equal(&slot->udp.remote, remote))
-			return slot;
-		if (slot->open)
-			continue;
-		r = open_slot(worker, slot, &options);
-		if (r)
-			worker->socket_error = -r;
-		return r ? NULL : slot;
-	}
-	return NULL;
-}
-
-/* A connection that came in is answered from where it came to. */
-static struct slot *listening_slot(struct tw_worker *worker, const struct tw_path *path)
-{
-	for (unsigned i = 0; i < worker->listening; i++) {
-		struct slot *slot = &worker->slots[i];
-
-		if (slot->udp.local.family == path->remote.family &&
-		    (path->local.family == TW_FAMILY_NONE ||
-		     slot->udp.local.port == path->local.port))
-			return slot;
-	}
-	return NULL;
-}
-
-static struct slot *slot_for(struct tw_worker *worker, const struct tw_path *path)
-{
-	struct slot *slot = worker->listening ? listening_slot(worker, path) : NULL;
-
-	return slot || !worker->sender ? slot : connected_slot(worker, &path->remote);
-}
-
 /*
  * Hands in every datagram of one message; @buffer holds it. What lies in a buffer that is well
  * filled leaves for the disk at once, in place. What a sparse one holds is copied and gathered for
  * a moment: on a path whose datagrams come one by one, a job for each would cost more than writing.
  */
 static void hand_in(struct tw_worker *worker, const struct tw_udp_message *message,
-		    struct tw_buffer *buffer, tw_ns now)
+		    struct tw_buffer *buffer, bool content, tw_ns now)
 {
-	bool in_place = worker->hub && message->length >= SPARSE &&
+	bool in_place = content && message->length >= SPARSE &&
 			worker->buffers.free_count >= 2 * TW_UDP_BATCH;
 
 	if (in_place)
@@ -146,7 +40,7 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 	worker->current = NULL;
 	if (in_place)
 		tw_worker_io_flush(worker, now);
-	else if (worker->hub && worker->flush_at == TW_NEVER)
+	else if (content && worker->flush_at == TW_NEVER)
 		worker->flush_at = now + GATHER;
 }
 
@@ -174,6 +68,36 @@ static unsigned arm(struct tw_worker *worker)
 	return count;
 }
 
+static void take_batch(struct tw_worker *worker, struct slot *slot,
+		       const struct tw_udp_message *messages, unsigned count, tw_ns now)
+{
+	/* Content comes to those who listen only. */
+	bool content = worker->hub && !slot->destination;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct tw_buffer *buffer = worker->armed[i];
+
+		hand_in(worker, &messages[i], buffer, content, now);
+		if (buffer->references > 1) {
+			tw_buffers_drop(&worker->buffers, buffer);
+			worker->armed[i] = NULL;
+		}
+	}
+	if (slot->destination) {
+		slot->destination->status.last_received_at = now;
+		tw_worker_touch(worker, slot->destination);
+	}
+}
+
+static void refused(struct tw_worker *worker, struct slot *slot, tw_ns now)
+{
+	if (slot->destination) {
+		slot->destination->status.socket_error = slot->udp.error;
+		tw_worker_touch(worker, slot->destination);
+	}
+	tw_endpoint_unreachable(worker->endpoint, &slot->udp.remote, now);
+}
+
 void tw_worker_io_receive(struct tw_worker *worker, struct slot *slot)
 {
 	struct tw_udp_message messages[TW_UDP_BATCH];
@@ -190,21 +114,12 @@ void tw_worker_io_receive(struct tw_worker *worker, struct slot *slot)
 		r = tw_udp_receive(&slot->udp, messages, armed, &count);
 		now = tw_clock_now();
 		if (r == TW_E_UNREACHABLE) {
-			worker->socket_error = slot->udp.error;
-			tw_endpoint_unreachable(worker->endpoint, &slot->udp.remote, now);
+			refused(worker, slot, now);
 			continue;
 		}
 		if (r)
 			return;
-		for (unsigned i = 0; i < count; i++) {
-			struct tw_buffer *buffer = worker->armed[i];
-
-			hand_in(worker, &messages[i], buffer, now);
-			if (buffer->references > 1) {
-				tw_buffers_drop(&worker->buffers, buffer);
-				worker->armed[i] = NULL;
-			}
-		}
+		take_batch(worker, slot, messages, count, now);
 		if (count < armed)
 			return;
 	}
@@ -219,60 +134,114 @@ static void renew(struct slot *slot, tw_ns now)
 	tw_udp_reconnect(&slot->udp);
 }
 
-/*
- * Sends what is left of the train at hand. False: the socket is full, the train is kept. @fresh:
- * its connection is sure to exist still.
- */
-static bool send_train(struct tw_worker *worker, struct slot *slot, bool fresh, tw_ns now)
+static void note_error(struct slot *slot, int error)
 {
-	int r = tw_udp_send(&slot->udp, &worker->train, &worker->train_sent);
+	if (slot->destination)
+		slot->destination->status.socket_error = error;
+}
+
+static void note_sent(struct slot *slot, tw_ns now)
+{
+	struct destination *destination = slot->destination;
+
+	if (!destination)
+		return;
+	destination->status.socket_error = 0;
+	destination->status.last_sent_at = now;
+	destination->status.local = slot->udp.local;
+	destination->status.remote = slot->udp.remote;
+	destination->status.receive_granted = slot->udp.receive_granted;
+	destination->status.send_granted = slot->udp.send_granted;
+}
+
+/*
+ * Sends what is left of @train. False: the socket is full. @fresh: its connection is sure to exist
+ * still.
+ */
+static bool send_train(struct tw_worker *worker, struct slot *slot, const struct tw_train *train,
+		       size_t *sent, bool fresh)
+{
+	tw_ns now = tw_clock_now();
+	int r = tw_udp_send(&slot->udp, train, sent);
 
 	if (r == TW_E_UNREACHABLE) {
-		worker->socket_error = slot->udp.error;
-		tw_endpoint_unreachable(worker->endpoint, &worker->train.path.remote, now);
+		note_error(slot, slot->udp.error);
+		tw_endpoint_unreachable(worker->endpoint, &train->path.remote, now);
 		/* A refusal of earlier datagrams is told once; what is at hand has not been tried
 		 * yet. */
 		if (slot->udp.error == ECONNREFUSED)
-			r = tw_udp_send(&slot->udp, &worker->train, &worker->train_sent);
+			r = tw_udp_send(&slot->udp, train, sent);
 		else
 			renew(slot, now);
 		fresh = false;
 	}
-	if (r == TW_E_AGAIN) {
-		worker->train_slot = slot;
-		watch(worker, slot, EPOLL_CTL_MOD, true);
+	if (r == TW_E_AGAIN)
 		return false;
-	}
 	if (r == -EMSGSIZE) {
-		if (fresh && worker->train.conn)
-			tw_endpoint_too_long(worker->endpoint, worker->train.conn,
-					     worker->train.segment, now);
+		if (fresh && train->conn)
+			tw_endpoint_too_long(worker->endpoint, train->conn, train->segment, now);
 	} else if (r < 0) {
-		worker->socket_error = -r;
+		note_error(slot, -r);
 		renew(slot, now);
 	} else if (r == 0) {
-		worker->socket_error = 0;
+		note_sent(slot, now);
 	}
 	return true;
 }
 
+/* The socket is full: the train waits, and its connection with it. Answers to strangers do not:
+ * these ask again. */
+static void lay_by(struct tw_worker *worker, struct slot *slot, const struct tw_train *train,
+		   size_t sent)
+{
+	size_t left = train->length - sent;
+	struct parcel *parcel = train->conn ? malloc(sizeof *parcel + left) : NULL;
+
+	tw_worker_slot_watch(worker, slot, true);
+	if (!parcel)
+		return;
+	*parcel = (struct parcel){ .train = *train };
+	parcel->train.bytes = (uint8_t *)(parcel + 1);
+	parcel->train.length = left;
+	memcpy(parcel->train.bytes, train->bytes + sent, left);
+	parcel->held = tw_endpoint_hold(worker->endpoint, train->conn);
+	*slot->waiting_end = parcel;
+	slot->waiting_end = &parcel->next;
+	worker->parcels++;
+}
+
+static struct slot *route(struct tw_worker *worker, const struct tw_train *train, tw_ns now)
+{
+	uint64_t tag = train->conn ? tw_conn_tag(train->conn) : 0;
+	struct destination *destination;
+
+	/* A connection that came in is answered from where it came to. */
+	if (!tag)
+		return tw_worker_slot_listening(worker, &train->path);
+	destination = tw_worker_destination(worker, tag - 1);
+	if (!destination)
+		return NULL;
+	tw_worker_touch(worker, destination);
+	return tw_worker_slot_connected(worker, destination, &train->path.remote, now);
+}
+
 bool tw_worker_io_send(struct tw_worker *worker, tw_ns now)
 {
-	if (worker->train_slot)
-		return false;
+	struct tw_train *train = &worker->train;
+
 	for (unsigned i = 0; i < SEND_TRAINS; i++) {
 		struct slot *slot;
+		size_t sent = 0;
 
-		worker->train.room = TW_UDP_TRAIN_MAX;
-		worker->train.length = 0;
-		worker->train_sent = 0;
-		if (!tw_endpoint_send(worker->endpoint, &worker->train, now))
+		train->room = TW_UDP_TRAIN_MAX;
+		train->length = 0;
+		if (!tw_endpoint_send(worker->endpoint, train, now))
 			return false;
-		slot = slot_for(worker, &worker->train.path);
-		if (slot && !send_train(worker, slot, true, now))
-			return false;
+		slot = route(worker, train, now);
 		if (!slot)
-			tw_endpoint_unreachable(worker->endpoint, &worker->train.path.remote, now);
+			tw_endpoint_unreachable(worker->endpoint, &train->path.remote, now);
+		else if (slot->waiting || !send_train(worker, slot, train, &sent, true))
+			lay_by(worker, slot, train, sent);
 		now = tw_clock_now();
 	}
 	return true;
@@ -280,10 +249,14 @@ bool tw_worker_io_send(struct tw_worker *worker, tw_ns now)
 
 void tw_worker_io_writable(struct tw_worker *worker, struct slot *slot)
 {
-	if (slot->watching_writable)
-		watch(worker, slot, EPOLL_CTL_MOD, false);
-	if (worker->train_slot != slot)
-		return;
-	worker->train_slot = NULL;
-	send_train(worker, slot, false, tw_clock_now());
+	while (slot->waiting) {
+		struct parcel *parcel = slot->waiting;
+
+		if (!send_train(worker, slot, &parcel->train, &parcel->sent, false))
+			return;
+		tw_worker_parcel_drop(worker, slot);
+	}
+	if (slot->destination)
+		tw_worker_touch(worker, slot->destination);
+	tw_worker_slot_watch(worker, slot, false);
 }

@@ -1,86 +1,233 @@
 /*
- * worker_private.h - the worker's state, shared by the files that make it up: worker.c (life and
- * loop), worker_io.c (datagrams), worker_publish.c (what the control thread sees).
+ * worker_private.h - the worker's state, shared by the files that make it up:
+ *   worker.c               life and loop
+ *   worker_commands.c      the control thread's wishes: in through a ring, carried out
+ *   worker_destinations.c  dialling, timers, rates of one destination
+ *   worker_transfers.c     a sending transfer from its addition to its end
+ *   worker_limits.c        totals shared out, admission
+ *   worker_sockets.c       opening, finding, closing
+ *   worker_io.c            datagrams
+ *   worker_events.c        what happened, told once
+ *   worker_publish.c       snapshots: how things stand
+ *
+ * No turn of the loop looks at all destinations: each has a timer in a heap, and those that a
+ * datagram or a job concerned are put into a list that is worked through once a turn.
  */
 #pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/heap.h"
 #include "base/ring.h"
+#include "core/table.h"
 #include "netio/buffers.h"
 #include "netio/disk.h"
 #include "netio/worker.h"
+#include "rate/meter.h"
+#include "rate/share.h"
+#include "session/message.h"
+#include "session/outgoing.h"
 
-#define SOCKETS_MAX (TW_WORKER_BINDS_MAX + TW_DIALER_ADDRESSES_MAX)
 #define TRAIN_ROOM ((size_t)65536)
+/* Sockets of one destination: to all its addresses, and to as many that it had before. */
+#define DESTINATION_SLOTS (2 * TW_DIALER_ADDRESSES_MAX)
+#define WORKER_BLOCKS 160 /* of 1 MiB, read ahead by all senders together */
+#define TICK_EVERY (20 * TW_MSEC)
+/* How long a finished sender waits for its last words to be acknowledged, and what is enough when
+ * the program ends and CLOSE says the same. */
+#define LAST_WORDS (800 * TW_MSEC)
+#define LAST_WORDS_ENDING (5 * TW_MSEC)
 
 enum command_type {
-	COMMAND_RATE = 1,
-	COMMAND_CANCEL,
+	COMMAND_ADD_DESTINATION = 1,
+	COMMAND_CHANGE_DESTINATION,
+	COMMAND_REMOVE_DESTINATION,
+	COMMAND_ADD_TRANSFER,
+	COMMAND_CHANGE_TRANSFER,
+	COMMAND_END_TRANSFER,
+	COMMAND_LIMITS,
+	COMMAND_ADMISSION,
 	COMMAND_STOP,
+	COMMAND_COUNT,
 };
 
 struct command {
 	enum command_type type;
-	enum tw_rate_method method;
-	struct tw_rate_limits limits;
+	uint64_t id;
+	union {
+		struct destination *destination; /* owned */
+		struct tw_worker_destination *change;
+		struct transfer *transfer;
+		struct {
+			uint64_t rank, max_bps;
+		};
+		struct {
+			uint64_t outgoing_bps, incoming_bps;
+		};
+		enum tw_worker_ending ending;
+		struct tw_worker_admission admission;
+	};
+};
+
+/* A train that found its socket full. */
+struct parcel {
+	struct parcel *next;
+	struct tw_train train; /* its bytes follow, owned */
+	size_t sent;
+	uint64_t held; /* by tw_endpoint_hold() */
 };
 
 struct slot {
-	bool open;
 	struct tw_udp udp;
-	bool watching_writable; /* epoll also waits for room */
-	tw_ns renewed_at;       /* when its own address was last chosen anew */
+	uint32_t index;                  /* in worker->slots, and what epoll reports */
+	struct destination *destination; /* NULL: it listens */
+	bool watching_writable;          /* epoll also waits for room */
+	tw_ns renewed_at;                /* when its own address was last chosen anew */
+	tw_ns used_at;
+	struct parcel *waiting, **waiting_end; /* owned, first come first served */
 };
 
 /* Where finished jobs go. */
 struct client {
-	void (*done)(struct tw_worker *worker, struct tw_job *job, tw_ns now);
+	void (*done)(struct client *client, struct tw_worker *worker, struct tw_job *job,
+		     tw_ns now);
 };
 
-/* What of a snapshot is more than figures: one that differs in it is published at once. */
-struct signature {
-	/* Compared byte by byte: no padding may come between. */
-	uint64_t flags, conn_id, transfers, transfers_finished, transfers_connected;
+enum transfer_state {
+	TRANSFER_WAITING = 0, /* its destination is full, or gone */
+	TRANSFER_RUNNING,
+	TRANSFER_LEAVING,  /* finished: says its last words */
+	TRANSFER_EMPTYING, /* of the jobs it has with the disk */
+	TRANSFER_ENDED,    /* the control thread has to be told */
+};
+
+struct transfer {
+	struct client client; /* first */
+	struct tw_worker *worker;
+	struct destination *destination; /* NULL from EMPTYING on */
+	enum transfer_state state;
+	uint64_t id, rank, max_bps;
+	uint64_t order; /* of equal ranks the first goes first */
+	struct tw_sender_options options; /* WAITING: owns source and destination path */
+	char *path;
+	struct tw_sender *sender;         /* owned; NULL in WAITING and ENDED */
+	tw_ns leave_at;                   /* LEAVING: no longer than this */
+	uint64_t pieces_counted;          /* as of the last tw_worker_account() */
+	struct tw_worker_transfer_status status; /* counts as they are; all of it in ENDED */
+	struct transfer *next, **link;    /* in its destination's list, or worker->ended */
+};
+
+/* Counts of a destination's sockets. */
+struct traffic {
+	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
+};
+
+struct destination {
+	struct tw_timer timer; /* first */
+	struct tw_worker_destination settings;
+	size_t index; /* in worker->destinations */
+	struct tw_outgoing *outgoing; /* owned, as below */
+	struct tw_dialer *dialer;
+	struct transfer *transfers;
+	unsigned transfer_count, seated; /* @seated: in @outgoing */
+	struct slot *slots[DESTINATION_SLOTS];
+	unsigned slot_count;
+
+	bool touched; /* in worker->touched */
+	struct destination *next_touched;
+	tw_ns looked_at, tick_at, idle_since;
+	bool removed;
+	tw_ns gone_at; /* TW_NEVER; else its sockets stay for the last words until then */
+
+	enum tw_rate_method method; /* in force */
+	struct tw_rate_limits limits;
+	uint64_t part_bps;  /* of the total of all destinations */
+	uint64_t part_sent; /* bytes_sent when that was measured last */
+	uint64_t used_bps;
+
+	struct traffic past; /* of sockets that are closed */
+	struct traffic accounted;
+	struct tw_meter meter;
+	uint64_t signature;
+	struct tw_worker_destination_status status; /* what cannot be asked for at any time */
+};
+
+/* A connection that came in, as far as the incoming limit needs it. */
+struct incoming {
+	uint64_t conn_id, bytes;
+	uint64_t told_bps;   /* UINT64_MAX: nothing */
+	uint64_t before_bps; /* what the peer may still keep to until @settled_at */
+	tw_ns settled_at;
+	uint64_t round; /* of the newest look at it, and what it showed: */
+	struct tw_conn *conn; /* valid within the look */
+	uint64_t used_bps;
+	tw_ns rtt;
+};
+
+/* A must-be-told event that found no room. */
+struct late_event {
+	struct late_event *next;
+	struct tw_worker_event event;
 };
 
 struct tw_worker {
 	/* Set up before the thread starts. */
 	struct tw_endpoint *endpoint;
-	struct tw_sender *sender;
-	struct tw_outgoing *outgoing; /* of one sender */
-	struct tw_dialer *dialer;
 	struct tw_receiver_hub *hub;
 	bool file_events;
 	struct tw_disk *disk;
-	struct client sender_client, hub_client;
+	struct client hub_client;
 	int epoll_fd, control_fd, command_fd, timer_fd;
 	tw_ns publish_every;
 	pthread_t thread;
 	bool started;
 
 	/* The thread's own. */
-	struct slot slots[SOCKETS_MAX];
+	struct slot **slots; /* owned; NULL: free */
+	uint32_t slot_room;
 	unsigned listening; /* slots [0, listening) are bound, the others connected */
 	struct tw_buffers buffers;
 	struct tw_buffer *armed[TW_UDP_BATCH];
 	struct tw_buffer *current; /* its datagrams are being handed in; NULL: to be copied */
 	struct tw_train train;
-	size_t train_sent;
-	struct slot *train_slot; /* a train waits for room in this socket */
-	int socket_error;
+	size_t parcels; /* trains that wait for room in their sockets */
+
+	struct tw_table by_destination, by_transfer;
+	struct destination **destinations; /* owned array of owned ones */
+	size_t destination_count, destination_room;
+	struct tw_heap timers;
+	struct destination *touched;
+	struct transfer *ended, **ended_end;
+	uint64_t transfers_ever;
+	size_t transfers_there; /* in any state */
+	size_t transfers_live;  /* not yet EMPTYING */
+	struct tw_sender_budget budget;
+
+	struct tw_worker_admission admission;
+	uint64_t outgoing_bps, incoming_bps;
+	tw_ns limits_at; /* shares are dealt anew */
+	tw_ns limits_dealt_at;
+	struct tw_share *shares; /* owned scratch */
+	size_t share_room;
+	struct tw_table by_incoming;
+	struct incoming **incoming; /* owned array of owned ones */
+	size_t incoming_count, incoming_room;
+	uint64_t incoming_round;
+
+	struct tw_udp_counters past_udp; /* of sockets that are closed */
+	struct tw_meter received;
 	tw_ns tick_at, publish_at;
+	bool publish_soon; /* something other than a figure has changed */
+	tw_ns published_at;
+	uint64_t serial;
+	uint64_t signature; /* of the receiving side */
 	tw_ns flush_at;      /* copied pieces leave for the disk; TW_NEVER: there are none */
-	bool stopping, done; /* good-byes are said; the loop is over */
+	bool stopping, closed, done; /* closed: good-byes are said; done: the loop is over */
+	bool interrupted;    /* a transfer was under way when it stopped */
 	bool no_pwait2;      /* the kernel has no epoll_pwait2 */
 	tw_ns stop_limit;
-	tw_ns finished_at; /* sending is over; 0: not yet */
-	bool failed;
-	enum tw_conn_end failure;
-	char failure_message[256];
-	struct tw_conn_info last_conn; /* the sender's newest */
-	struct signature published;
+	struct late_event *late, **late_end;
 
 	/* Between the threads. */
 	struct tw_ring commands, events;
@@ -92,24 +239,121 @@ struct tw_worker {
 	_Alignas(64) atomic_uint offered; /* index of the third, | FRESH */
 };
 
+/* worker.c */
+void tw_worker_begin_stop(struct tw_worker *worker, tw_ns now);
+
+/* worker_commands.c */
+void tw_worker_commands_take(struct tw_worker *worker, tw_ns now);
+/* Frees what nobody will carry out any more. */
+void tw_worker_commands_drop(struct tw_worker *worker);
+
+/* worker_destinations.c */
+struct destination *tw_worker_destination_new(const struct tw_worker_destination *settings,
+					      tw_ns now);
+/* Takes @destination. */
+void tw_worker_destination_add(struct tw_worker *worker, struct destination *destination,
+			       tw_ns now);
+void tw_worker_destination_change(struct tw_worker *worker, struct destination *destination,
+				  const struct tw_worker_destination *settings, tw_ns now);
+void tw_worker_destination_remove(struct tw_worker *worker, struct destination *destination,
+				  tw_ns now);
+struct destination *tw_worker_destination(const struct tw_worker *worker, uint64_t id);
+/* Its transfers have left. */
+void tw_worker_destination_free(struct tw_worker *worker, struct destination *destination);
+/* Something happened to it: it is looked at again at the end of this turn or soon. */
+void tw_worker_touch(struct tw_worker *worker, struct destination *destination);
+/* It is looked at in the next turn. */
+void tw_worker_hurry(struct tw_worker *worker, struct destination *destination, tw_ns now);
+/* Timers that are due. */
+void tw_worker_destinations_run(struct tw_worker *worker, tw_ns now);
+/* Those that were touched get their timers. */
+void tw_worker_destinations_settle(struct tw_worker *worker, tw_ns now);
+/* Rates as settings, transfers, totals and the peer have them. */
+void tw_worker_destination_rate(struct tw_worker *worker, struct destination *destination,
+				tw_ns now);
+/* As it stands. */
+void tw_worker_destination_status(const struct tw_worker *worker,
+				  struct destination *destination, tw_ns now,
+				  struct tw_worker_destination_status *ret);
+struct traffic tw_worker_traffic(const struct destination *destination);
+/* Deals the datagrams since the last time out to the transfers that took part. */
+void tw_worker_account(struct destination *destination);
+/* Keeps the figures of the connection, which may go soon. */
+void tw_worker_note_conn(struct destination *destination);
+
+/* worker_transfers.c */
+struct transfer *tw_worker_transfer_new(const struct tw_worker_transfer *options);
+/* Takes @transfer. */
+void tw_worker_transfer_add(struct tw_worker *worker, struct transfer *transfer,
+			    uint64_t destination, tw_ns now);
+void tw_worker_transfer_change(struct transfer *transfer, uint64_t rank, uint64_t max_bps,
+			       tw_ns now);
+void tw_worker_transfer_end(struct transfer *transfer, enum tw_worker_ending ending, tw_ns now);
+/* All of @destination move on as far as they can. */
+void tw_worker_transfers_look(struct tw_worker *worker, struct destination *destination,
+			      tw_ns now);
+tw_ns tw_worker_transfers_deadline(const struct destination *destination);
+/* Frees @transfer and its source; its sender, if any, is idle and belongs to nobody. */
+void tw_worker_transfer_free(struct transfer *transfer);
+/* Frees all of @destination, whatever they do; nothing of them is with the disk. */
+void tw_worker_transfers_free(struct tw_worker *worker, struct destination *destination);
+/* Those that have ended are told, as far as there is room. */
+void tw_worker_transfers_tell(struct tw_worker *worker);
+
+/* worker_limits.c */
+void tw_worker_limits_set(struct tw_worker *worker, uint64_t outgoing_bps, uint64_t incoming_bps,
+			  tw_ns now);
+/* @destination has something to do: it gets its share at once. */
+void tw_worker_limits_join(struct tw_worker *worker, struct destination *destination, tw_ns now);
+/* Shares are dealt when they are due. */
+void tw_worker_limits_run(struct tw_worker *worker, tw_ns now);
+void tw_worker_limits_free(struct tw_worker *worker);
+/* Takes the keys. */
+void tw_worker_admission_set(struct tw_worker *worker, const struct tw_worker_admission *admission);
+bool tw_worker_admits(const struct tw_worker *worker, const struct tw_public_key *peer);
+
+/* worker_sockets.c */
+int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_receiving *receiving,
+			   struct tw_address *ret_failed);
+void tw_worker_sockets_close(struct tw_worker *worker);
+/* epoll also waits for room in it, or no longer. */
+void tw_worker_slot_watch(struct tw_worker *worker, struct slot *slot, bool writable);
+/* The listening socket that @path belongs to; NULL: none. */
+struct slot *tw_worker_slot_listening(struct tw_worker *worker, const struct tw_path *path);
+/* The socket of @destination to @remote, opened when first needed. NULL: the system refuses. */
+struct slot *tw_worker_slot_connected(struct tw_worker *worker, struct destination *destination,
+				      const struct tw_address *remote, tw_ns now);
+void tw_worker_slots_close(struct tw_worker *worker, struct destination *destination);
+/* The first train that waits has left, or never will. */
+void tw_worker_parcel_drop(struct tw_worker *worker, struct slot *slot);
+
 /* worker_io.c */
-int tw_worker_io_open(struct tw_worker *worker, const struct tw_worker_receiving *receiving,
-		      struct tw_address *ret_failed);
-void tw_worker_io_close(struct tw_worker *worker);
 /* A socket is readable: takes a bounded number of batches. */
 void tw_worker_io_receive(struct tw_worker *worker, struct slot *slot);
 /* Gathered pieces leave for the disk. */
 void tw_worker_io_flush(struct tw_worker *worker, tw_ns now);
 /* Sends what may leave. True: there may be more, the budget of a turn is used up. */
 bool tw_worker_io_send(struct tw_worker *worker, tw_ns now);
-/* The waiting train's socket has room. */
+/* A socket has room again. */
 void tw_worker_io_writable(struct tw_worker *worker, struct slot *slot);
 
-/* worker_publish.c */
+/* worker_events.c */
+void tw_worker_ring_bell(struct tw_worker *worker);
 struct tw_receiver_events tw_worker_receiver_events(void);
+/* False: there is no room now. */
+bool tw_worker_tell_ended(struct tw_worker *worker, const struct transfer *transfer);
+/* Problems wait with the sender while there is no room. True: none is left. */
+bool tw_worker_tell_problems(struct tw_worker *worker, struct transfer *transfer);
+/* What found no room before; false: there is still some of it. */
+bool tw_worker_events_flush(struct tw_worker *worker);
+void tw_worker_events_free(struct tw_worker *worker);
+
+/* worker_publish.c */
 void tw_worker_publish(struct tw_worker *worker, tw_ns now);
 /* Publishes when the interval is over or something other than a figure has changed. */
 void tw_worker_publish_due(struct tw_worker *worker, tw_ns now);
-/* Keeps the figures of the sender's connection, which may go soon. */
-void tw_worker_note_conn(struct tw_worker *worker);
-void tw_worker_take_problems(struct tw_worker *worker);
+/* When tw_worker_publish_due() has something to do. */
+tw_ns tw_worker_publish_at(const struct tw_worker *worker);
+/* A transfer as it stands, counts included. */
+void tw_worker_transfer_status(const struct transfer *transfer,
+			       struct tw_worker_transfer_status *ret);

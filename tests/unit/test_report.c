@@ -21,86 +21,86 @@ static void make(struct tw_report *report)
 }
 
 /* A transfer of @total bytes at @bps from T0 on, looked at when @elapsed has passed. */
-static struct tw_worker_snapshot at(tw_ns elapsed, uint64_t total, uint64_t bps)
+static struct tw_report_view at(tw_ns elapsed, uint64_t total, uint64_t bps)
 {
-	struct tw_worker_snapshot snapshot = { .at = T0 + elapsed, .serial = 1 };
+	struct tw_report_view view = { .at = T0 + elapsed, .serial = 1 };
 
-	snapshot.sender.walk_over = true;
-	snapshot.sender.total_bytes = total;
-	snapshot.sender.bytes_acked = (uint64_t)((double)bps / 8 * (double)elapsed / 1e9);
-	snapshot.sender.started_at = T0;
-	snapshot.udp.bytes_sent = snapshot.sender.bytes_acked * 2;
-	return snapshot;
+	view.transfer.sender.walk_over = true;
+	view.transfer.sender.total_bytes = total;
+	view.transfer.sender.bytes_acked = (uint64_t)((double)bps / 8 * (double)elapsed / 1e9);
+	view.transfer.sender.started_at = T0;
+	view.destination.bytes_sent = view.transfer.sender.bytes_acked * 2;
+	return view;
 }
 
 static void test_rates(void **state)
 {
-	struct tw_worker_snapshot snapshot;
+	struct tw_report_view view;
 	struct tw_report report;
 
 	(void)state;
 	make(&report);
 	assert_int_equal(tw_report_rate(&report), 0);
 	for (tw_ns t = 0; t <= 30 * TW_SECOND; t += 100 * TW_MSEC) {
-		snapshot = at(t, 1000000000, 100000000);
-		tw_report_sample(&report, &snapshot);
+		view = at(t, 1000000000, 100000000);
+		tw_report_sample(&report, &view);
 	}
 	assert_in_range(tw_report_rate(&report), 99900000, 100100000);
 	assert_in_range(tw_report_send_rate(&report), 199800000, 200200000);
 	/* 80 s in all, 30 are over. */
-	assert_in_range(tw_report_time_left(&report, &snapshot), 49 * TW_SECOND, 51 * TW_SECOND);
+	assert_in_range(tw_report_time_left(&report, &view), 49 * TW_SECOND, 51 * TW_SECOND);
 }
 
 /* The rate is that of the last second, however often snapshots come, and falls to 0 in silence. */
 static void test_window(void **state)
 {
-	struct tw_worker_snapshot snapshot;
+	struct tw_report_view view;
 	struct tw_report report;
 
 	(void)state;
 	make(&report);
 	for (tw_ns t = 0; t <= 10 * TW_SECOND; t += TW_MSEC) {
-		snapshot = at(t, 1000000000, 100000000);
-		tw_report_sample(&report, &snapshot);
+		view = at(t, 1000000000, 100000000);
+		tw_report_sample(&report, &view);
 	}
 	assert_in_range(tw_report_rate(&report), 99000000, 101000000);
 	for (tw_ns t = 0; t <= 2 * TW_SECOND; t += 250 * TW_MSEC) {
-		snapshot.at = T0 + 10 * TW_SECOND + t;
-		tw_report_sample(&report, &snapshot);
+		view.at = T0 + 10 * TW_SECOND + t;
+		tw_report_sample(&report, &view);
 	}
 	assert_int_equal(tw_report_rate(&report), 0);
 }
 
 static void test_line(void **state)
 {
-	struct tw_worker_snapshot snapshot;
+	struct tw_report_view view;
 	char line[TW_REPORT_LINE];
 	struct tw_report report;
 
 	(void)state;
 	make(&report);
 	for (tw_ns t = 0; t <= 2 * TW_SECOND; t += 250 * TW_MSEC) {
-		snapshot = at(t, 100000000, 200000000);
-		tw_report_sample(&report, &snapshot);
+		view = at(t, 100000000, 200000000);
+		tw_report_sample(&report, &view);
 	}
-	snapshot.connected = true;
-	snapshot.conn.rtt_smoothed = 42 * TW_MSEC;
-	snapshot.conn.loss = 0.013;
-	tw_report_line(&report, &snapshot, 200, line);
+	view.destination.connected = true;
+	view.destination.conn.rtt_smoothed = 42 * TW_MSEC;
+	view.destination.conn.loss = 0.013;
+	tw_report_line(&report, &view, 200, line);
 	assert_non_null(strstr(line, "50 %"));
 	assert_non_null(strstr(line, "200 Mbit/s"));
 	assert_non_null(strstr(line, "2.0 s left"));
 	assert_non_null(strstr(line, "round trip 42 ms"));
 	assert_non_null(strstr(line, "loss 1.3 %"));
-	tw_report_line(&report, &snapshot, 30, line);
+	tw_report_line(&report, &view, 30, line);
 	assert_true(strlen(line) <= 30);
-	snapshot.waiting = true;
-	snapshot.waiting_since = snapshot.at - 12 * TW_SECOND;
-	tw_report_line(&report, &snapshot, 200, line);
+	view.destination.waiting = true;
+	view.destination.waiting_since = view.at - 12 * TW_SECOND;
+	tw_report_line(&report, &view, 200, line);
 	assert_non_null(strstr(line, "waiting for nas.example since 12"));
 	/* Nearly all is not all. */
-	snapshot.sender.bytes_acked = 99999999;
-	assert_non_null(strstr(tw_report_line(&report, &snapshot, 200, line), "99 %"));
+	view.transfer.sender.bytes_acked = 99999999;
+	assert_non_null(strstr(tw_report_line(&report, &view, 200, line), "99 %"));
 }
 
 /* A small checker: balanced, quoted, nothing bare that JSON does not know. */
@@ -201,7 +201,7 @@ static const char *const names[] = {
 
 static void test_json(void **state)
 {
-	struct tw_worker_snapshot snapshot = at(2 * TW_SECOND, 100000000, 200000000);
+	struct tw_report_view view = at(2 * TW_SECOND, 100000000, 200000000);
 	struct tw_failure failure = { .exit = TW_EXIT_NETWORK,
 				      .name = "timeout",
 				      .text = "no \"x\"" };
@@ -210,13 +210,13 @@ static void test_json(void **state)
 
 	(void)state;
 	make(&report);
-	snapshot.connected = true;
-	snapshot.conn.state = TW_CONN_ESTABLISHED;
-	snapshot.conn.established_at = T0;
-	snapshot.conn.last_sent_at = T0 + TW_SECOND;
-	snapshot.conn.datagram_bytes = 1472;
-	snapshot.conn.path.remote.family = TW_FAMILY_IPV4;
-	text = tw_report_json(&report, &snapshot, NULL);
+	view.destination.connected = true;
+	view.destination.conn.state = TW_CONN_ESTABLISHED;
+	view.destination.conn.established_at = T0;
+	view.destination.conn.last_sent_at = T0 + TW_SECOND;
+	view.destination.conn.datagram_bytes = 1472;
+	view.destination.conn.path.remote.family = TW_FAMILY_IPV4;
+	text = tw_report_json(&report, &view, NULL);
 	assert_non_null(text);
 	check_json(text);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -234,8 +234,8 @@ static void test_json(void **state)
 	assert_non_null(strstr(text, "\"lastError\":null"));
 	free(text);
 
-	snapshot.failed = snapshot.stopped = true;
-	text = tw_report_json(&report, &snapshot, &failure);
+	view.destination.failed = view.stopped = true;
+	text = tw_report_json(&report, &view, &failure);
 	check_json(text);
 	assert_non_null(strstr(text, "\"status\":\"error\""));
 	assert_non_null(strstr(text, "\"lastError\":\"timeout\""));
