@@ -144,9 +144,8 @@ static void append_amount(const struct tw_sender_status *sender, char *ret, size
 	append(ret, room, text);
 }
 
-const char *tw_report_line(const struct tw_report *report,
-			   const struct tw_report_view *view, size_t columns,
-			   char ret[TW_REPORT_LINE])
+const char *tw_report_line(const struct tw_report *report, const struct tw_report_view *view,
+			   size_t columns, char ret[TW_REPORT_LINE])
 {
 	size_t room = columns + 1 < TW_REPORT_LINE ? columns + 1 : TW_REPORT_LINE;
 	char text[TW_REPORT_LINE], part[TW_TEXT_SHORT];
@@ -175,8 +174,8 @@ const char *tw_report_line(const struct tw_report *report,
 	return ret;
 }
 
-void tw_report_summary(const struct tw_report *report, const struct tw_report_view *view,
-		       char *ret, size_t room)
+void tw_report_summary(const struct tw_report *report, const struct tw_report_view *view, char *ret,
+		       size_t room)
 {
 	const struct tw_sender_status *sender = &view->transfer.sender;
 	tw_ns end = sender->finished_at ? sender->finished_at : view->at;
@@ -198,8 +197,9 @@ void tw_report_summary(const struct tw_report *report, const struct tw_report_vi
 		 sender->files_done + sender->files_skipped,
 		 tw_text_size(sender->bytes_acked, size), held, (double)span / (double)TW_SECOND,
 		 rate,
-		 tw_report_milliseconds(view->destination.conn.rtt_min ? view->destination.conn.rtt_min
-							       : view->destination.conn.rtt_smoothed,
+		 tw_report_milliseconds(view->destination.conn.rtt_min
+						? view->destination.conn.rtt_min
+						: view->destination.conn.rtt_smoothed,
 					time),
 		 again, view->destination.conn.datagram_bytes, tw_cipher_name(report->cipher));
 	if (sender->finished &&

@@ -91,9 +91,7 @@ static void transfer(struct tw_json *json, const struct tw_report *report,
 {
 	const struct tw_sender_status *sender = &view->transfer.sender;
 	tw_ns left = sender->finished ? 0 : tw_report_time_left(report, view);
-	tw_ns end = sender->finished_at ? sender->finished_at
-		    : view->stopped ? view->at
-					: 0;
+	tw_ns end = sender->finished_at ? sender->finished_at : view->stopped ? view->at : 0;
 	char digest[2 * TW_DIGEST_SIZE + 1];
 
 	tw_json_begin_object(json, "transfer");
@@ -143,9 +141,9 @@ static void peer(struct tw_json *json, const struct tw_report *report,
 	string_or_null(json, "destinationPublicKey",
 		       report->url->has_key ? tw_public_key_format(&report->url->key, key) : NULL);
 	tw_json_string(json, "encryptedConnectionState",
-		       connected           ? "connected"
+		       connected       ? "connected"
 		       : view->stopped ? "disconnected"
-					   : "negotiating");
+				       : "negotiating");
 	tw_json_bool(json, "encryptionEnabled", report->cipher >= TW_CIPHER_128);
 	string_or_null(json, "lastDestinationServerId",
 		       known ? tw_text_hex(conn->peer_server_id, TW_ID_SIZE, id) : NULL);
@@ -157,17 +155,21 @@ static void rates(struct tw_json *json, const struct tw_report *report,
 		  const struct tw_report_view *view)
 {
 	const struct tw_rate_limits *limits = &report->limits;
-	tw_ns end = view->transfer.sender.finished_at ? view->transfer.sender.finished_at : view->at;
-	tw_ns span =
-		view->transfer.sender.started_at ? tw_ns_since(end, view->transfer.sender.started_at) : 0;
+	tw_ns end =
+		view->transfer.sender.finished_at ? view->transfer.sender.finished_at : view->at;
+	tw_ns span = view->transfer.sender.started_at
+			     ? tw_ns_since(end, view->transfer.sender.started_at)
+			     : 0;
 	double mean = span ? (double)view->destination.bytes_sent * 8e6 / (double)span : 0;
 
 	tw_json_bool(json, "rateControllerActive", report->method != TW_RATE_FIXED);
 	tw_json_string(json, "rateControlMethod", tw_rate_method_name(report->method));
-	real_or_null(json, "roundTripTimeMs", (double)view->destination.conn.rtt_smoothed / (double)TW_MSEC,
+	real_or_null(json, "roundTripTimeMs",
+		     (double)view->destination.conn.rtt_smoothed / (double)TW_MSEC,
 		     view->destination.conn.rtt_smoothed > 0);
 	tw_json_number(json, "sendRate",
-		       (limits->rate_bps ? limits->rate_bps : view->destination.conn.pacing_bps) / 1000);
+		       (limits->rate_bps ? limits->rate_bps : view->destination.conn.pacing_bps) /
+			       1000);
 	tw_json_number(json, "sendRateAverage", (uint64_t)mean);
 	tw_json_number(json, "sendRateAverageWindow", tw_report_send_rate(report) / 1000);
 	number_or_null(json, "sendRateMax", limits->max_bps / 1000, limits->max_bps != UINT64_MAX);
@@ -213,7 +215,9 @@ static void connection(struct tw_json *json, const struct tw_report *report,
 	tw_json_null(json, "relayPort");
 	rates(json, report, view);
 	string_or_null(json, "senderIP",
-		       view->destination.local.family ? tw_address_format_ip(&view->destination.local, ip) : NULL);
+		       view->destination.local.family
+			       ? tw_address_format_ip(&view->destination.local, ip)
+			       : NULL);
 	number_or_null(json, "senderPort", view->destination.local.port,
 		       view->destination.local.family != TW_FAMILY_NONE);
 	time_or_null(json, report, "snapshotTime", view->at);

@@ -467,8 +467,7 @@ static void take_problem(struct send *send, const struct tw_worker_event *event)
 	if (send->problems <= PROBLEMS_SHOWN)
 		say(send, "cannot send %s: %s", event->text, problem_reason(event->error));
 	else if (send->problems == PROBLEMS_SHOWN + 1)
-		say(send, "more files cannot be sent; only the first %d are named",
-		    PROBLEMS_SHOWN);
+		say(send, "more files cannot be sent; only the first %d are named", PROBLEMS_SHOWN);
 }
 
 static void take_events(struct send *send)

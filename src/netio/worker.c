@@ -36,8 +36,7 @@ static void submit_for_hub(void *context, struct tw_job *job)
 	tw_disk_submit(worker->disk, job, &worker->hub_client);
 }
 
-static void hub_done(struct client *client, struct tw_worker *worker, struct tw_job *job,
-		     tw_ns now)
+static void hub_done(struct client *client, struct tw_worker *worker, struct tw_job *job, tw_ns now)
 {
 	/* The job may be gone behind the call. */
 	struct tw_buffer *buffer = job->type == TW_JOB_WRITE ? job->buffer : NULL;
@@ -230,8 +229,8 @@ static void pause_all(struct tw_worker *worker, tw_ns now)
 	for (size_t i = 0; i < worker->destination_count; i++) {
 		for (struct transfer *at = worker->destinations[i]->transfers; at; at = next) {
 			next = at->next;
-			worker->interrupted |= at->state == TRANSFER_RUNNING ||
-					       at->state == TRANSFER_WAITING;
+			worker->interrupted |=
+				at->state == TRANSFER_RUNNING || at->state == TRANSFER_WAITING;
 			tw_worker_transfer_end(at, TW_WORKER_PAUSE, now);
 		}
 	}

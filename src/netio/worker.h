@@ -77,7 +77,7 @@ struct tw_worker_destination {
 	enum tw_cipher cipher;
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
-	tw_ns rate_window;  /* over which rate_window_bps is measured; 0: a second */
+	tw_ns rate_window; /* over which rate_window_bps is measured; 0: a second */
 	/*
 	 * Patient: silence and refusals are told in the status, and it is tried again for ever
 	 * (once a second; refusals every ten). Otherwise it fails: after @first_timeout (0: 10 s)
@@ -163,9 +163,9 @@ struct tw_worker_destination_status {
 
 struct tw_worker_snapshot {
 	tw_ns at;
-	uint64_t serial;         /* grows with every snapshot; 0: none yet */
-	bool stopped;            /* the last one */
-	uint64_t events_lost;    /* file events that found no room */
+	uint64_t serial;                        /* grows with every snapshot; 0: none yet */
+	bool stopped;                           /* the last one */
+	uint64_t events_lost;                   /* file events that found no room */
 	struct tw_udp_counters udp;             /* all sockets together */
 	uint32_t receive_granted, send_granted; /* of the first listening socket */
 

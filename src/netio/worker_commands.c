@@ -108,8 +108,8 @@ int tw_worker_set_limits(struct tw_worker *worker, uint64_t outgoing_bps, uint64
 
 int tw_worker_set_admission(struct tw_worker *worker, const struct tw_worker_admission *admission)
 {
-	return push(worker, &(struct command){ .type = COMMAND_ADMISSION,
-					       .admission = *admission });
+	return push(worker,
+		    &(struct command){ .type = COMMAND_ADMISSION, .admission = *admission });
 }
 
 int tw_worker_stop(struct tw_worker *worker)

@@ -14,9 +14,9 @@
 #define LOOKS_APART (2 * TW_MSEC) /* on behalf of datagrams */
 #define DEADLINES_APART (500 * TW_USEC)
 #define TICK_IDLE (500 * TW_MSEC)
-#define SOCKETS_LINGER (2 * TW_SECOND)   /* with no connection */
-#define GOODBYE (1200 * TW_MSEC)         /* from the dialer's end to the sockets' */
-#define DIAL_AGAIN TW_SECOND             /* there was no memory for a dialer */
+#define SOCKETS_LINGER (2 * TW_SECOND) /* with no connection */
+#define GOODBYE (1200 * TW_MSEC)       /* from the dialer's end to the sockets' */
+#define DIAL_AGAIN TW_SECOND           /* there was no memory for a dialer */
 
 static tw_ns window_of(const struct tw_worker_destination *settings)
 {
@@ -174,8 +174,7 @@ static bool make_room(struct tw_worker *worker)
 	return true;
 }
 
-void tw_worker_destination_add(struct tw_worker *worker, struct destination *destination,
-			       tw_ns now)
+void tw_worker_destination_add(struct tw_worker *worker, struct destination *destination, tw_ns now)
 {
 	uint64_t id = destination->settings.id;
 
@@ -319,6 +318,9 @@ static uint64_t new_pieces(const struct destination *destination, uint64_t *ret,
 		assert(count < room);
 		ret[count] = status.pieces_sent - at->pieces_counted;
 		at->pieces_counted = status.pieces_sent;
+		/* Unknown without a connection: then as it was. */
+		if (status.piece_bytes)
+			at->status.block_bytes = (uint32_t)status.piece_bytes;
 		sum += ret[count++];
 	}
 	return sum;
@@ -343,7 +345,8 @@ void tw_worker_account(struct destination *destination)
 	if (!count)
 		return;
 	sum = new_pieces(destination, pieces, count);
-	/* A datagram carries one piece at most; those that have not left yet count the next time. */
+	/* A datagram carries one piece at most; those that have not left yet count the next time.
+	 */
 	rest = news.packets_sent > sum ? news.packets_sent - sum : 0;
 	for (struct transfer *at = destination->transfers; at; at = at->next) {
 		struct tw_worker_transfer_status *status = &at->status;
@@ -393,9 +396,8 @@ static uint64_t sign(const struct destination *destination)
 	return signature;
 }
 
-void tw_worker_destination_status(const struct tw_worker *worker,
-				  struct destination *destination, tw_ns now,
-				  struct tw_worker_destination_status *ret)
+void tw_worker_destination_status(const struct tw_worker *worker, struct destination *destination,
+				  tw_ns now, struct tw_worker_destination_status *ret)
 {
 	struct traffic traffic = tw_worker_traffic(destination);
 

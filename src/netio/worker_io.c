@@ -1,4 +1,5 @@
-/* worker_io.c - datagrams of a worker: sockets to buffers to the endpoint, and trains to sockets. */
+/* worker_io.c - datagrams of a worker: sockets to buffers to the endpoint, and trains to sockets.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -55,8 +55,8 @@ static bool takes_share(const struct destination *destination)
 }
 
 /* @span 0: too little time has passed to measure. */
-static void claim(struct tw_worker *worker, struct destination *destination,
-		  struct tw_share *share, size_t count, tw_ns span)
+static void claim(struct tw_worker *worker, struct destination *destination, struct tw_share *share,
+		  size_t count, tw_ns span)
 {
 	uint64_t most = destination->settings.limits.max_bps;
 
@@ -67,8 +67,8 @@ static void claim(struct tw_worker *worker, struct destination *destination,
 		destination->part_sent = sent;
 	}
 	*share = (struct tw_share){
-		.need_bps = need(destination->used_bps, destination->part_bps,
-				 worker->outgoing_bps, count),
+		.need_bps = need(destination->used_bps, destination->part_bps, worker->outgoing_bps,
+				 count),
 		.most_bps = most ? most : UINT64_MAX,
 	};
 	/* A connection with nothing to do only answers. */

@@ -108,14 +108,14 @@ struct transfer {
 	struct destination *destination; /* NULL from EMPTYING on */
 	enum transfer_state state;
 	uint64_t id, rank, max_bps;
-	uint64_t order; /* of equal ranks the first goes first */
+	uint64_t order;                   /* of equal ranks the first goes first */
 	struct tw_sender_options options; /* WAITING: owns source and destination path */
 	char *path;
-	struct tw_sender *sender;         /* owned; NULL in WAITING and ENDED */
-	tw_ns leave_at;                   /* LEAVING: no longer than this */
-	uint64_t pieces_counted;          /* as of the last tw_worker_account() */
+	struct tw_sender *sender;                /* owned; NULL in WAITING and ENDED */
+	tw_ns leave_at;                          /* LEAVING: no longer than this */
+	uint64_t pieces_counted;                 /* as of the last tw_worker_account() */
 	struct tw_worker_transfer_status status; /* counts as they are; all of it in ENDED */
-	struct transfer *next, **link;    /* in its destination's list, or worker->ended */
+	struct transfer *next, **link;           /* in its destination's list, or worker->ended */
 };
 
 /* Counts of a destination's sockets. */
@@ -126,7 +126,7 @@ struct traffic {
 struct destination {
 	struct tw_timer timer; /* first */
 	struct tw_worker_destination settings;
-	size_t index; /* in worker->destinations */
+	size_t index;                 /* in worker->destinations */
 	struct tw_outgoing *outgoing; /* owned, as below */
 	struct tw_dialer *dialer;
 	struct transfer *transfers;
@@ -159,7 +159,7 @@ struct incoming {
 	uint64_t told_bps;   /* UINT64_MAX: nothing */
 	uint64_t before_bps; /* what the peer may still keep to until @settled_at */
 	tw_ns settled_at;
-	uint64_t round; /* of the newest look at it, and what it showed: */
+	uint64_t round;       /* of the newest look at it, and what it showed: */
 	struct tw_conn *conn; /* valid within the look */
 	uint64_t used_bps;
 	tw_ns rtt;
@@ -221,10 +221,10 @@ struct tw_worker {
 	bool publish_soon; /* something other than a figure has changed */
 	tw_ns published_at;
 	uint64_t serial;
-	uint64_t signature; /* of the receiving side */
+	uint64_t signature;  /* of the receiving side */
 	tw_ns flush_at;      /* copied pieces leave for the disk; TW_NEVER: there are none */
 	bool stopping, closed, done; /* closed: good-byes are said; done: the loop is over */
-	bool interrupted;    /* a transfer was under way when it stopped */
+	bool interrupted;            /* a transfer was under way when it stopped */
 	bool no_pwait2;      /* the kernel has no epoll_pwait2 */
 	tw_ns stop_limit;
 	struct late_event *late, **late_end;
@@ -272,9 +272,8 @@ void tw_worker_destinations_settle(struct tw_worker *worker, tw_ns now);
 void tw_worker_destination_rate(struct tw_worker *worker, struct destination *destination,
 				tw_ns now);
 /* As it stands. */
-void tw_worker_destination_status(const struct tw_worker *worker,
-				  struct destination *destination, tw_ns now,
-				  struct tw_worker_destination_status *ret);
+void tw_worker_destination_status(const struct tw_worker *worker, struct destination *destination,
+				  tw_ns now, struct tw_worker_destination_status *ret);
 struct traffic tw_worker_traffic(const struct destination *destination);
 /* Deals the datagrams since the last time out to the transfers that took part. */
 void tw_worker_account(struct destination *destination);
@@ -290,8 +289,7 @@ void tw_worker_transfer_change(struct transfer *transfer, uint64_t rank, uint64_
 			       tw_ns now);
 void tw_worker_transfer_end(struct transfer *transfer, enum tw_worker_ending ending, tw_ns now);
 /* All of @destination move on as far as they can. */
-void tw_worker_transfers_look(struct tw_worker *worker, struct destination *destination,
-			      tw_ns now);
+void tw_worker_transfers_look(struct tw_worker *worker, struct destination *destination, tw_ns now);
 tw_ns tw_worker_transfers_deadline(const struct destination *destination);
 /* Frees @transfer and its source; its sender, if any, is idle and belongs to nobody. */
 void tw_worker_transfer_free(struct transfer *transfer);

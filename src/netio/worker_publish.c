@@ -59,7 +59,8 @@ void tw_worker_transfer_status(const struct transfer *transfer,
 		tw_sender_status(transfer->sender, &ret->sender);
 	ret->running = transfer->sender && ret->sender.running && !ret->sender.finished;
 	ret->paused = ret->sender.finished && ret->sender.paused;
-	ret->block_bytes = (uint32_t)ret->sender.piece_bytes;
+	if (ret->sender.piece_bytes)
+		ret->block_bytes = (uint32_t)ret->sender.piece_bytes;
 }
 
 static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *snapshot, tw_ns now)

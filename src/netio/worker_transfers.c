@@ -111,8 +111,7 @@ static void empty(struct transfer *transfer)
 	conclude(transfer);
 }
 
-static void job_done(struct client *client, struct tw_worker *worker, struct tw_job *job,
-		     tw_ns now)
+static void job_done(struct client *client, struct tw_worker *worker, struct tw_job *job, tw_ns now)
 {
 	struct transfer *transfer = (struct transfer *)client;
 
@@ -323,8 +322,7 @@ static void look(struct transfer *transfer, tw_ns now)
 		empty(transfer);
 }
 
-void tw_worker_transfers_look(struct tw_worker *worker, struct destination *destination,
-			      tw_ns now)
+void tw_worker_transfers_look(struct tw_worker *worker, struct destination *destination, tw_ns now)
 {
 	struct transfer *next;
 

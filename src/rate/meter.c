@@ -59,7 +59,8 @@ static double standing(const struct tw_meter *meter, tw_ns at)
 		if (before->at <= at) {
 			double share = (double)(at - before->at) / (double)(after.at - before->at);
 
-			return (double)before->bytes + share * (double)(after.bytes - before->bytes);
+			return (double)before->bytes +
+			       share * (double)(after.bytes - before->bytes);
 		}
 		after = *before;
 	}

@@ -20,7 +20,8 @@ static void test_steady(void **state)
 			assert_in_range(tw_meter_bps(&meter, T0 + at), 7980000, 8020000);
 	}
 	/* It sinks through the window that follows. */
-	assert_in_range(tw_meter_bps(&meter, T0 + 10 * TW_SECOND + TW_SECOND / 2), 3900000, 4100000);
+	assert_in_range(tw_meter_bps(&meter, T0 + 10 * TW_SECOND + TW_SECOND / 2), 3900000,
+			4100000);
 	assert_int_equal(tw_meter_bps(&meter, T0 + 11 * TW_SECOND), 0);
 	assert_int_equal(tw_meter_bps(&meter, T0 + 1000 * TW_SECOND), 0);
 }

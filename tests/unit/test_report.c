@@ -23,7 +23,7 @@ static void make(struct tw_report *report)
 /* A transfer of @total bytes at @bps from T0 on, looked at when @elapsed has passed. */
 static struct tw_report_view at(tw_ns elapsed, uint64_t total, uint64_t bps)
 {
-	struct tw_report_view view = { .at = T0 + elapsed, .serial = 1 };
+	struct tw_report_view view = { .at = T0 + elapsed };
 
 	view.transfer.sender.walk_over = true;
 	view.transfer.sender.total_bytes = total;

@@ -74,9 +74,9 @@ static void test_any(void **state)
 
 		for (size_t i = 0; i < count; i++) {
 			shares[i].need_bps = tw_prng_below(&prng, 2 * total / count + 10);
-			shares[i].most_bps = tw_prng_below(&prng, 3) ?
-						     UINT64_MAX :
-						     tw_prng_below(&prng, total + 10);
+			shares[i].most_bps = tw_prng_below(&prng, 3)
+						     ? UINT64_MAX
+						     : tw_prng_below(&prng, total + 10);
 		}
 		tw_share_divide(total, shares, count);
 		for (size_t i = 0; i < count; i++) {

@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -89,32 +90,74 @@ static void start_receiver(struct scene *scene)
 	assert_int_equal(tw_worker_start(scene->receiver), 0);
 }
 
-static void start_sender(struct scene *scene, const struct tw_rate_limits *limits)
+/* A worker that sends, with nothing to do yet. */
+static void start_sender(struct scene *scene)
 {
-	struct tw_source_mapping mapping = { "file", "file" };
-	struct tw_source_options source = { .mappings = &mapping,
-					    .mapping_count = 1,
-					    .read_content = true };
-	struct tw_worker_sending sending = {
-		.sender = { .destination = "below",
-			    .overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
-			    .flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE },
-		.dialer = { .remotes = { scene->address },
-			    .remote_count = 1,
-			    .connect = { .peer_key = scene->receiver_key.public_key,
-					 .cipher = TW_CIPHER_128,
-					 .config = { .method = TW_RATE_BBR, .limits = *limits } },
-			    .first_timeout = 3 * TW_SECOND,
-			    .give_up = TW_NEVER },
-	};
 	struct tw_worker_options options = { .identity = &scene->sender_key,
-					     .sending = &sending,
 					     .publish_every = 50 * TW_MSEC };
 	struct tw_address failed;
 
-	assert_int_equal(tw_source_new(&scene->source_fs, &source, &sending.sender.source), 0);
 	assert_int_equal(tw_worker_new(&options, &scene->sender, &failed), 0);
 	assert_int_equal(tw_worker_start(scene->sender), 0);
+}
+
+static struct tw_worker_destination destination_of(const struct scene *scene, uint64_t id,
+						   const struct tw_rate_limits *limits)
+{
+	return (struct tw_worker_destination){
+		.id = id,
+		.remotes = { scene->address },
+		.remote_count = 1,
+		.peer_key = scene->receiver_key.public_key,
+		.cipher = TW_CIPHER_128,
+		.method = TW_RATE_BBR,
+		.limits = *limits,
+		.first_timeout = 3 * TW_SECOND,
+	};
+}
+
+static struct tw_source *source_of(const struct scene *scene, const char *name)
+{
+	struct tw_source_mapping mapping = { name, name };
+	struct tw_source_options options = { .mappings = &mapping,
+					     .mapping_count = 1,
+					     .read_content = true };
+	struct tw_source *source;
+
+	assert_int_equal(tw_source_new(&scene->source_fs, &options, &source), 0);
+	return source;
+}
+
+/* Sends "file" into the folder @below. */
+static struct tw_worker_transfer transfer_of(const struct scene *scene, uint64_t id,
+					     uint64_t destination, const char *below)
+{
+	struct tw_worker_transfer transfer = {
+		.id = id,
+		.destination = destination,
+		.max_bps = UINT64_MAX,
+		.sender = { .destination = below,
+			    .overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+			    .flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE },
+	};
+
+	memcpy(transfer.sender.transfer_key, &id, sizeof id);
+	transfer.sender.source = source_of(scene, "file");
+	return transfer;
+}
+
+#define OUR_DESTINATION 11
+#define OUR_TRANSFER 22
+
+static void send_file(struct scene *scene, const struct tw_rate_limits *limits)
+{
+	struct tw_worker_destination destination = destination_of(scene, OUR_DESTINATION, limits);
+	struct tw_worker_transfer transfer =
+		transfer_of(scene, OUR_TRANSFER, OUR_DESTINATION, "below");
+
+	start_sender(scene);
+	assert_int_equal(tw_worker_add_destination(scene->sender, &destination), 0);
+	assert_int_equal(tw_worker_add_transfer(scene->sender, &transfer), 0);
 }
 
 /* The next news of @worker; fails after @until. */
@@ -139,6 +182,53 @@ static const struct tw_worker_snapshot *wait_for_end(struct tw_worker *worker)
 	return snapshot;
 }
 
+/* The end of a sending transfer. */
+static struct tw_worker_transfer_status wait_for_ended(struct tw_worker *worker, uint64_t id,
+						       tw_ns limit)
+{
+	tw_ns until = tw_clock_now() + limit;
+	struct tw_worker_event event;
+
+	for (;;) {
+		while (tw_worker_event(worker, &event))
+			if (event.type == TW_WORKER_ENDED && event.id == id)
+				return event.sending;
+		wait_for_news(worker, until);
+	}
+}
+
+static const struct tw_worker_transfer_status *find_sending(
+	const struct tw_worker_snapshot *snapshot, uint64_t id)
+{
+	for (size_t i = 0; snapshot && i < snapshot->sending_count; i++)
+		if (snapshot->sending[i].id == id)
+			return &snapshot->sending[i];
+	return NULL;
+}
+
+static const struct tw_worker_destination_status *find_destination(
+	const struct tw_worker_snapshot *snapshot, uint64_t id)
+{
+	for (size_t i = 0; snapshot && i < snapshot->destination_count; i++)
+		if (snapshot->destinations[i].id == id)
+			return &snapshot->destinations[i];
+	return NULL;
+}
+
+/* Until our transfer has @bytes at the receiver. */
+static const struct tw_worker_snapshot *wait_for_bytes(struct scene *scene, uint64_t bytes)
+{
+	const struct tw_worker_transfer_status *sending;
+	const struct tw_worker_snapshot *snapshot;
+	tw_ns until = tw_clock_now() + 10 * TW_SECOND;
+
+	do {
+		snapshot = wait_for_news(scene->sender, until);
+		sending = find_sending(snapshot, OUR_TRANSFER);
+	} while (!sending || sending->sender.bytes_acked < bytes);
+	return snapshot;
+}
+
 static bool arrived_whole(const struct scene *scene)
 {
 	static uint8_t copy[SIZE + 1];
@@ -152,28 +242,11 @@ static bool arrived_whole(const struct scene *scene)
 
 static const struct tw_rate_limits no_limits = { .max_bps = UINT64_MAX };
 
-static void test_transfer(void **state)
+static void check_receiver_events(struct scene *scene)
 {
-	struct scene *scene = *state;
-	const struct tw_worker_snapshot *snapshot;
-	struct tw_worker_event event;
 	unsigned started = 0, files = 0, finished = 0;
+	struct tw_worker_event event;
 
-	start_receiver(scene);
-	start_sender(scene, &no_limits);
-	snapshot = wait_for_end(scene->sender);
-	assert_true(snapshot->sender.finished);
-	assert_int_equal(snapshot->sender.error, TW_TRANSFER_OK);
-	assert_int_equal(snapshot->sender.bytes_acked, SIZE);
-	assert_int_equal(snapshot->sender.files_done, 1);
-	assert_true(snapshot->udp.bytes_sent > SIZE);
-	assert_true(snapshot->conn.rtt_smoothed > 0);
-	assert_int_equal(snapshot->local.family, TW_FAMILY_IPV4);
-	assert_true(snapshot->send_granted > 0 && snapshot->receive_granted > 0);
-	assert_true(arrived_whole(scene));
-
-	assert_int_equal(tw_worker_stop(scene->receiver), 0);
-	snapshot = wait_for_end(scene->receiver);
 	while (tw_worker_event(scene->receiver, &event)) {
 		started += event.type == TW_WORKER_STARTED;
 		files += event.type == TW_WORKER_FILE_DONE;
@@ -187,6 +260,48 @@ static void test_transfer(void **state)
 	assert_int_equal(started, 1);
 	assert_int_equal(files, 1);
 	assert_int_equal(finished, 1);
+}
+
+static void test_transfer(void **state)
+{
+	const struct tw_worker_destination_status *destination;
+	struct tw_worker_transfer_status sent;
+	struct scene *scene = *state;
+	const struct tw_worker_snapshot *snapshot;
+
+	start_receiver(scene);
+	send_file(scene, &no_limits);
+	sent = wait_for_ended(scene->sender, OUR_TRANSFER, 20 * TW_SECOND);
+	assert_true(sent.sender.finished && !sent.paused && !sent.running);
+	assert_int_equal(sent.destination, OUR_DESTINATION);
+	assert_int_equal(sent.sender.error, TW_TRANSFER_OK);
+	assert_int_equal(sent.sender.bytes_acked, SIZE);
+	assert_int_equal(sent.sender.files_done, 1);
+	assert_true(sent.block_bytes > 1000 && sent.block_bytes < 65536);
+	assert_true(arrived_whole(scene));
+
+	assert_int_equal(tw_worker_stop(scene->sender), 0);
+	snapshot = wait_for_end(scene->sender);
+	assert_int_equal(snapshot->sending_count, 0);
+	destination = find_destination(snapshot, OUR_DESTINATION);
+	assert_non_null(destination);
+	assert_true(destination->bytes_sent > SIZE);
+	assert_int_equal(destination->bytes_sent, snapshot->udp.bytes_sent);
+	assert_int_equal(destination->bytes_received, snapshot->udp.bytes_received);
+	/* Alone it accounts for all but the handshake before it and the CLOSE behind it. */
+	assert_true(sent.packets_sent > SIZE / 65536 &&
+		    sent.packets_sent <= destination->packets_sent);
+	assert_true(sent.packets_sent + 20 > destination->packets_sent);
+	assert_true(sent.packets_received > 0 && sent.bytes_received > 0);
+	assert_true(destination->conn_known && destination->conn.rtt_smoothed > 0);
+	assert_int_equal(destination->local.family, TW_FAMILY_IPV4);
+	assert_true(tw_address_equal(&destination->remote, &scene->address));
+	assert_true(destination->send_granted > 0 && destination->receive_granted > 0);
+	assert_true(destination->last_sent_at > 0 && destination->last_received_at > 0);
+
+	assert_int_equal(tw_worker_stop(scene->receiver), 0);
+	snapshot = wait_for_end(scene->receiver);
+	check_receiver_events(scene);
 	/* What jobs held is free again; the worker keeps what it receives into. */
 	assert_true(snapshot->buffers_used <= TW_UDP_BATCH);
 }
@@ -195,21 +310,22 @@ static void test_transfer(void **state)
 static void test_live_rate(void **state)
 {
 	struct tw_rate_limits slow = { .max_bps = 4000000 };
+	struct tw_worker_destination destination;
 	struct scene *scene = *state;
 	const struct tw_worker_snapshot *snapshot;
 	tw_ns begun = tw_clock_now();
 
 	start_receiver(scene);
-	start_sender(scene, &slow);
+	send_file(scene, &slow);
 	do
 		snapshot = wait_for_news(scene->sender, begun + 5 * TW_SECOND);
 	while (tw_clock_now() < begun + TW_SECOND);
-	assert_non_null(snapshot);
-	assert_true(snapshot->sender.bytes_acked > 100000);
-	assert_true(snapshot->sender.bytes_acked < 1000000);
-	assert_int_equal(tw_worker_set_rate(scene->sender, TW_RATE_BBR, &no_limits), 0);
-	snapshot = wait_for_end(scene->sender);
-	assert_true(snapshot->sender.finished);
+	assert_non_null(find_sending(snapshot, OUR_TRANSFER));
+	assert_in_range(find_sending(snapshot, OUR_TRANSFER)->sender.bytes_acked, 100000, 1000000);
+	destination = destination_of(scene, OUR_DESTINATION, &no_limits);
+	assert_int_equal(tw_worker_change_destination(scene->sender, &destination), 0);
+	assert_int_equal(wait_for_ended(scene->sender, OUR_TRANSFER, 20 * TW_SECOND).sender.error,
+			 TW_TRANSFER_OK);
 	assert_true(arrived_whole(scene));
 	/* 12 s at the slow rate. */
 	assert_true(tw_clock_now() < begun + 6 * TW_SECOND);
@@ -218,37 +334,99 @@ static void test_live_rate(void **state)
 static void test_cancel(void **state)
 {
 	struct tw_rate_limits slow = { .max_bps = 4000000 };
+	struct tw_worker_transfer_status sent;
 	struct scene *scene = *state;
-	const struct tw_worker_snapshot *snapshot;
-	tw_ns begun = tw_clock_now();
 
 	start_receiver(scene);
-	start_sender(scene, &slow);
-	do
-		snapshot = wait_for_news(scene->sender, begun + 5 * TW_SECOND);
-	while (!snapshot || snapshot->sender.bytes_acked == 0);
-	assert_int_equal(tw_worker_cancel(scene->sender), 0);
-	snapshot = wait_for_end(scene->sender);
-	assert_true(snapshot->sender.finished);
-	assert_int_equal(snapshot->sender.error, TW_TRANSFER_CANCELLED);
+	send_file(scene, &slow);
+	wait_for_bytes(scene, 1);
+	assert_int_equal(tw_worker_end_transfer(scene->sender, OUR_TRANSFER, TW_WORKER_CANCEL), 0);
+	sent = wait_for_ended(scene->sender, OUR_TRANSFER, 5 * TW_SECOND);
+	assert_true(sent.sender.finished && !sent.paused);
+	assert_int_equal(sent.sender.error, TW_TRANSFER_CANCELLED);
 	assert_false(arrived_whole(scene));
+}
+
+/* Paused and sent again: what had arrived is not sent another time. */
+static void test_pause(void **state)
+{
+	struct tw_rate_limits slow = { .max_bps = 8000000 };
+	struct tw_worker_transfer_status first, second;
+	struct tw_worker_destination destination;
+	struct tw_worker_transfer transfer;
+	struct scene *scene = *state;
+
+	start_receiver(scene);
+	send_file(scene, &slow);
+	wait_for_bytes(scene, SIZE / 4);
+	assert_int_equal(tw_worker_end_transfer(scene->sender, OUR_TRANSFER, TW_WORKER_PAUSE), 0);
+	first = wait_for_ended(scene->sender, OUR_TRANSFER, 5 * TW_SECOND);
+	assert_true(first.sender.finished && first.paused);
+	assert_false(arrived_whole(scene));
+
+	destination = destination_of(scene, OUR_DESTINATION, &no_limits);
+	assert_int_equal(tw_worker_change_destination(scene->sender, &destination), 0);
+	transfer = transfer_of(scene, OUR_TRANSFER + 1, OUR_DESTINATION, "below");
+	memset(transfer.sender.transfer_key, 0, sizeof transfer.sender.transfer_key);
+	transfer.sender.transfer_key[0] = OUR_TRANSFER;
+	assert_int_equal(tw_worker_add_transfer(scene->sender, &transfer), 0);
+	second = wait_for_ended(scene->sender, OUR_TRANSFER + 1, 20 * TW_SECOND);
+	assert_int_equal(second.sender.error, TW_TRANSFER_OK);
+	assert_true(second.sender.bytes_held >= SIZE / 8);
+	assert_true(second.sender.bytes_sent <= SIZE - second.sender.bytes_held + SIZE / 8);
+	assert_true(arrived_whole(scene));
+}
+
+/* The peer is gone without a word: an end takes no answer, and not for ever. */
+static void test_end_in_silence(void **state)
+{
+	struct tw_rate_limits slow = { .max_bps = 4000000 };
+	struct tw_worker_transfer_status sent;
+	struct scene *scene = *state;
+	struct tw_worker_destination destination;
+	struct tw_udp_options options = { .local = { .family = TW_FAMILY_NONE } };
+	struct tw_udp deaf;
+
+	start_receiver(scene);
+	send_file(scene, &slow);
+	wait_for_bytes(scene, 1);
+	/* From here on its datagrams go to somebody who does not read them. */
+	options.local = scene->address;
+	options.local.port = 0;
+	assert_int_equal(tw_udp_open(&options, &deaf), 0);
+	tw_worker_free(scene->receiver);
+	scene->receiver = NULL;
+	destination = destination_of(scene, OUR_DESTINATION, &slow);
+	destination.remotes[0] = deaf.local;
+	assert_int_equal(tw_worker_change_destination(scene->sender, &destination), 0);
+	assert_int_equal(tw_worker_end_transfer(scene->sender, OUR_TRANSFER, TW_WORKER_CANCEL), 0);
+	sent = wait_for_ended(scene->sender, OUR_TRANSFER, 5 * TW_SECOND);
+	assert_int_equal(sent.sender.error, TW_TRANSFER_CANCELLED);
+	tw_udp_close(&deaf);
 }
 
 /* Nobody listens: known at once, from the network's refusal. */
 static void test_refused(void **state)
 {
+	const struct tw_worker_destination_status *destination;
 	struct scene *scene = *state;
-	const struct tw_worker_snapshot *snapshot;
 	tw_ns begun = tw_clock_now();
 
 	start_receiver(scene);
 	tw_worker_free(scene->receiver);
 	scene->receiver = NULL;
-	start_sender(scene, &no_limits);
-	snapshot = wait_for_end(scene->sender);
-	assert_true(snapshot->failed);
-	assert_int_equal(snapshot->failure, TW_CONN_UNREACHABLE);
-	assert_true(tw_clock_now() < begun + 2 * TW_SECOND);
+	send_file(scene, &no_limits);
+	do
+		destination = find_destination(wait_for_news(scene->sender, begun + 2 * TW_SECOND),
+					       OUR_DESTINATION);
+	while (!destination || !destination->failed);
+	assert_int_equal(destination->failure, TW_CONN_UNREACHABLE);
+	assert_int_equal(destination->socket_error, ECONNREFUSED);
+	assert_true(destination->failure_message[0]);
+	/* Its transfer is still there; it ends with the worker. */
+	assert_int_equal(tw_worker_stop(scene->sender), 0);
+	assert_true(wait_for_ended(scene->sender, OUR_TRANSFER, 5 * TW_SECOND).paused);
+	assert_int_equal(wait_for_end(scene->sender)->sending_count, 0);
 }
 
 /* Freed while everything is under way: nothing hangs, nothing leaks. */
@@ -256,14 +434,11 @@ static void test_free_in_the_middle(void **state)
 {
 	struct scene *scene = *state;
 	tw_ns begun = tw_clock_now();
-	const struct tw_worker_snapshot *snapshot;
 	struct tw_rate_limits some = { .max_bps = 40000000 };
 
 	start_receiver(scene);
-	start_sender(scene, &some);
-	do
-		snapshot = wait_for_news(scene->sender, begun + 5 * TW_SECOND);
-	while (!snapshot || snapshot->sender.bytes_acked == 0);
+	send_file(scene, &some);
+	wait_for_bytes(scene, 1);
 	tw_worker_free(scene->receiver);
 	scene->receiver = NULL;
 	tw_worker_free(scene->sender);
@@ -292,6 +467,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transfer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_live_rate, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_pause, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_end_in_silence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_free_in_the_middle, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_port_in_use, set_up, tear_down),
