@@ -141,6 +141,7 @@ static int prepare(struct tw_job *job)
 	if (job->held_count == TW_JOB_HELD_MAX)
 		return 0;
 	job->ready = ready;
+	job->total_chunks = tw_sink_chunks(job->sink);
 	job->prepare_more = error == 0;
 	return error == TW_E_END ? TW_E_END : 0;
 }

@@ -90,6 +90,7 @@ struct tw_job {
 	 * 0: no statement
 	 */
 	uint64_t ready;
+	/* with @ready, @total_chunks: digests of chunks below it may come */
 	bool prepare_more;              /* MANIFEST, PREPARE: submit PREPARE again */
 	struct tw_range held[TW_JOB_HELD_MAX];
 	size_t held_count;

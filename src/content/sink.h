@@ -90,6 +90,8 @@ int tw_sink_manifest(struct tw_sink *sink, const uint8_t *bytes, size_t length);
 const char *tw_sink_offender(const struct tw_sink *sink);
 /* How many entries of the manifest have arrived. */
 uint64_t tw_sink_entries(const struct tw_sink *sink);
+/* Chunks of entries that are prepared: digests of those below may come. */
+uint64_t tw_sink_chunks(const struct tw_sink *sink);
 /*
  * Prepares the entries that have arrived: checks what is there, reads the journal, finds what is
  * held. About @entries at a time; 0: more to do, TW_E_AGAIN: all that have arrived are prepared,

@@ -344,3 +344,13 @@ int tw_sink_prepare(struct tw_sink *sink, unsigned entries, uint64_t *ret_ready)
 		return 0;
 	return sink->manifest_complete ? TW_E_END : TW_E_AGAIN;
 }
+
+uint64_t tw_sink_chunks(const struct tw_sink *sink)
+{
+	const struct tw_entry *last;
+
+	if (!sink->prepared)
+		return 0;
+	last = tw_manifest_entry(sink->manifest, sink->prepared - 1);
+	return last->chunk_first + tw_entry_chunks(last);
+}

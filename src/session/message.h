@@ -28,6 +28,8 @@
 #define TW_MESSAGE_TEXT_MAX 1024
 #define TW_SESSION_TRANSFERS_MAX 64 /* of one connection, live at a time */
 #define TW_SESSION_NUMBER_MAX ((UINT64_C(1) << 30) - 1)
+/* DATA below this offset of a tape may come before READY, over the first connection. */
+#define TW_SESSION_EARLY_MAX (UINT64_C(256) << 10)
 #define TW_CHECKPOINT_SECONDS_MAX 86400
 
 /* Streams. */

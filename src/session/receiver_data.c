@@ -64,10 +64,12 @@ void tw_receiver_flush(struct tw_receiver_hub *hub, tw_ns now)
 	}
 }
 
-static struct tw_receiver_job **slot_now(struct tw_receiver_transfer *transfer)
+static struct tw_receiver_job **slot_now(struct tw_receiver_transfer *transfer, bool copied)
 {
 	struct tw_receiver_hub *hub = transfer->hub;
 
+	if (copied)
+		return &transfer->crumbs;
 	if (!hub->buffer_known) {
 		hub->buffer = hub->options.current_buffer
 				      ? hub->options.current_buffer(hub->options.buffer_context)
@@ -104,7 +106,7 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	job = tw_receiver_job_new(hub);
 	if (!job)
 		return false;
-	job->job.buffer = hub->buffer;
+	job->job.buffer = slot == &transfer->gather ? hub->buffer : NULL;
 	if (!job->job.buffer && !tw_receiver_job_copy(job)) {
 		tw_receiver_job_free(hub, job);
 		return false;
@@ -151,11 +153,11 @@ static void add(struct tw_receiver_transfer *transfer, struct tw_receiver_job *j
 		(struct tw_sink_piece){ .offset = offset, .bytes = bytes, .length = length };
 }
 
-static bool take_piece(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
-		       const struct tw_data_ref *piece, const uint8_t *bytes)
+bool tw_receiver_take_piece(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
+			    const struct tw_data_ref *piece, const uint8_t *bytes, bool copied)
 {
 	uint64_t end = piece->offset + piece->length, at, fresh = 0;
-	struct tw_receiver_job **slot = slot_now(transfer);
+	struct tw_receiver_job **slot = slot_now(transfer, copied);
 	struct tw_range gaps[GAPS_MAX];
 	size_t count = 0, i;
 
@@ -200,9 +202,10 @@ bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *p
 		tw_conn_data_consumed(conn->conn, piece->length);
 		return true;
 	}
-	if (transfer->state != TW_RECEIVING_RUNNING || !piece->length ||
-	    piece->length > TW_RECEIVER_COPY_SIZE || piece->offset > transfer->ready ||
-	    piece->length > transfer->ready - piece->offset)
+	if (!piece->length || piece->length > TW_RECEIVER_COPY_SIZE)
 		return false;
-	return take_piece(transfer, conn, piece, bytes);
+	if (transfer->state == TW_RECEIVING_RUNNING && piece->offset < transfer->ready &&
+	    piece->length <= transfer->ready - piece->offset)
+		return tw_receiver_take_piece(transfer, conn, piece, bytes, false);
+	return tw_receiver_early_take(transfer, piece, bytes);
 }

@@ -1,7 +1,8 @@
 /*
  * receiver_private.h - the parts of the receiving side. receiver_hub.c: the hub, connections,
  * timers, status. receiver_transfer.c: the life of a transfer and the results of its jobs.
- * receiver_data.c: pieces of the tape on their way to the sink. receiver_control.c: messages.
+ * receiver_data.c: pieces of the tape on their way to the sink. receiver_early.c: those that come
+ * before they can be taken. receiver_control.c: messages.
  * receiver_streams.c: manifest and digests.
  */
 #pragma once
@@ -85,7 +86,10 @@ struct tw_receiver_transfer {
 	struct tw_ranges abandoned; /* entries */
 	struct tw_ranges held_unsaid, again_unsaid;
 	struct tw_ranges again; /* asked for again since it was attached */
-	uint64_t ready, ready_said;
+	uint64_t ready, ready_said, chunks_ready;
+	/* What came before it could be taken (receiver_early.c). */
+	uint8_t *early_bytes; /* owned, TW_SESSION_EARLY_MAX: the start of the tape */
+	struct tw_ranges early;
 	/* Pieces of the buffer being handed in, and copied ones (receiver_data.c). */
 	struct tw_receiver_job *gather, *crumbs;
 	unsigned writes_out;
@@ -198,10 +202,20 @@ void tw_receiver_transfer_free(struct tw_receiver_transfer *transfer);
 /* receiver_data.c */
 bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *piece,
 		      const uint8_t *bytes);
+/* The same, behind all checks; @copied: @bytes are not in the buffer being handed in. */
+bool tw_receiver_take_piece(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
+			    const struct tw_data_ref *piece, const uint8_t *bytes, bool copied);
 /* A WRITE job is back. */
 void tw_receiver_write_done(struct tw_receiver_transfer *transfer);
 /* Submits what is gathered. */
 void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer);
+
+/* receiver_early.c */
+bool tw_receiver_early_take(struct tw_receiver_transfer *transfer, const struct tw_data_ref *piece,
+			    const uint8_t *bytes);
+/* Hands on what may be taken by now. */
+void tw_receiver_early_pump(struct tw_receiver_transfer *transfer);
+void tw_receiver_early_drop(struct tw_receiver_transfer *transfer);
 
 /* receiver_control.c */
 void tw_receiver_control_read(struct tw_receiver_conn *conn);

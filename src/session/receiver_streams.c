@@ -138,6 +138,10 @@ void tw_receiver_digests_pump(struct tw_receiver_transfer *transfer)
 						    "a record of digests breaks the format");
 			return;
 		}
+		/* Early ones wait until their entries are prepared. */
+		if (record.chunk_first + record.count > transfer->chunks_ready &&
+		    !transfer->manifest_complete)
+			return;
 		if (!take_record(transfer, &record))
 			return;
 		tw_inbox_drop(inbox, length);

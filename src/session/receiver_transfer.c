@@ -62,11 +62,14 @@ static void init_sets(struct tw_receiver_transfer *transfer)
 	tw_ranges_init(&transfer->held_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again, TW_RECEIVER_RANGES_MAX);
+	tw_ranges_init(&transfer->early, TW_RECEIVER_RANGES_MAX);
 	tw_inbox_init(&transfer->digests, TW_DIGEST_RECORD_MAX);
 }
 
 static void deinit_sets(struct tw_receiver_transfer *transfer)
 {
+	tw_receiver_early_drop(transfer);
+	tw_ranges_deinit(&transfer->early);
 	tw_ranges_deinit(&transfer->received);
 	tw_ranges_deinit(&transfer->chunks);
 	tw_ranges_deinit(&transfer->abandoned);
@@ -192,6 +195,7 @@ static void give_up_place(struct tw_receiver_transfer *transfer)
 
 	if (!conn)
 		return;
+	tw_receiver_early_drop(transfer);
 	conn->transfers[transfer->number % TW_SESSION_TRANSFERS_MAX] = NULL;
 	transfer->conn = NULL;
 	tw_receiver_streams_drain(conn, transfer->number);
@@ -325,6 +329,7 @@ void tw_receiver_transfer_end(struct tw_receiver_transfer *transfer, enum tw_tra
 {
 	if (transfer->state != TW_RECEIVING_RUNNING)
 		return;
+	tw_receiver_early_drop(transfer);
 	tw_receiver_gather_leave(transfer);
 	set_state(transfer, TW_RECEIVING_ENDING);
 	transfer->error = error;
@@ -522,6 +527,9 @@ static void take_held(struct tw_receiver_transfer *transfer, const struct tw_job
 	transfer->bytes_received = transfer->received.total;
 	if (job->ready > transfer->ready)
 		transfer->ready = job->ready;
+	/* Without a statement about readiness what is prepared has not been told yet. */
+	if (job->ready && job->total_chunks > transfer->chunks_ready)
+		transfer->chunks_ready = job->total_chunks;
 	transfer->prepare_wanted = job->prepare_more;
 	if (!job->result || job->result == TW_E_END)
 		transfer->entries_known = job->total_entries;
@@ -549,6 +557,7 @@ static void opened(struct tw_receiver_transfer *transfer, const struct tw_job *j
 	if (transfer->state != TW_RECEIVING_OPENING)
 		return;
 	set_state(transfer, TW_RECEIVING_OVER);
+	tw_receiver_early_drop(transfer);
 	if (job->result == TW_E_UNSAFE) {
 		transfer->error = TW_TRANSFER_UNSAFE;
 		snprintf(
@@ -701,6 +710,7 @@ static void settle(struct tw_receiver_transfer *transfer)
 static void pump_running(struct tw_receiver_transfer *transfer)
 {
 	tw_receiver_manifest_pump(transfer);
+	tw_receiver_early_pump(transfer);
 	tw_receiver_digests_pump(transfer);
 	if (transfer->state != TW_RECEIVING_RUNNING)
 		return;

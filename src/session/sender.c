@@ -197,7 +197,7 @@ void tw_sender_pump(struct tw_sender *sender)
 	tw_sender_digests_pump(sender);
 	tw_sender_blocks_pump(sender);
 	tw_sender_sha_pump(sender);
-	if (sender->answered)
+	if (sender->conn && !sender->offer_unsaid)
 		wake(sender);
 }
 
@@ -363,7 +363,7 @@ bool tw_sender_data_next(struct tw_sender *sender, struct tw_data_ref *ret)
 
 	if (!sender->conn || sender->finished)
 		return false;
-	if (!sender->answered || (run->start == run->end && !tw_sender_run_find(sender))) {
+	if (sender->offer_unsaid || (run->start == run->end && !tw_sender_run_find(sender))) {
 		sender->starved = true;
 		return false;
 	}

@@ -360,14 +360,26 @@ static bool run_set(struct tw_sender *sender, enum tw_run_kind kind, uint64_t st
 	return true;
 }
 
+uint64_t tw_sender_limit(const struct tw_sender *sender)
+{
+	uint64_t early = sender->total_bytes < TW_SESSION_EARLY_MAX ? sender->total_bytes
+								    : TW_SESSION_EARLY_MAX;
+
+	if (!sender->conn)
+		return 0;
+	/* Over the first connection the first bytes need no READY. Over others the receiver may
+	 * have them. */
+	return sender->attempts == 1 && sender->ready < early ? early : sender->ready;
+}
+
 static bool run_lost(struct tw_sender *sender)
 {
 	struct tw_range range;
-	uint64_t at = 0;
+	uint64_t at = 0, limit = tw_sender_limit(sender);
 	unsigned i;
 
 	for (i = 0; i < LOST_SCAN; i++) {
-		if (!tw_owed_next_lost(&sender->owed, at, sender->ready, &range))
+		if (!tw_owed_next_lost(&sender->owed, at, limit, &range))
 			return false;
 		if (run_set(sender, TW_RUN_LOST, range.start, range.end))
 			return true;
@@ -380,7 +392,7 @@ static bool run_fresh(struct tw_sender *sender)
 {
 	struct tw_range gap;
 
-	return tw_owed_next_fresh(&sender->owed, 0, sender->ready, &gap) &&
+	return tw_owed_next_fresh(&sender->owed, 0, tw_sender_limit(sender), &gap) &&
 	       run_set(sender, TW_RUN_FRESH, gap.start, gap.end);
 }
 

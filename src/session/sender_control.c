@@ -169,8 +169,9 @@ static void on_answer(struct tw_sender *sender, struct tw_message *message)
 		return;
 	}
 	sender->answered = true;
-	tw_sender_digests_restart(sender, live);
-	/* Over the first connection the manifest has been flowing all the time. */
+	/* Over the first connection manifest and digests have been flowing all the time. */
+	if (sender->attempts > 1)
+		tw_sender_digests_restart(sender, live);
 	if (sender->attempts > 1 && !live) {
 		sender->walk.restart = true;
 		sender->walk.open = true;

@@ -108,13 +108,15 @@ void tw_sender_digests_pump(struct tw_sender *sender)
 {
 	size_t i;
 
-	if (!sender->conn || !sender->answered || !sender->ready)
+	uint64_t limit = tw_sender_limit(sender);
+
+	if (!limit || sender->offer_unsaid)
 		return;
 	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
 		struct tw_sender_block *block = sender->blocks[i];
 
 		/* The receiver must know of these chunks. */
-		if (!block || block->state != TW_BLOCK_LOADED || block->end > sender->ready ||
+		if (!block || block->state != TW_BLOCK_LOADED || block->end > limit ||
 		    block->digest_next == block->job.block.chunk_count)
 			continue;
 		if (!append_block(sender, block))

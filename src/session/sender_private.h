@@ -189,6 +189,8 @@ void tw_sender_blocks_deinit(struct tw_sender *sender);
 void tw_sender_blocks_pump(struct tw_sender *sender);
 void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *block);
 bool tw_sender_is_block(const struct tw_sender *sender, const struct tw_job *job);
+/* Tape offsets below may be sent now. */
+uint64_t tw_sender_limit(const struct tw_sender *sender);
 /* Forgets cached bytes of [start, end). */
 void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t end);
 /* Makes @sender->run a stretch that can be sent; false: nothing is loaded or owed. */

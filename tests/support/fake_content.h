@@ -449,6 +449,11 @@ static inline int fake_prepare(struct tw_job *job)
 	job->prepare_more = sink->held_first < sink->held_count || sink->prepared < sink->count;
 	if (sink->held_first == sink->held_count)
 		job->ready = sink->ready;
+	job->total_chunks = 0;
+	if (sink->prepared)
+		job->total_chunks = sink->entries[sink->prepared - 1].chunk +
+				    (sink->entries[sink->prepared - 1].size + TW_CHUNK_SIZE - 1) /
+					    TW_CHUNK_SIZE;
 	return sink->complete && !job->prepare_more ? TW_E_END : 0;
 }
 

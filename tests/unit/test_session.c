@@ -105,7 +105,7 @@ static void clean(void **state)
 	world_deinit(&world);
 }
 
-/* Nothing but the round trips that must be: handshake, offer and data, done. */
+/* Nothing but the round trips that must be: handshake; offer, data and done. */
 static void few_round_trips(void **state)
 {
 	tw_ns started;
@@ -116,7 +116,7 @@ static void few_round_trips(void **state)
 	started = world.wire.now;
 	world_start(&world);
 	assert_true(world_run(&world, 2 * TW_SECOND, world_sender_finished));
-	assert_in_range(world.wire.now - started, 600 * TW_MSEC, 650 * TW_MSEC);
+	assert_in_range(world.wire.now - started, 400 * TW_MSEC, 430 * TW_MSEC);
 	world_deinit(&world);
 }
 
