@@ -76,11 +76,11 @@ struct tw_conn_app {
 	 */
 	bool (*data_next)(void *app, struct tw_conn *conn, struct tw_data_ref *ret);
 	/*
-	 * Takes the piece (at most as long as data_next() offered): copies its bytes to @bytes. It
-	 * counts as sent.
+	 * Takes the piece (at most as long as data_next() offered), which counts as sent. Returns
+	 * its bytes, lent until the application is called again.
 	 */
-	void (*data_take)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			  uint8_t *bytes);
+	const uint8_t *(*data_take)(void *app, struct tw_conn *conn,
+				    const struct tw_data_ref *piece);
 	void (*data_acked)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece);
 	/* May be called for a piece that is acknowledged later after all. */
 	void (*data_lost)(void *app, struct tw_conn *conn, const struct tw_data_ref *piece);

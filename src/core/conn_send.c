@@ -16,6 +16,8 @@
 struct packet {
 	struct tw_writer writer; /* over the payload */
 	struct tw_sent record;   /* what it will be remembered by */
+	/* The last bytes of the payload, at the application's: sealing brings them here. */
+	const uint8_t *body;
 	bool elicits;
 	bool full; /* as long as a packet may be */
 };
@@ -193,7 +195,7 @@ static void put_data(struct tw_conn *conn, struct packet *packet)
 		ref.length = room;
 	if (!tw_frame_write_data_header(&packet->writer, ref.transfer, ref.offset))
 		return;
-	conn->app->data_take(conn->app_context, conn, &ref, packet->writer.at);
+	packet->body = conn->app->data_take(conn->app_context, conn, &ref);
 	packet->writer.at += ref.length;
 	packet->record.content |= TW_SENT_DATA;
 	packet->record.data_transfer = (uint32_t)ref.transfer;
@@ -212,9 +214,14 @@ static size_t seal_packet(struct tw_conn *conn, struct packet *packet, uint8_t *
 	if (phase != before)
 		conn->key_updates++;
 	size_t header = tw_datagram_write_packet_header(conn->peer_cid, phase, number, bytes);
-	size_t payload = tw_writer_length(&packet->writer);
-	tw_seal(&conn->seal, number, bytes, header, bytes + header, payload);
-	size_t length = header + payload + tw_cipher_tag_size(conn->cipher);
+	struct tw_payload payload = {
+		.bytes = bytes + header,
+		.length = tw_writer_length(&packet->writer),
+		.body = packet->body,
+		.body_length = packet->body ? packet->record.data_length : 0,
+	};
+	tw_seal_gather(&conn->seal, number, bytes, header, &payload);
+	size_t length = header + payload.length + tw_cipher_tag_size(conn->cipher);
 	*sent = packet->record;
 	sent->bytes = (uint16_t)length;
 	sent->sent_at = now;
@@ -238,6 +245,7 @@ static void open_packet(struct tw_conn *conn, struct packet *packet, uint8_t *by
 	size_t tag = tw_cipher_tag_size(conn->cipher);
 	packet->record = (struct tw_sent){ 0 };
 	packet->elicits = false;
+	packet->body = NULL;
 	tw_writer_init(&packet->writer, bytes + TW_PACKET_HEADER_SIZE,
 		       size - TW_PACKET_HEADER_SIZE - tag);
 }

@@ -31,13 +31,18 @@ int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
 		     const uint8_t *bytes);
 void tw_aead_key_deinit(struct tw_aead_key *key);
 
-/* Authenticated data and text of one message. @text is changed in place unless @text_is_clear: then
- * it is authenticated only. */
+/*
+ * Authenticated data and text of one message. @text is changed in place unless @text_is_clear: then
+ * it is authenticated only. Sealing: the last @body_length bytes of the text may still lie at
+ * @body; they are read from there, and what becomes of them is written to their place in @text.
+ */
 struct tw_aead_message {
 	const uint8_t *header;
 	size_t header_length;
 	uint8_t *text;
-	size_t length;
+	size_t length; /* the body's included */
+	const uint8_t *body;
+	size_t body_length;
 	bool text_is_clear;
 };
 

@@ -72,7 +72,12 @@ static void next_nonce(struct tw_noise *noise, uint8_t ret[TW_NONCE_SIZE])
 /* EncryptAndHash: @length bytes of @plain to @length + TAG bytes at @ret. */
 static int encrypt_and_hash(struct tw_noise *noise, const void *plain, size_t length, uint8_t *ret)
 {
-	struct tw_aead_message message = { noise->hash, sizeof noise->hash, ret, length, false };
+	struct tw_aead_message message = {
+		.header = noise->hash,
+		.header_length = sizeof noise->hash,
+		.text = ret,
+		.length = length,
+	};
 	uint8_t nonce[TW_NONCE_SIZE];
 	struct tw_aead_key key;
 	int error = tw_aead_key_init(&key, TW_AEAD_KIND_AES_256_GCM, true, noise->key.bytes);
@@ -92,8 +97,12 @@ static int encrypt_and_hash(struct tw_noise *noise, const void *plain, size_t le
 static int decrypt_and_hash(struct tw_noise *noise, const uint8_t *bytes, size_t length,
 			    uint8_t *ret)
 {
-	struct tw_aead_message message = { noise->hash, sizeof noise->hash, ret, length - TAG,
-					   false };
+	struct tw_aead_message message = {
+		.header = noise->hash,
+		.header_length = sizeof noise->hash,
+		.text = ret,
+		.length = length - TAG,
+	};
 	uint8_t nonce[TW_NONCE_SIZE];
 	struct tw_aead_key key;
 	bool genuine;

@@ -202,21 +202,38 @@ void tw_seal_chain_acked(struct tw_seal_chain *chain, uint64_t packet_number)
 		chain->phase_acked = true;
 }
 
-void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
-	     size_t header_length, uint8_t *payload, size_t length)
+void tw_seal_gather(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
+		    size_t header_length, const struct tw_payload *payload)
 {
-	struct tw_aead_message message = { header, header_length, payload, length,
-					   chain->cipher == TW_CIPHER_AUTH };
-	uint8_t nonce[TW_NONCE_SIZE];
+	struct tw_aead_message message = {
+		.header = header,
+		.header_length = header_length,
+		.text = payload->bytes,
+		.length = payload->length,
+		.body = payload->body,
+		.body_length = payload->body_length,
+		.text_is_clear = chain->cipher == TW_CIPHER_AUTH,
+	};
+	uint8_t *tag = payload->bytes + payload->length, nonce[TW_NONCE_SIZE];
 
 	assert(packet_number >= chain->next_min && packet_number < UINT64_MAX);
 	chain->next_min = packet_number + 1;
 	if (chain->cipher == TW_CIPHER_NONE) {
-		checksum(packet_number, &message, payload + length);
+		if (payload->body_length)
+			memcpy(tag - payload->body_length, payload->body, payload->body_length);
+		checksum(packet_number, &message, tag);
 		return;
 	}
 	make_nonce(chain->key, packet_number, nonce);
-	tw_aead_seal(&chain->key->aead, nonce, &message, payload + length);
+	tw_aead_seal(&chain->key->aead, nonce, &message, tag);
+}
+
+void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
+	     size_t header_length, uint8_t *payload, size_t length)
+{
+	const struct tw_payload whole = { .bytes = payload, .length = length };
+
+	tw_seal_gather(chain, packet_number, header, header_length, &whole);
 }
 
 /* Without memory @next stays NULL: packets of the next phase are dropped, each is a new try. */
@@ -287,8 +304,13 @@ int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, con
 	    size_t header_length, uint8_t *payload, size_t length)
 {
 	size_t tag_size = tw_cipher_tag_size(chain->cipher);
-	struct tw_aead_message message = { header, header_length, payload, length - tag_size,
-					   chain->cipher == TW_CIPHER_AUTH };
+	struct tw_aead_message message = {
+		.header = header,
+		.header_length = header_length,
+		.text = payload,
+		.length = length - tag_size,
+		.text_is_clear = chain->cipher == TW_CIPHER_AUTH,
+	};
 	int error;
 
 	if (length < tag_size)

@@ -74,9 +74,22 @@ bool tw_seal_chain_phase(struct tw_seal_chain *chain, uint64_t packet_number);
 /* Tells that a packet was acknowledged: a flip may follow a packet of the present phase only. */
 void tw_seal_chain_acked(struct tw_seal_chain *chain, uint64_t packet_number);
 /*
- * Seals @length bytes at @payload in place and writes the tag behind them. @header: authenticated.
- * @packet_number is larger than any before (asserted).
+ * What is to be sealed: @length bytes whose place is @bytes, of which the last @body_length may
+ * still lie elsewhere, at @body. Sealing reads them there: it is their only copy.
  */
+struct tw_payload {
+	uint8_t *bytes;
+	size_t length;
+	const uint8_t *body;
+	size_t body_length;
+};
+/*
+ * Seals @payload at its place and writes the tag behind it. @header: authenticated. @packet_number
+ * is larger than any before (asserted).
+ */
+void tw_seal_gather(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
+		    size_t header_length, const struct tw_payload *payload);
+/* The same with all @length bytes at their place already. */
 void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t *header,
 	     size_t header_length, uint8_t *payload, size_t length);
 /*

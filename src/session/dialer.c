@@ -220,11 +220,11 @@ static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *re
 	return tw_outgoing_data_next(((struct tw_dialer *)app)->outgoing, conn, ret);
 }
 
-static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			 uint8_t *bytes)
+static const uint8_t *on_data_take(void *app, struct tw_conn *conn,
+				   const struct tw_data_ref *piece)
 {
 	(void)conn;
-	tw_outgoing_data_take(((struct tw_dialer *)app)->outgoing, piece, bytes);
+	return tw_outgoing_data_take(((struct tw_dialer *)app)->outgoing, piece);
 }
 
 static void on_data_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)

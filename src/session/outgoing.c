@@ -449,13 +449,12 @@ bool tw_outgoing_data_next(struct tw_outgoing *outgoing, struct tw_conn *conn,
 	return false;
 }
 
-void tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct tw_data_ref *piece,
-			   uint8_t *bytes)
+const uint8_t *tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct tw_data_ref *piece)
 {
 	struct tw_sender *sender = sender_of(outgoing, piece->transfer);
 
 	outgoing->seats[sender->place].credit -= (int64_t)piece->length;
-	tw_sender_data_take(sender, piece, bytes);
+	return tw_sender_data_take(sender, piece);
 }
 
 void tw_outgoing_data_acked(struct tw_outgoing *outgoing, struct tw_conn *conn,
@@ -570,11 +569,11 @@ static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *re
 	return tw_outgoing_data_next(app, conn, ret);
 }
 
-static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			 uint8_t *bytes)
+static const uint8_t *on_data_take(void *app, struct tw_conn *conn,
+				   const struct tw_data_ref *piece)
 {
 	(void)conn;
-	tw_outgoing_data_take(app, piece, bytes);
+	return tw_outgoing_data_take(app, piece);
 }
 
 static void on_data_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)

@@ -50,8 +50,7 @@ void tw_outgoing_established(struct tw_outgoing *outgoing, struct tw_conn *conn)
 void tw_outgoing_closed(struct tw_outgoing *outgoing, struct tw_conn *conn);
 bool tw_outgoing_data_next(struct tw_outgoing *outgoing, struct tw_conn *conn,
 			   struct tw_data_ref *ret);
-void tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct tw_data_ref *piece,
-			   uint8_t *bytes);
+const uint8_t *tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct tw_data_ref *piece);
 void tw_outgoing_data_acked(struct tw_outgoing *outgoing, struct tw_conn *conn,
 			    const struct tw_data_ref *piece);
 void tw_outgoing_data_lost(struct tw_outgoing *outgoing, struct tw_conn *conn,

@@ -297,13 +297,13 @@ static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *re
 }
 
 /* A receiver offers no data: these are never called. */
-static void on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			 uint8_t *bytes)
+static const uint8_t *on_data_take(void *app, struct tw_conn *conn,
+				   const struct tw_data_ref *piece)
 {
 	(void)app;
 	(void)conn;
-	(void)bytes;
 	assert(!piece);
+	return NULL;
 }
 
 static void on_data_told(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)

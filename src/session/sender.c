@@ -373,13 +373,15 @@ bool tw_sender_data_next(struct tw_sender *sender, struct tw_data_ref *ret)
 	return true;
 }
 
-void tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece, uint8_t *bytes)
+const uint8_t *tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece)
 {
 	struct tw_sender_run *run = &sender->run;
 	uint64_t end = piece->offset + piece->length, again;
+	const uint8_t *bytes;
 
 	assert(run->kind != TW_RUN_NONE && piece->offset == run->start && end <= run->end);
-	memcpy(bytes, run->block->bytes + (piece->offset - run->block->start), piece->length);
+	bytes = run->block->bytes + (piece->offset - run->block->start);
+	sender->lent = run->block;
 	again = tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
 	sender->bytes_sent += piece->length;
 	sender->bytes_retransmitted += again;
@@ -391,9 +393,10 @@ void tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *pie
 	}
 	run->start = end;
 	if (run->start < run->end)
-		return;
+		return bytes;
 	tw_sender_run_reset(sender);
 	tw_sender_blocks_pump(sender);
+	return bytes;
 }
 
 void tw_sender_data_acked(struct tw_sender *sender, const struct tw_data_ref *piece)

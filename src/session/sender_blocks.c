@@ -87,12 +87,18 @@ static struct tw_sender_block *block_find(const struct tw_sender *sender, uint64
 	return NULL;
 }
 
+/* Its bytes are being sent, or will be with the next datagram. */
+static bool block_held(const struct tw_sender *sender, const struct tw_sender_block *block)
+{
+	return block == sender->run.block || block == sender->lent;
+}
+
 /* True when nothing of @block waits to be sent for the first time or again. */
 static bool block_evictable(struct tw_sender *sender, const struct tw_sender_block *block)
 {
 	struct tw_range range;
 
-	if (block == sender->run.block || block->digest_next < block->job.block.chunk_count)
+	if (block_held(sender, block) || block->digest_next < block->job.block.chunk_count)
 		return false;
 	return !tw_owed_next_lost(&sender->owed, block->start, block->end, &range) &&
 	       !tw_owed_next_fresh(&sender->owed, block->start, block->end, &range);
@@ -111,7 +117,7 @@ static struct tw_sender_block *block_farthest(struct tw_sender *sender, uint64_t
 	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
 		struct tw_sender_block *block = sender->blocks[i];
 
-		if (block && block->state == TW_BLOCK_LOADED && block != sender->run.block &&
+		if (block && block->state == TW_BLOCK_LOADED && !block_held(sender, block) &&
 		    block->start > offset && (!best || block->start > best->start) &&
 		    !tw_owed_next_lost(&sender->owed, block->start, block->end, &range))
 			best = block;

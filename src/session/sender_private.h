@@ -116,6 +116,8 @@ struct tw_sender {
 
 	struct tw_owed owed;
 	struct tw_sender_run run;
+	/* The connection reads from it until it asks for the next piece. */
+	const struct tw_sender_block *lent;
 	struct tw_sender_tail tail;
 	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
 	size_t block_count;
@@ -180,7 +182,7 @@ void tw_sender_detach(struct tw_sender *sender);
 /* The receiver was told of it, and not yet that it is over. */
 bool tw_sender_owes_words(const struct tw_sender *sender);
 bool tw_sender_data_next(struct tw_sender *sender, struct tw_data_ref *ret);
-void tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece, uint8_t *bytes);
+const uint8_t *tw_sender_data_take(struct tw_sender *sender, const struct tw_data_ref *piece);
 void tw_sender_data_acked(struct tw_sender *sender, const struct tw_data_ref *piece);
 void tw_sender_data_lost(struct tw_sender *sender, const struct tw_data_ref *piece);
 

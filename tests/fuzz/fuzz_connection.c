@@ -19,13 +19,14 @@ static bool on_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
 	return *cursor < 300000;
 }
 
-static void on_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-		    uint8_t *bytes)
+static const uint8_t *on_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
 {
+	static uint8_t bytes[TW_DATAGRAM_MAX];
 	uint64_t *cursor = app;
 	(void)conn;
 	memset(bytes, 0x55, piece->length);
 	*cursor += piece->length;
+	return bytes;
 }
 
 static void on_piece(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)

@@ -287,7 +287,6 @@ struct sending {
 
 static void sender_data(struct sending *s, struct input *input)
 {
-	static uint8_t bytes[9000];
 	struct tw_data_ref piece;
 	uint64_t room = 1 + next_byte(input) * UINT64_C(35);
 
@@ -296,7 +295,7 @@ static void sender_data(struct sending *s, struct input *input)
 	CHECK(piece.length > 0 && piece.transfer == 0);
 	if (piece.length > room)
 		piece.length = room;
-	tw_outgoing_app.data_take(s->outgoing, &conn, &piece, bytes);
+	CHECK(tw_outgoing_app.data_take(s->outgoing, &conn, &piece));
 	if (s->flying_count < 64)
 		s->flying[s->flying_count++] = piece;
 }

@@ -70,15 +70,14 @@ static bool on_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
 	return true;
 }
 
-static void on_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-		    uint8_t *bytes)
+static const uint8_t *on_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
 {
 	struct tape_side *side = app;
 
 	(void)conn;
 	assert(piece->length <= PIECE_MAX);
-	memcpy(bytes, tape_at(piece->offset), piece->length);
 	must(side, tw_ranges_remove(&side->owed, piece->offset, piece->offset + piece->length));
+	return tape_at(piece->offset);
 }
 
 static void on_acked(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)

@@ -94,7 +94,7 @@ static void test_vectors(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint8_t nonce[TW_NONCE_SIZE], header[80], text[128], tag[TW_AEAD_TAG_SIZE];
-		struct tw_aead_message message = { header, 0, text, 0, false };
+		struct tw_aead_message message = { .header = header, .text = text };
 		struct keys keys;
 
 		print_message("# %s\n", cases[i].name);
@@ -131,10 +131,16 @@ static void test_clear_text(void **state)
 		unhex(cases[i].nonce, nonce, sizeof nonce);
 		length = unhex(cases[i].header, bytes, sizeof bytes);
 		for (size_t cut = 0; cut <= length; cut++) {
-			struct tw_aead_message one = { bytes, cut, bytes + cut, length - cut,
-						       true };
-			struct tw_aead_message two = { bytes, cut, apart, length - cut, true };
+			struct tw_aead_message one = {
+				.header = bytes,
+				.header_length = cut,
+				.text = bytes + cut,
+				.length = length - cut,
+				.text_is_clear = true,
+			};
+			struct tw_aead_message two = one;
 
+			two.text = apart;
 			memcpy(apart, bytes + cut, length - cut);
 			tw_aead_seal(&keys.seal, nonce, &one, tag);
 			assert_hex(tag, cases[i].tag);

@@ -148,7 +148,7 @@ static void pass_transport(const struct tw_secret *send, const struct tw_secret 
 			   uint8_t number, const char *payload_hex, const char *sealed_hex)
 {
 	uint8_t nonce[TW_NONCE_SIZE] = { [TW_NONCE_SIZE - 1] = number }, text[64];
-	struct tw_aead_message message = { NULL, 0, text, 0, false };
+	struct tw_aead_message message = { .text = text };
 	uint8_t tag[TW_AEAD_TAG_SIZE];
 	struct tw_aead_key key;
 

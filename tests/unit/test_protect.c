@@ -127,6 +127,46 @@ static const struct {
 	    "5c080b7d5a46de0910409cfbb82a133a9b666016e7578170fb7d9c2bd7636faedcaf6b27bb862bfb" } },
 };
 
+/* A packet whose last bytes are fetched from elsewhere is the same packet, wherever it is cut. */
+static void test_gather(void **state)
+{
+	static const size_t lengths[] = { 1, 15, 16, 17, 100, 200 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
+		struct link one, two;
+		uint64_t number = 1;
+
+		set_up(&one, vectors[i].cipher, vectors[i].aead);
+		set_up(&two, vectors[i].cipher, vectors[i].aead);
+		for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
+			size_t length = lengths[k], step = length > 100 ? 7 : 1;
+
+			for (size_t cut = 0; cut <= length; cut += step, number++) {
+				struct packet whole, apart, gathered;
+				struct tw_payload payload = {
+					.bytes = gathered.bytes + HEADER,
+					.length = length,
+					.body = apart.bytes + HEADER + cut,
+					.body_length = length - cut,
+				};
+
+				send_packet(&one.seal, number, length, &whole);
+				fill(&apart, number, length);
+				apart.bytes[0] = whole.bytes[0];
+				(void)tw_seal_chain_phase(&two.seal, number);
+				memset(&gathered, 0xee, sizeof gathered);
+				memcpy(gathered.bytes, apart.bytes, HEADER + cut);
+				tw_seal_gather(&two.seal, number, gathered.bytes, HEADER, &payload);
+				assert_memory_equal(gathered.bytes, whole.bytes,
+						    HEADER + whole.length);
+			}
+		}
+		tear_down(&one);
+		tear_down(&two);
+	}
+}
+
 static void test_vectors(void **state)
 {
 	static const uint64_t first = UINT64_C(0x1deadbeef);
@@ -597,6 +637,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_gather),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_every_bit),
