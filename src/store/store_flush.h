@@ -1,0 +1,31 @@
+/*
+ * store_flush.h - the thread that makes SQLite's log durable and folds it into the database;
+ * private to this tier.
+ *
+ * A commit writes to the log without waiting for the disk. This thread flushes the log at most a
+ * second after the first commit that it does not cover, and copies the log into the database
+ * (a passive checkpoint, over a connection of its own) when it has grown: the waits for the disk
+ * are the thread's, never the committing one's. A flush that failed may have lost pages of the log
+ * although a later one succeeds, so then only a whole checkpoint counts.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "store/store_lock.h"
+
+#define STORE_FLUSH_EVERY_MS 1000
+/* Pages in the log from which on it is folded in. */
+#define STORE_FLUSH_PAGES 1000
+
+struct store_flusher;
+
+/* @lock is borrowed. The database @file is open already. -ENOMEM, -EAGAIN, -EIO. */
+int store_flusher_start(const char *file, const struct store_lock *lock,
+			struct store_flusher **ret);
+/* Ends the thread, flushes nothing more. NULL is fine. */
+void store_flusher_stop(struct store_flusher *flusher);
+/* A commit has been written: @serial is its own, @pages are in the log now. */
+void store_flusher_note(struct store_flusher *flusher, uint64_t serial, unsigned pages);
+/* Waits until all commits noted are on the disk. -errno. */
+int store_flusher_sync(struct store_flusher *flusher);

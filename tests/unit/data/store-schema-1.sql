@@ -1,0 +1,21 @@
+-- A store of schema 1, as it was left: two transfers, a manifest with its listing, events 2 and 3.
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE object (serial INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL, created_us INTEGER NOT NULL, body TEXT NOT NULL, digest BLOB NOT NULL, blob_digest BLOB, UNIQUE (kind, id)) STRICT;
+INSERT INTO object VALUES(1,2,'m1','anna','complete',1000,'{"files":2}',X'70c511c4ba91d3ee65059cc509666a3c',X'93b0962d166522f6ccdb371fd6b40344');
+INSERT INTO object VALUES(2,3,'t1','anna','active',2000,'{"p":100}',X'4179ca9e1fd90bb587c3caae660a2f3c',NULL);
+INSERT INTO object VALUES(3,3,'t2','bert','pending',1500,'{"p":1}',X'2a0030ddac296d5e007ef86132eb0543',NULL);
+CREATE TABLE blob (object INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+INSERT INTO blob VALUES(1,X'61206c697374696e67');
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL, digest BLOB NOT NULL) STRICT;
+INSERT INTO setting VALUES('uid','"8f"',X'4bf66e895d19e3527b3cd064076a7a3b');
+CREATE TABLE event (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, body TEXT NOT NULL, digest BLOB NOT NULL) STRICT;
+INSERT INTO event VALUES(2,1700,'send.transferStarted','anna','{"transferId":"t1"}',X'2a17398d644dc013aa2418dc62423bd5');
+INSERT INTO event VALUES(3,1800,'send.transferStarted','anna','{"transferId":"t1"}',X'04883a736e891fa2e4cb98e440bb5cf3');
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL, digest BLOB NOT NULL) STRICT;
+INSERT INTO counter VALUES('event',3,X'd7460ce0df230a6b5e0f9d4ed7e121ab');
+INSERT INTO counter VALUES('commit',1,X'cfbd48f0b3aeb7ff1c950134c56912f0');
+CREATE TABLE schema (version INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+INSERT INTO schema VALUES(1,1764000000);
+CREATE INDEX object_by_time ON object (kind, created_us);
+COMMIT;
