@@ -205,7 +205,8 @@ void tw_worker_free(struct tw_worker *worker);
 int tw_worker_add_destination(struct tw_worker *worker,
 			      const struct tw_worker_destination *destination);
 /* New rates at once; new addresses with the next dial (or now, when the present ones are silent);
- * key, cipher, own address or buffers that differ dial anew. */
+ * key, cipher, own address or buffers that differ dial anew. One that has failed is tried at once.
+ */
 int tw_worker_change_destination(struct tw_worker *worker,
 				 const struct tw_worker_destination *destination);
 /* Its transfers end as by TW_WORKER_CANCEL. */

@@ -232,6 +232,9 @@ void tw_worker_destination_change(struct tw_worker *worker, struct destination *
 		tw_dialer_set_remotes(destination->dialer, settings->remotes,
 				      settings->remote_count, now);
 	}
+	/* What is new may be just what stood in the way. */
+	if (destination->dialer && destination->status.failed)
+		tw_dialer_redial(destination->dialer, now);
 	tw_worker_destination_rate(worker, destination, now);
 	tw_worker_hurry(worker, destination, now);
 }
