@@ -42,7 +42,7 @@ static const struct tw_command command_completion = {
 };
 
 static const struct tw_command *const commands[] = {
-	&tw_command_receive, &tw_command_send,    &tw_command_keygen,
+	&tw_command_receive, &tw_command_send,    &tw_command_relay, &tw_command_keygen,
 	&tw_command_api,     &command_completion, &command_help,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)

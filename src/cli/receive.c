@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/relay_link.h"
 #include "cli/report.h"
 #include "cli/watch.h"
 #include "netio/clock.h"
@@ -31,6 +32,9 @@ struct receive {
 	enum tw_cipher cipher_min;
 	bool once, json;
 	struct tw_fs fs;
+
+	struct tw_relay_link_cli relay;
+	bool relayed;
 
 	struct tw_watch watch;
 	struct tw_worker *worker;
@@ -71,6 +75,10 @@ static int parse_options(struct receive *receive)
 			return usage("--bind takes an IPv4 or IPv6 address of this machine");
 		receive->bind.port = (uint16_t)number;
 	}
+	receive->relayed = tw_argument(arguments, "relay") != NULL;
+	if (receive->relayed &&
+	    tw_relay_link_parse(&receive->relay, tw_argument(arguments, "relay")))
+		return TW_EXIT_USAGE;
 	receive->port = (uint16_t)number;
 	receive->cipher_min = (enum tw_cipher)level;
 	receive->once = tw_argument(arguments, "once") != NULL;
@@ -157,6 +165,20 @@ static int start_worker(struct receive *receive)
 	return TW_EXIT_DONE;
 }
 
+/* Registers with the relay, on behalf of the sockets that are open by now. */
+static int join_relay(struct receive *receive)
+{
+	struct tw_relay_agent_options options = { .identity = &receive->identity };
+
+	for (unsigned i = 0; i < TW_RELAY_AGENT_SOCKETS_MAX; i++) {
+		const struct tw_udp *udp = tw_worker_socket(receive->worker, i);
+
+		if (udp)
+			options.sockets[options.socket_count++] = udp;
+	}
+	return tw_relay_link_open(&receive->relay, &options, &receive->watch);
+}
+
 /* Standard output: one line to paste. Standard error: what else may be worth knowing. */
 static void announce(const struct receive *receive)
 {
@@ -170,7 +192,11 @@ static void announce(const struct receive *receive)
 		addresses[0] = receive->bind;
 	if (count > 0)
 		tw_address_format_ip(&addresses[0], ip);
-	tw_url_format(ip, receive->port, &receive->identity.public_key, url);
+	if (receive->relayed)
+		tw_url_format(receive->relay.name.host, receive->relay.status.client.port,
+			      &receive->identity.public_key, url);
+	else
+		tw_url_format(ip, receive->port, &receive->identity.public_key, url);
 	tw_text_clean(receive->folder, strlen(receive->folder), clean, sizeof clean);
 	if (receive->json) {
 		struct tw_json json;
@@ -188,7 +214,7 @@ static void announce(const struct receive *receive)
 		puts(url);
 	}
 	fflush(stdout);
-	for (unsigned i = 1; i < count; i++)
+	for (unsigned i = receive->relayed ? 0 : 1; i < count; i++)
 		fprintf(stderr, "also: %s\n",
 			tw_url_format(tw_address_format_ip(&addresses[i], ip), receive->port,
 				      &receive->identity.public_key, url));
@@ -413,6 +439,7 @@ static void follow(struct receive *receive)
 		now = tw_clock_now();
 		receive->snapshot = tw_worker_snapshot(receive->worker);
 		take_events(receive);
+		tw_relay_link_follow(&receive->relay);
 		if (receive->watch.interrupts > receive->interrupts) {
 			if (receive->interrupts > 0)
 				_exit(TW_EXIT_FAILED);
@@ -441,6 +468,8 @@ static int serve(struct receive *receive)
 	receive->wall_us = tw_clock_wall_us();
 	receive->begun = tw_clock_now();
 	r = start_worker(receive);
+	if (r == TW_EXIT_DONE && receive->relayed)
+		r = join_relay(receive);
 	if (r == TW_EXIT_DONE && tw_worker_start(receive->worker)) {
 		tw_say("cannot begin: the system allows no more threads");
 		r = TW_EXIT_FAILED;
@@ -454,6 +483,7 @@ static int serve(struct receive *receive)
 	}
 	if (receive->worker)
 		tw_worker_free(receive->worker);
+	tw_relay_link_close(&receive->relay);
 	tw_watch_close(&receive->watch);
 	return r;
 }
@@ -495,6 +525,8 @@ static const struct tw_option options[] = {
 	{ "min-cipher", "N",
 	  "least protection demanded: 0 none, 1 auth, 2 128 (the default), 3 256", false },
 	{ "once", NULL, "end after one transfer, with its exit code", false },
+	{ "relay", "HOST[:PORT]#KEY",
+	  "be reached through a relay, whose line `tradewind relay` prints", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
 	{ "json", NULL, "JSON on standard output: the address, then an object a second a transfer",
 	  false },

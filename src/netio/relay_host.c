@@ -1,0 +1,646 @@
+#include "netio/relay_host.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "netio/clock.h"
+#include "netio/sockaddr.h"
+#include "netio/tls.h"
+#include "netio/udp.h"
+
+#define EVENTS 64
+#define QUANTUM ((int64_t)4 * 65536) /* bytes a port may move in a turn */
+#define MESSAGE_ROOM ((size_t)65536)
+#define READS 16         /* of a control connection in a turn */
+#define STRANGERS_MAX 64 /* control connections beyond one a server */
+#define HANDSHAKE_LIMIT (5 * TW_SECOND)
+#define FAREWELL (200 * TW_MSEC)
+#define BUFFER_LEAST ((uint32_t)256 << 10)
+
+enum watch_type {
+	WATCH_STOP,
+	WATCH_LISTENER,
+	WATCH_LINK,
+	WATCH_PORT,
+};
+
+struct watch {
+	enum watch_type type;
+	void *owner;
+};
+
+struct listener {
+	struct watch watch;
+	int fd;
+};
+
+/* A server's public sockets, one for each bind. */
+struct port {
+	struct watch watch;
+	struct tw_relay_server *server;
+	struct tw_udp udp[TW_RELAY_HOST_BINDS_MAX];
+	unsigned count;
+	int64_t credit;
+	bool paused, ready, closed;
+	struct port *next;
+};
+
+struct link {
+	struct watch watch;
+	struct tw_tls tls;
+	struct tw_relay_link *link; /* NULL: TLS is not done */
+	struct tw_address from;
+	struct tw_relay_server *told; /* JOINED was reported */
+	tw_ns born;
+	bool watching_out, dead;
+	struct link *next;
+};
+
+struct tw_relay_host {
+	struct tw_relay_host_options options;
+	struct tw_relay *relay;
+	struct tw_tls_context *tls;
+	int epoll_fd;
+	struct listener listeners[TW_RELAY_HOST_BINDS_MAX];
+	unsigned listener_count;
+	struct link *links;
+	struct port *ports;
+	size_t link_count;
+	bool stop;
+	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
+	bool no_pwait2;
+};
+
+static int watch_fd(struct tw_relay_host *host, int operation, int fd, struct watch *watch,
+		    uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	return epoll_ctl(host->epoll_fd, operation, fd, &event) ? -errno : 0;
+}
+
+static void free_port(struct port *port)
+{
+	for (unsigned i = 0; i < port->count; i++)
+		tw_udp_close(&port->udp[i]);
+	free(port);
+}
+
+/* A port may be closed while it is being served: it goes at the end of the turn. */
+static void sweep_ports(struct tw_relay_host *host)
+{
+	struct port **at = &host->ports;
+
+	while (*at) {
+		struct port *port = *at;
+
+		if (!port->closed) {
+			at = &port->next;
+			continue;
+		}
+		*at = port->next;
+		free_port(port);
+	}
+}
+
+static int open_port(void *context, struct tw_relay_server *server, uint16_t number)
+{
+	struct tw_relay_host *host = context;
+	struct port *port = calloc(1, sizeof *port);
+	uint64_t share = host->options.relay.server_rate_bps / 80; /* 100 ms */
+	int r = 0;
+
+	if (!port)
+		return -ENOMEM;
+	port->watch = (struct watch){ WATCH_PORT, port };
+	port->server = server;
+	for (unsigned i = 0; i < host->options.bind_count && !r; i++) {
+		struct tw_udp_options options = { .local = host->options.binds[i],
+						  .receive_bytes = host->options.buffer_bytes,
+						  .send_bytes = host->options.buffer_bytes };
+
+		options.local.port = number;
+		/* A limited rate must not have a queue of seconds before it. */
+		if (share && share < TW_UDP_BUFFER_WANTED && !options.receive_bytes)
+			options.receive_bytes =
+				share > BUFFER_LEAST ? (uint32_t)share : BUFFER_LEAST;
+		r = tw_udp_open(&options, &port->udp[i]);
+		if (r)
+			break;
+		port->count++;
+		r = watch_fd(host, EPOLL_CTL_ADD, port->udp[i].fd, &port->watch, EPOLLIN);
+	}
+	if (r) {
+		free_port(port);
+		return r;
+	}
+	port->next = host->ports;
+	host->ports = port;
+	tw_relay_server_set_io(server, port);
+	return 0;
+}
+
+static void close_port(void *context, struct tw_relay_server *server)
+{
+	struct port *port = tw_relay_server_io(server);
+
+	(void)context;
+	port->closed = true;
+	port->server = NULL;
+}
+
+/* @relay.allowed and @relay.target are called with the host; they want the caller's context. */
+static bool allowed(void *context, const struct tw_public_key *key)
+{
+	struct tw_relay_host *host = context;
+
+	return host->options.relay.allowed(host->options.context, key);
+}
+
+static bool target(void *context, const struct tw_address *to)
+{
+	struct tw_relay_host *host = context;
+
+	return host->options.relay.target(host->options.context, to);
+}
+
+static int listen_on(struct tw_relay_host *host, const struct tw_address *bind_to)
+{
+	struct listener *listener = &host->listeners[host->listener_count];
+	struct sockaddr_storage name;
+	socklen_t length = tw_address_to_sockaddr(bind_to, &name);
+	int one = 1, r;
+
+	listener->watch = (struct watch){ WATCH_LISTENER, listener };
+	listener->fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0)
+		return -errno;
+	host->listener_count++;
+	setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (name.ss_family == AF_INET6)
+		setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	if (bind(listener->fd, (struct sockaddr *)&name, length) || listen(listener->fd, 64))
+		return -errno;
+	r = watch_fd(host, EPOLL_CTL_ADD, listener->fd, &listener->watch, EPOLLIN);
+	return r;
+}
+
+int tw_relay_host_new(const struct tw_relay_host_options *options, struct tw_relay_host **ret,
+		      struct tw_address *ret_failed)
+{
+	struct tw_relay_host *host = calloc(1, sizeof *host);
+	struct tw_relay_config config = options->relay;
+	int r;
+
+	if (!host)
+		return -ENOMEM;
+	host->options = *options;
+	config.allowed = allowed;
+	config.target = options->relay.target ? target : NULL;
+	config.open_port = open_port;
+	config.close_port = close_port;
+	config.context = host;
+	host->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	host->buffers = aligned_alloc(64, TW_UDP_BATCH * MESSAGE_ROOM);
+	r = host->epoll_fd < 0 ? -errno : host->buffers ? 0 : -ENOMEM;
+	if (!r)
+		r = tw_tls_context_new(true, &host->tls);
+	if (!r)
+		r = tw_relay_new(&config, tw_clock_now(), &host->relay);
+	for (unsigned i = 0; i < options->bind_count && !r; i++) {
+		r = listen_on(host, &options->binds[i]);
+		if (r)
+			*ret_failed = options->binds[i];
+	}
+	if (r) {
+		tw_relay_host_free(host);
+		return r;
+	}
+	*ret = host;
+	return 0;
+}
+
+static void free_link(struct tw_relay_host *host, struct link *link, tw_ns now)
+{
+	if (link->link)
+		tw_relay_link_free(link->link, now);
+	tw_tls_close(&link->tls);
+	host->link_count--;
+	free(link);
+}
+
+void tw_relay_host_free(struct tw_relay_host *host)
+{
+	tw_ns now = tw_clock_now();
+
+	if (!host)
+		return;
+	while (host->links) {
+		struct link *link = host->links;
+
+		host->links = link->next;
+		free_link(host, link, now);
+	}
+	tw_relay_free(host->relay);
+	sweep_ports(host);
+	for (unsigned i = 0; i < host->listener_count; i++)
+		close(host->listeners[i].fd);
+	tw_tls_context_free(host->tls);
+	if (host->epoll_fd >= 0)
+		close(host->epoll_fd);
+	free(host->buffers);
+	free(host);
+}
+
+const struct tw_relay *tw_relay_host_relay(const struct tw_relay_host *host)
+{
+	return host->relay;
+}
+
+/* Datagrams. */
+
+static void send_by(struct port *port, const struct tw_path *path, const uint8_t *bytes,
+		    size_t length, uint32_t segment)
+{
+	/* tw_udp_send() does not write to what it sends. */
+	struct tw_train train = { .bytes = (uint8_t *)(uintptr_t)bytes,
+				  .room = length,
+				  .length = length,
+				  .segment = segment,
+				  .path = *path };
+	size_t sent = 0;
+
+	for (unsigned i = 0; i < port->count; i++) {
+		if (port->udp[i].local.family != path->remote.family)
+			continue;
+		/* Full or refused is lost, as anywhere on the way. A refusal that belongs to an
+		 * earlier datagram took the call: once more. */
+		if (tw_udp_send(&port->udp[i], &train, &sent) == TW_E_UNREACHABLE)
+			(void)tw_udp_send(&port->udp[i], &train, &sent);
+		return;
+	}
+}
+
+static void forward(struct tw_relay_host *host, struct port *port,
+		    const struct tw_udp_message *message, tw_ns now)
+{
+	struct tw_relay_train train = { .from = { .there = true, .path = message->path },
+					.bytes = message->bytes,
+					.length = message->length,
+					.segment = message->segment };
+
+	while (train.length && port->server) {
+		struct tw_relay_hop hop;
+
+		tw_relay_forward(host->relay, port->server, &train, now, &hop);
+		if (hop.to.there && !hop.to.link)
+			send_by(port, &hop.to.path, train.bytes, hop.length, train.segment);
+		train.bytes += hop.length;
+		train.length -= hop.length;
+	}
+}
+
+static void send_replies(struct tw_relay_host *host)
+{
+	struct tw_relay_reply reply;
+
+	while (tw_relay_reply(host->relay, &reply))
+		send_by(tw_relay_server_io(reply.server), &reply.path, reply.bytes, reply.length,
+			(uint32_t)reply.length);
+}
+
+/* Up to one batch of one socket. Returns true when it may have more. */
+static bool receive(struct tw_relay_host *host, struct port *port, struct tw_udp *udp, tw_ns now)
+{
+	struct tw_udp_message messages[TW_UDP_BATCH];
+	unsigned wanted = (unsigned)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM), got;
+	int r;
+
+	if (wanted > TW_UDP_BATCH)
+		wanted = TW_UDP_BATCH;
+	for (unsigned i = 0; i < wanted; i++) {
+		messages[i].bytes = host->buffers + i * MESSAGE_ROOM;
+		messages[i].room = MESSAGE_ROOM;
+	}
+	r = tw_udp_receive(udp, messages, wanted, &got);
+	if (r)
+		return r == TW_E_UNREACHABLE;
+	for (unsigned i = 0; i < got; i++) {
+		port->credit -= (int64_t)messages[i].length;
+		forward(host, port, &messages[i], now);
+	}
+	return got == wanted;
+}
+
+static void pause_port(struct tw_relay_host *host, struct port *port, bool paused)
+{
+	if (port->paused == paused)
+		return;
+	for (unsigned i = 0; i < port->count; i++)
+		watch_fd(host, EPOLL_CTL_MOD, port->udp[i].fd, &port->watch, paused ? 0 : EPOLLIN);
+	port->paused = paused;
+}
+
+/* A turn of one port: as many bytes as it has credit for. */
+static void serve_port(struct tw_relay_host *host, struct port *port, tw_ns now)
+{
+	bool more = true;
+
+	port->ready = false;
+	if (port->closed || tw_relay_ready_at(host->relay, port->server) > now) {
+		if (!port->closed)
+			pause_port(host, port, true);
+		return;
+	}
+	port->credit = port->credit > 0 ? QUANTUM : port->credit + QUANTUM;
+	while (more && port->credit > 0 && !port->closed) {
+		more = false;
+		for (unsigned i = 0; i < port->count && port->credit > 0; i++)
+			more |= receive(host, port, &port->udp[i], now);
+		if (more && port->server && tw_relay_ready_at(host->relay, port->server) > now)
+			break;
+	}
+}
+
+static tw_ns resume_ports(struct tw_relay_host *host, tw_ns now)
+{
+	tw_ns next = TW_NEVER;
+
+	for (struct port *port = host->ports; port; port = port->next) {
+		tw_ns at = port->closed || !port->paused
+				   ? TW_NEVER
+				   : tw_relay_ready_at(host->relay, port->server);
+
+		if (at <= now)
+			pause_port(host, port, false);
+		else
+			next = tw_ns_min(next, at);
+	}
+	return next;
+}
+
+/* Control connections. */
+
+static void accept_links(struct tw_relay_host *host, struct listener *listener, tw_ns now)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		struct sockaddr_storage name;
+		socklen_t length = sizeof name;
+		int one = 1, fd = accept4(listener->fd, (struct sockaddr *)&name, &length,
+					  SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct link *link;
+
+		if (fd < 0)
+			return;
+		link = host->link_count < host->options.relay.servers_max + STRANGERS_MAX
+			       ? calloc(1, sizeof *link)
+			       : NULL;
+		if (!link) {
+			close(fd);
+			continue;
+		}
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		link->watch = (struct watch){ WATCH_LINK, link };
+		link->from = tw_address_from_sockaddr(&name);
+		link->born = now;
+		if (tw_tls_init(host->tls, fd, &link->tls) ||
+		    watch_fd(host, EPOLL_CTL_ADD, fd, &link->watch, EPOLLIN)) {
+			tw_tls_close(&link->tls);
+			free(link);
+			continue;
+		}
+		link->next = host->links;
+		host->links = link;
+		host->link_count++;
+	}
+}
+
+static void shake_hands(struct tw_relay_host *host, struct link *link, tw_ns now)
+{
+	uint8_t binding[TW_TLS_BINDING];
+	int r = tw_tls_handshake(&link->tls);
+
+	static_assert(TW_TLS_BINDING == TW_RELAY_BINDING, "one is the other");
+	if (r == TW_E_AGAIN)
+		return;
+	if (r || tw_tls_binding(&link->tls, binding) ||
+	    tw_relay_link_new(host->relay, binding, &link->from, now, &link->link))
+		link->dead = true;
+}
+
+static void tell(struct tw_relay_host *host, struct link *link)
+{
+	struct tw_relay_server *server = tw_relay_link_server(link->link);
+	struct tw_relay_server_info info;
+
+	if (server == link->told || !host->options.event || !server)
+		return;
+	link->told = server;
+	tw_relay_server_info(server, &info);
+	host->options.event(host->options.context, TW_RELAY_HOST_JOINED, &info, &link->from);
+}
+
+/* What came over a link, message by message; datagrams go out in between. */
+static void feed(struct link *link, const uint8_t *bytes, size_t length)
+{
+	tw_ns now = tw_clock_now();
+
+	for (size_t done = 0; done < length;) {
+		size_t taken = tw_relay_link_receive(link->link, bytes + done, length - done, now);
+		struct tw_relay_hop hop;
+		const uint8_t *datagram;
+
+		done += taken;
+		while (tw_relay_link_datagram(link->link, now, &datagram, &hop)) {
+			struct tw_relay_server *server = tw_relay_link_server(link->link);
+
+			if (server && hop.to.there && !hop.to.link)
+				send_by(tw_relay_server_io(server), &hop.to.path, datagram,
+					hop.length, (uint32_t)hop.length);
+		}
+		if (tw_relay_link_over(link->link))
+			return;
+	}
+}
+
+static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
+{
+	static uint8_t bytes[16384];
+
+	if (!link->link)
+		shake_hands(host, link, now);
+	for (unsigned i = 0; i < READS && link->link && !link->dead; i++) {
+		size_t length;
+		int r = tw_tls_read(&link->tls, bytes, sizeof bytes, &length);
+
+		if (r == TW_E_AGAIN)
+			break;
+		if (r)
+			link->dead = true;
+		else
+			feed(link, bytes, length);
+	}
+	if (link->link)
+		tell(host, link);
+}
+
+static void write_link(struct tw_relay_host *host, struct link *link)
+{
+	bool wait = !link->link && link->tls.wants_write;
+
+	while (link->link && !link->dead) {
+		size_t length, written;
+		const uint8_t *bytes = tw_relay_link_output(link->link, &length);
+		int r;
+
+		if (!length) {
+			if (tw_relay_link_over(link->link))
+				link->dead = true;
+			break;
+		}
+		r = tw_tls_write(&link->tls, bytes, length, &written);
+		if (r == TW_E_AGAIN) {
+			wait = true;
+			break;
+		}
+		if (r)
+			link->dead = true;
+		else
+			tw_relay_link_sent(link->link, written);
+	}
+	if (wait == link->watching_out || link->dead)
+		return;
+	watch_fd(host, EPOLL_CTL_MOD, link->tls.fd, &link->watch, EPOLLIN | (wait ? EPOLLOUT : 0));
+	link->watching_out = wait;
+}
+
+static void farewell(struct tw_relay_host *host, struct link *link)
+{
+	struct tw_relay_server_info info;
+
+	if (!host->options.event)
+		return;
+	if (link->told && tw_relay_link_server(link->link) == link->told) {
+		tw_relay_server_info(link->told, &info);
+		host->options.event(host->options.context, TW_RELAY_HOST_LEFT, &info, &link->from);
+	} else if (!link->told) {
+		host->options.event(host->options.context, TW_RELAY_HOST_REFUSED, NULL,
+				    &link->from);
+	}
+}
+
+/* Output that any event may have made leaves; what is over goes. */
+static void tend_links(struct tw_relay_host *host, tw_ns now)
+{
+	struct link **at = &host->links;
+
+	while (*at) {
+		struct link *link = *at;
+
+		if (!link->link && tw_ns_since(now, link->born) >= HANDSHAKE_LIMIT)
+			link->dead = true;
+		write_link(host, link);
+		if (!link->dead) {
+			at = &link->next;
+			continue;
+		}
+		*at = link->next;
+		farewell(host, link);
+		free_link(host, link, now);
+	}
+}
+
+/* The loop. */
+
+static int wait_events(struct tw_relay_host *host, struct epoll_event *events, tw_ns deadline)
+{
+	tw_ns now = tw_clock_now(), left = tw_ns_since(deadline, now);
+	struct timespec limit = { .tv_sec = (time_t)(left / TW_SECOND),
+				  .tv_nsec = (long)(left % TW_SECOND) };
+	int count = -1;
+
+	if (!host->no_pwait2) {
+		count = epoll_pwait2(host->epoll_fd, events, EVENTS,
+				     deadline == TW_NEVER ? NULL : &limit, NULL);
+		host->no_pwait2 = count < 0 && errno == ENOSYS;
+	}
+	if (host->no_pwait2)
+		count = epoll_wait(host->epoll_fd, events, EVENTS,
+				   deadline == TW_NEVER ? -1
+							: (int)((left + TW_MSEC - 1) / TW_MSEC));
+	if (count < 0)
+		return errno == EINTR ? 0 : -errno;
+	return count;
+}
+
+static void take_event(struct tw_relay_host *host, struct watch *watch, tw_ns now)
+{
+	switch (watch->type) {
+	case WATCH_STOP:
+		host->stop = true;
+		break;
+	case WATCH_LISTENER:
+		accept_links(host, watch->owner, now);
+		break;
+	case WATCH_LINK:
+		read_link(host, watch->owner, now);
+		break;
+	case WATCH_PORT:
+		((struct port *)watch->owner)->ready = true;
+		break;
+	}
+}
+
+static int turn(struct tw_relay_host *host, tw_ns limit)
+{
+	struct epoll_event events[EVENTS];
+	tw_ns now = tw_clock_now(), deadline = tw_relay_deadline(host->relay);
+	int count;
+
+	deadline = tw_ns_min(tw_ns_min(deadline, limit), resume_ports(host, now));
+	if (host->links)
+		deadline = tw_ns_min(deadline, now + TW_SECOND);
+	count = wait_events(host, events, deadline);
+	if (count < 0)
+		return count;
+	now = tw_clock_now();
+	for (int i = 0; i < count; i++)
+		take_event(host, events[i].data.ptr, now);
+	/* In the order of the events: the kernel puts who was served behind the others. */
+	for (int i = 0; i < count; i++) {
+		struct watch *watch = events[i].data.ptr;
+
+		if (watch->type == WATCH_PORT && ((struct port *)watch->owner)->ready)
+			serve_port(host, watch->owner, now);
+	}
+	tw_relay_timeout(host->relay, now);
+	send_replies(host);
+	tend_links(host, now);
+	sweep_ports(host);
+	return 0;
+}
+
+int tw_relay_host_run(struct tw_relay_host *host, int stop_fd)
+{
+	struct watch stop = { WATCH_STOP, NULL };
+	int r = watch_fd(host, EPOLL_CTL_ADD, stop_fd, &stop, EPOLLIN);
+	tw_ns end;
+
+	while (!r && !host->stop)
+		r = turn(host, TW_NEVER);
+	epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, stop_fd, NULL);
+	/* A word to the servers, so that they need not find out by silence. */
+	tw_relay_say_end(host->relay);
+	end = tw_clock_now() + FAREWELL;
+	while (!r && host->links && tw_clock_now() < end)
+		r = turn(host, end);
+	return r;
+}

@@ -1,0 +1,627 @@
+/*
+ * The relay between real endpoints in virtual time: what passes, what does not, and what it
+ * survives. Every test has a bound in that time.
+ */
+#include "relayworld.h"
+
+#include "crypto/cookie.h"
+
+#define KIB (UINT64_C(1) << 10)
+
+static struct world *served_world(uint64_t seed)
+{
+	struct world *world = world_new(seed);
+
+	assert_true(world_run(world, world->now + TW_SECOND, world_served));
+	return world;
+}
+
+/* A connection that has carried something, and has more to carry. */
+static struct world *busy_world(uint64_t seed)
+{
+	struct world *world = served_world(seed);
+
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	return world;
+}
+
+/* Goes on within @limit, without another handshake. */
+static void assert_goes_on(struct world *world, tw_ns limit)
+{
+	world->sides[PEER].want += 64 * KIB;
+	world->sides[SERVER].want += 16 * KIB;
+	world_fill(&world->sides[PEER]);
+	world_fill(&world->sides[SERVER]);
+	assert_true(world_run(world, world->now + limit, world_all_there));
+	assert_false(world->sides[PEER].closed);
+	assert_int_equal(tw_endpoint_count(world->sides[SERVER].endpoint), 1);
+}
+
+static struct tw_relay_server_info info_of(const struct world *world)
+{
+	struct tw_relay_server_info info;
+
+	tw_relay_server_info(tw_relay_server_at(world->relay, 0), &info);
+	return info;
+}
+
+static void test_incoming(void **state)
+{
+	struct world *world = busy_world(1);
+	struct tw_relay_client_status status;
+
+	(void)state;
+	assert_int_equal(info_of(world).port, TW_RELAY_PORT_PUBLIC);
+	assert_int_equal(info_of(world).routes, 1);
+	assert_int_equal(info_of(world).half_open, 0);
+	assert_int_equal(info_of(world).counters.strays, 0);
+	tw_relay_client_status(world->client, &status);
+	assert_int_equal(status.routes, 1);
+	assert_false(status.tunnelled);
+	assert_true(tw_address_equal(&status.seen_udp, &world->mapped[SERVER]));
+	assert_goes_on(world, TW_SECOND);
+	assert_int_equal(world->strays, 0);
+	world_free(world);
+}
+
+static void send_raw(struct world *world, const struct tw_address *from, const void *bytes,
+		     size_t length)
+{
+	uint8_t copy[1500];
+
+	memcpy(copy, bytes, length);
+	world_at_relay(world, from, copy, length);
+	world_replies(world);
+}
+
+/* No route, no forwarding: whatever strangers send, nothing leaves. */
+static void test_strangers(void **state)
+{
+	struct world *world = served_world(2);
+	const struct tw_address stranger = world_address(66, 6666);
+	uint64_t before = world_ledger(world, &world->mapped[SERVER])->out;
+	uint8_t bytes[1400];
+
+	(void)state;
+	for (unsigned type = 0; type < 256; type++) {
+		for (unsigned length = 1; length <= sizeof bytes; length += 97) {
+			tw_random_fill(&world->random, bytes, length);
+			bytes[0] = (uint8_t)type;
+			if (type != TW_DATAGRAM_INIT)
+				send_raw(world, &stranger, bytes, length);
+		}
+	}
+	assert_int_equal(world_ledger(world, &stranger)->out, 0);
+	assert_int_equal(world_ledger(world, &world->mapped[SERVER])->out, before);
+	assert_int_equal(info_of(world).routes, 0);
+	assert_int_equal(info_of(world).counters.datagrams, 0);
+	world_free(world);
+}
+
+static size_t make_init(struct world *world, uint64_t scid, const uint8_t *cookie, uint8_t *ret)
+{
+	uint8_t message[128];
+	const struct tw_datagram init = { .version = TW_VERSION_1,
+					  .scid = scid,
+					  .pattern = TW_PATTERN_IK,
+					  .cookie = cookie,
+					  .message = message,
+					  .message_length = sizeof message };
+
+	tw_random_fill(&world->random, message, sizeof message);
+	return tw_datagram_write_init(&init, ret, TW_DATAGRAM_INIT_MIN);
+}
+
+/* A flood of INITs from invented addresses: bounded memory, cookies, no amplification, and whoever
+ * truly wants in still gets in. */
+static void test_flood(void **state)
+{
+	struct world *world = served_world(3);
+	uint8_t bytes[TW_DATAGRAM_INIT_MIN];
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++) {
+		const struct tw_address from =
+			world_address((uint8_t)(100 + i % 100), (uint16_t)(1 + i));
+
+		send_raw(world, &from, bytes, make_init(world, i + 1, NULL, bytes));
+		assert_true(info_of(world).half_open <= TW_RELAY_HALF_OPEN_COOKIE);
+		assert_true(world_ledger(world, &from)->out <= 64);
+	}
+	assert_int_equal(info_of(world).half_open, TW_RELAY_HALF_OPEN_COOKIE);
+	world->flight_count = 0; /* the server has seen enough of it */
+	world_call(world, 4 * KIB);
+	assert_true(world_run(world, world->now + 3 * TW_SECOND, world_all_there));
+	assert_int_equal(info_of(world).routes, 1);
+	/* Those that came to nothing are forgotten. */
+	world_run(world, world->now + TW_RELAY_HALF_OPEN_LIFE + TW_SECOND, NULL);
+	assert_int_equal(info_of(world).half_open, 0);
+	assert_int_equal(tw_relay_route_count(world->relay), 1);
+	world_free(world);
+}
+
+/* Nobody who has not shown that it hears gets more than it sent. */
+static void test_no_amplification(void **state)
+{
+	struct world *world = served_world(4);
+	const struct tw_address victim = world_address(66, 6666);
+	struct tw_connect connect = { .remote = world->public,
+				      .peer_key = world->sides[SERVER].identity.public_key,
+				      .cipher = TW_CIPHER_128,
+				      .app = &world_app,
+				      .app_context = &world->sides[PEER] };
+	struct tw_conn *conn;
+
+	(void)state;
+	/* True INITs, but from somebody else's address: the answers go there. */
+	world->mapped[PEER] = victim;
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(tw_endpoint_connect(world->sides[PEER].endpoint, &connect,
+						     world->now, &conn),
+				 0);
+		tw_conn_set_app(conn, NULL, NULL);
+	}
+	world_pump_endpoint(world, PEER);
+	world->mapped[PEER] = world_address(10, 1000);
+	world_run(world, world->now + 200 * TW_MSEC, NULL);
+	assert_true(world_ledger(world, &victim)->out > 0);
+	assert_true(world_ledger(world, &victim)->out <= world_ledger(world, &victim)->in);
+	world_free(world);
+}
+
+/* Both sides get new addresses, again and again, in the middle of it. */
+static void test_rebinding(void **state)
+{
+	struct world *world = busy_world(5);
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t before = info_of(world).counters.moves;
+
+		world->mapped[i % 2 ? PEER : SERVER] = world_address((uint8_t)(30 + i), 4000);
+		assert_goes_on(world, 2 * TW_SECOND);
+		assert_true(info_of(world).counters.moves > before || i % 2 == 0);
+	}
+	world_free(world);
+}
+
+/* Somebody on the way sends a newer packet from elsewhere: without an ECHO it gets no more than it
+ * sent, and the connection is soon back where it was. */
+static void test_stolen_packet(void **state)
+{
+	struct world *world = busy_world(6);
+	const struct tw_address thief = world_address(66, 6666);
+	struct tw_conn_info info;
+	uint8_t bytes[200] = { 0 };
+
+	(void)state;
+	tw_conn_info(world->sides[SERVER].conn, &info);
+	tw_datagram_write_packet_header(info.id, false, 1 << 20, bytes);
+	send_raw(world, &thief, bytes, sizeof bytes);
+	assert_goes_on(world, 6 * TW_SECOND);
+	assert_true(world_ledger(world, &thief)->out <= world_ledger(world, &thief)->in);
+	world_free(world);
+}
+
+/* An old packet that comes again from elsewhere moves nothing. */
+static void test_replayed_packet(void **state)
+{
+	struct world *world = busy_world(7);
+	const struct tw_address thief = world_address(66, 6666);
+	struct tw_conn_info info;
+	uint8_t bytes[200] = { 0 };
+
+	(void)state;
+	tw_conn_info(world->sides[SERVER].conn, &info);
+	tw_datagram_write_packet_header(info.id, false, 0, bytes);
+	send_raw(world, &thief, bytes, sizeof bytes);
+	assert_int_equal(info_of(world).counters.moves, 0);
+	assert_int_equal(world_ledger(world, &thief)->out, 0);
+	assert_goes_on(world, TW_SECOND);
+	world_free(world);
+}
+
+/* Killed and started again, it knows nothing; the server tells it. */
+static void test_restart(void **state)
+{
+	struct world *world = busy_world(8);
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		world_kill_relay(world);
+		world_run(world, world->now + 300 * TW_MSEC, NULL);
+		world_start_relay(world);
+		assert_goes_on(world, 2 * TW_SECOND);
+	}
+	assert_int_equal(info_of(world).port, TW_RELAY_PORT_PUBLIC);
+	world_free(world);
+}
+
+static void test_control_cut(void **state)
+{
+	struct world *world = busy_world(9);
+
+	(void)state;
+	world_cut_link(world);
+	world->control_cut = true;
+	assert_goes_on(world, TW_SECOND);
+	assert_false(info_of(world).linked);
+	world->control_cut = false;
+	assert_true(world_run(world, world->now + 3 * TW_SECOND, world_served));
+	assert_goes_on(world, TW_SECOND);
+	/* Gone for good: the port is closed, and nothing is kept. */
+	world_cut_link(world);
+	world->control_cut = true;
+	world_run(world, world->now + TW_RELAY_GRACE + TW_SECOND, NULL);
+	assert_int_equal(tw_relay_server_count(world->relay), 0);
+	assert_int_equal(tw_relay_route_count(world->relay), 0);
+	assert_int_equal(world->open_ports, 0);
+	world_free(world);
+}
+
+/* UDP is blocked on the server's side, in the middle and from the start; and is free again. */
+static void test_tunnel(void **state)
+{
+	struct world *world = busy_world(10);
+	struct tw_relay_client_status status;
+
+	(void)state;
+	world->udp_cut = true;
+	assert_goes_on(world, 4 * TW_SECOND);
+	tw_relay_client_status(world->client, &status);
+	assert_true(status.tunnelled);
+	world->udp_cut = false;
+	world_run(world, world->now + 2 * TW_SECOND, NULL);
+	tw_relay_client_status(world->client, &status);
+	assert_false(status.tunnelled);
+	assert_goes_on(world, 2 * TW_SECOND);
+	assert_false(info_of(world).leg.link);
+	world_free(world);
+
+	world = world_new(11);
+	world->udp_cut = true;
+	assert_true(world_run(world, world->now + 4 * TW_SECOND, world_served));
+	assert_true(info_of(world).leg.link);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + 2 * TW_SECOND, world_all_there));
+	world_free(world);
+}
+
+static struct tw_conn *call_out(struct world *world, const struct tw_ticket *ticket)
+{
+	struct tw_connect connect = { .remote = world->public,
+				      .peer_key = world->sides[PEER].identity.public_key,
+				      .cipher = TW_CIPHER_128,
+				      .app = &world_app,
+				      .app_context = &world->sides[SERVER],
+				      .ticket = ticket };
+	struct tw_conn *conn;
+
+	world->sides[SERVER].want = 64 * KIB;
+	assert_int_equal(
+		tw_endpoint_connect(world->sides[SERVER].endpoint, &connect, world->now, &conn), 0);
+	return conn;
+}
+
+/* The server sends through the relay to a destination that it has named. */
+static void test_outgoing(void **state)
+{
+	struct world *world = served_world(12);
+	struct tw_ticket ticket;
+
+	(void)state;
+	assert_int_equal(tw_relay_client_destination(world->client, &world->mapped[PEER], &ticket),
+			 0);
+	call_out(world, &ticket);
+	assert_true(world_run(world, world->now + 2 * TW_SECOND, world_all_there));
+	assert_int_equal(tw_relay_client_destination_state(world->client, ticket.index), 0);
+	world->sides[PEER].want = 0;
+	world_kill_relay(world);
+	world_start_relay(world);
+	world->sides[SERVER].want += 64 * KIB;
+	world_fill(&world->sides[SERVER]);
+	assert_true(world_run(world, world->now + 2 * TW_SECOND, world_all_there));
+	assert_false(world->sides[SERVER].closed);
+	/* A new mapping at the server's NAT. */
+	world->mapped[SERVER] = world_address(77, 7);
+	world->sides[SERVER].want += 64 * KIB;
+	world_fill(&world->sides[SERVER]);
+	assert_true(world_run(world, world->now + 2 * TW_SECOND, world_all_there));
+	world_free(world);
+}
+
+/* No ticket, a wrong one, a destination that is not wanted: nothing leaves for it. */
+static void test_outgoing_refused(void **state)
+{
+	static const struct tw_address forbidden[] = {
+		{ TW_FAMILY_IPV4, { 127, 0, 0, 1 }, 80, 0 },
+		{ TW_FAMILY_IPV4, { 169, 254, 1, 1 }, 80, 0 },
+		{ TW_FAMILY_IPV4, { 224, 0, 0, 1 }, 80, 0 },
+		{ TW_FAMILY_IPV4, { 255, 255, 255, 255 }, 80, 0 },
+		{ TW_FAMILY_IPV4, { 0, 0, 0, 0 }, 80, 0 },
+		{ TW_FAMILY_IPV4, { 10, 0, 0, 1 }, 0, 0 },
+		{ TW_FAMILY_IPV6, { [15] = 1 }, 80, 0 },
+		{ TW_FAMILY_IPV6, { 0xfe, 0x80, [15] = 1 }, 80, 0 },
+		{ TW_FAMILY_IPV6, { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, 80, 0 },
+	};
+	struct world *world = served_world(13);
+	struct tw_ticket ticket;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++) {
+		assert_int_equal(tw_relay_client_destination(world->client, &forbidden[i], &ticket),
+				 0);
+		world_run(world, world->now + 10 * TW_MSEC, NULL);
+		assert_int_equal(tw_relay_client_destination_state(world->client, ticket.index),
+				 TW_E_DENIED);
+	}
+	assert_int_equal(tw_relay_client_destination(world->client, &world->mapped[PEER], &ticket),
+			 0);
+	ticket.key.bytes[0] ^= 1;
+	call_out(world, &ticket);
+	call_out(world, NULL);
+	world_run(world, world->now + TW_SECOND, NULL);
+	assert_int_equal(world_ledger(world, &world->mapped[PEER])->out, 0);
+	assert_false(world->sides[PEER].established);
+	world_free(world);
+}
+
+static void test_not_allowed(void **state)
+{
+	struct world *world = world_new(14);
+	struct tw_relay_client_status status;
+
+	(void)state;
+	world->allow = false;
+	world_run(world, world->now + 2 * TW_SECOND, NULL);
+	tw_relay_client_status(world->client, &status);
+	assert_int_equal(status.refusal, TW_RELAY_NOT_ALLOWED);
+	assert_int_equal(tw_relay_server_count(world->relay), 0);
+	/* It is allowed later, and gets in by itself. */
+	world->allow = true;
+	assert_true(world_run(world, world->now + 8 * TW_SECOND, world_served));
+	world_free(world);
+}
+
+/* A relay with another key than the one expected, or another TLS connection: no service. */
+static void test_wrong_relay(void **state)
+{
+	struct world *world = world_new(15);
+
+	(void)state;
+	assert_int_equal(tw_identity_generate(&world->random, &world->relay_identity), 0);
+	world_run(world, world->now + 2 * TW_SECOND, NULL);
+	assert_int_equal(tw_relay_server_count(world->relay), 0);
+	world_free(world);
+}
+
+static struct tw_relay_link *raw_link(struct world *world, struct tw_relay_client *client)
+{
+	static const uint8_t binding[TW_RELAY_BINDING] = { 9 };
+	struct tw_relay_link *link;
+	const uint8_t *bytes;
+	size_t length;
+
+	assert_int_equal(tw_relay_link_new(world->relay, binding, &world->mapped[SERVER],
+					   world->now, &link),
+			 0);
+	tw_relay_client_connected(client, binding, world->now);
+	for (int i = 0; i < 4; i++) {
+		bytes = tw_relay_client_output(client, &length);
+		tw_relay_client_sent(client,
+				     tw_relay_link_receive(link, bytes, length, world->now));
+		bytes = tw_relay_link_output(link, &length);
+		tw_relay_link_sent(link,
+				   tw_relay_client_receive(client, bytes, length, world->now));
+	}
+	return link;
+}
+
+/* Each server a port of its own, as long as there are some; one key, one place. */
+static void test_ports(void **state)
+{
+	struct world *world = served_world(16);
+	struct tw_relay_client *clients[6];
+	struct tw_relay_link *links[6];
+	struct tw_identity identities[6];
+	struct tw_relay_client_status status;
+
+	(void)state;
+	world->taken_ports[0] = TW_RELAY_PORT_FIRST + 1;
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		struct tw_relay_client_config config = { .identity = &identities[i],
+							 .relay = world->relay_identity.public_key,
+							 .random = world->random,
+							 .accepts = i % 2 == 0,
+							 .port = TW_RELAY_PORT_FIRST + 2 };
+
+		assert_int_equal(tw_identity_generate(&world->random, &identities[i]), 0);
+		assert_int_equal(tw_relay_client_new(&config, world->now, &clients[i]), 0);
+		links[i] = raw_link(world, clients[i]);
+		tw_relay_client_status(clients[i], &status);
+		if (i < 3) { /* +2 as wished, then the first free ones */
+			static const uint16_t expected[] = { 2, 0, 3 };
+
+			assert_int_equal(status.state, TW_RELAY_CLIENT_SERVED);
+			assert_int_equal(status.port, TW_RELAY_PORT_FIRST + expected[i]);
+		} else {
+			assert_int_equal(status.refusal, TW_RELAY_FULL);
+			assert_true(tw_relay_link_over(links[i]));
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		tw_relay_link_free(links[i], world->now);
+		tw_relay_client_free(clients[i]);
+	}
+	assert_int_equal(tw_relay_server_count(world->relay), 4);
+	world_run(world, world->now + TW_RELAY_GRACE + TW_SECOND, NULL);
+	assert_int_equal(tw_relay_server_count(world->relay), 1);
+	world_free(world);
+}
+
+/* Another run with the same key takes the place over; the old one is told why. */
+static void test_take_over(void **state)
+{
+	struct world *world = busy_world(17);
+	struct tw_relay_client_config config = { .identity = &world->sides[SERVER].identity,
+						 .relay = world->relay_identity.public_key,
+						 .random = world->random,
+						 .accepts = true };
+	struct tw_relay_client_status status;
+	struct tw_relay_client *other;
+	struct tw_relay_link *link;
+
+	(void)state;
+	assert_int_equal(tw_relay_client_new(&config, world->now, &other), 0);
+	link = raw_link(world, other);
+	tw_relay_client_status(other, &status);
+	assert_int_equal(status.state, TW_RELAY_CLIENT_SERVED);
+	assert_int_equal(status.port, TW_RELAY_PORT_PUBLIC);
+	assert_int_equal(tw_relay_server_count(world->relay), 1);
+	assert_int_equal(info_of(world).routes, 0);
+	world_to_client(world);
+	tw_relay_client_status(world->client, &status);
+	assert_int_equal(status.refusal, TW_RELAY_REPLACED);
+	tw_relay_link_free(link, world->now);
+	tw_relay_client_free(other);
+	world_free(world);
+}
+
+/* Whatever an allowed server says, the relay stays well. */
+static void test_bad_control(void **state)
+{
+	struct world *world = served_world(18);
+	uint8_t bytes[512];
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++) {
+		struct tw_relay_link *link = world->link;
+
+		for (unsigned part = 0; part < 20 && link && !tw_relay_link_over(link); part++) {
+			size_t length = 1 + tw_prng_below(&world->prng, sizeof bytes);
+			struct tw_relay_hop hop;
+			const uint8_t *datagram;
+
+			tw_random_fill(&world->random, bytes, length);
+			bytes[0] = (uint8_t)tw_prng_below(&world->prng, 64);
+			bytes[1] = (uint8_t)tw_prng_below(&world->prng, 16);
+			while (tw_relay_link_receive(link, bytes, length, world->now) < length)
+				while (tw_relay_link_datagram(link, world->now, &datagram, &hop))
+					;
+		}
+		world_cut_link(world);
+		world_run(world, world->now + 500 * TW_MSEC, world_served);
+	}
+	assert_true(world_run(world, world->now + 3 * TW_SECOND, world_served));
+	world_free(world);
+}
+
+static void test_idle_route(void **state)
+{
+	struct world *world = busy_world(19);
+
+	(void)state;
+	tw_endpoint_free(world->sides[PEER].endpoint);
+	world->sides[PEER].endpoint = NULL;
+	world->mapped[PEER] = world_address(99, 9);
+	const struct tw_endpoint_config config = { .identity = &world->sides[PEER].identity,
+						   .random = world->random };
+	assert_int_equal(tw_endpoint_new(&config, world->now, &world->sides[PEER].endpoint), 0);
+	/* The server's connection gives up after 30 s; then nothing passes any more. */
+	world_run(world, world->now + 100 * TW_SECOND, NULL);
+	assert_int_equal(info_of(world).routes, 0);
+	struct tw_relay_client_status status;
+
+	tw_relay_client_status(world->client, &status);
+	assert_int_equal(status.routes, 0);
+	world_free(world);
+}
+
+/* A limit in bytes a second holds over any span, for one server and for all. */
+static void test_limits(void **state)
+{
+	for (unsigned all = 0; all < 2; all++) {
+		struct world *world = world_new(20);
+		uint64_t *rate = all ? &world->config.rate_bps : &world->config.server_rate_bps;
+		tw_ns start;
+
+		(void)state;
+		*rate = 8000000; /* a megabyte a second */
+		world_kill_relay(world);
+		world_start_relay(world);
+		assert_true(world_run(world, world->now + TW_SECOND, world_served));
+		world_call(world, 4 * KIB);
+		assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+		start = world->now;
+		struct tw_conn_info info;
+		uint8_t bytes[1000] = { 0 };
+		uint64_t passed = 0;
+
+		tw_conn_info(world->sides[SERVER].conn, &info);
+		tw_datagram_write_packet_header(info.id, false, 500, bytes);
+		while (world->now < start + TW_SECOND) {
+			while (tw_relay_ready_at(world->relay, world_server(world)) <= world->now) {
+				send_raw(world, &world->mapped[PEER], bytes, sizeof bytes);
+				passed += sizeof bytes;
+			}
+			world->flight_count = 0;
+			world->now += TW_MSEC;
+		}
+		assert_in_range(passed, 990000, 1052000);
+		world_free(world);
+	}
+}
+
+/* Trains are cut where the connection changes, and nowhere else. */
+static void test_trains(void **state)
+{
+	struct world *world = busy_world(21);
+	struct tw_conn_info info;
+	uint8_t bytes[10 * 100] = { 0 };
+	struct tw_relay_train train = { .from = { .there = true,
+						  .path.remote = world->mapped[PEER] },
+					.bytes = bytes,
+					.length = sizeof bytes - 30,
+					.segment = 100 };
+	struct tw_relay_hop hop;
+
+	(void)state;
+	tw_conn_info(world->sides[SERVER].conn, &info);
+	for (unsigned i = 0; i < 10; i++)
+		tw_datagram_write_packet_header(info.id ^ (i == 4), i & 1, 1000 + i,
+						bytes + i * 100);
+	tw_relay_forward(world->relay, world_server(world), &train, world->now, &hop);
+	assert_int_equal(hop.length, 400);
+	assert_true(hop.to.there);
+	assert_true(tw_address_equal(&hop.to.path.remote, &world->mapped[SERVER]));
+	train.bytes += 400;
+	train.length -= 400;
+	tw_relay_forward(world->relay, world_server(world), &train, world->now, &hop);
+	assert_int_equal(hop.length, 100);
+	assert_false(hop.to.there);
+	train.bytes += 100;
+	train.length -= 100;
+	tw_relay_forward(world->relay, world_server(world), &train, world->now, &hop);
+	assert_int_equal(hop.length, 470);
+	assert_true(hop.to.there);
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_incoming),        cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_flood),           cmocka_unit_test(test_no_amplification),
+		cmocka_unit_test(test_rebinding),       cmocka_unit_test(test_stolen_packet),
+		cmocka_unit_test(test_replayed_packet), cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_control_cut),     cmocka_unit_test(test_tunnel),
+		cmocka_unit_test(test_outgoing),        cmocka_unit_test(test_outgoing_refused),
+		cmocka_unit_test(test_not_allowed),     cmocka_unit_test(test_wrong_relay),
+		cmocka_unit_test(test_ports),           cmocka_unit_test(test_take_over),
+		cmocka_unit_test(test_bad_control),     cmocka_unit_test(test_idle_route),
+		cmocka_unit_test(test_limits),          cmocka_unit_test(test_trains),
+	};
+
+	return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
+}
