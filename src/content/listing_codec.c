@@ -277,8 +277,8 @@ static int decode_place(struct unpacker *unpacker, struct tw_listing *listing)
 	int r;
 
 	if (unpacker->failed || first < before || first > count ||
-	    (!listing->place_count && first) || skip > TW_PATH_MAX || !length ||
-	    length > TW_SOURCE_PATH_MAX)
+	    (!listing->place_count && first) || skip > TW_PATH_MAX ||
+	    (!length && !skip) || length > TW_SOURCE_PATH_MAX)
 		return TW_E_FORMAT;
 	unpack(unpacker, source, length);
 	source[length] = '\0';
@@ -302,7 +302,13 @@ static int decode_places(struct unpacker *unpacker, struct tw_listing *listing)
 	return r;
 }
 
-/* Each entry's path at the source can be told from that at the destination. */
+static bool removal(const struct tw_listing *listing, uint64_t index)
+{
+	return tw_manifest_entry(listing->manifest, index)->kind == TW_KIND_REMOVAL;
+}
+
+/* Each entry's path at the source can be told from that at the destination; what is removed there
+ * comes from nowhere. */
 static int check_places(const struct tw_listing *listing)
 {
 	uint64_t count = tw_listing_entries(listing);
@@ -317,6 +323,8 @@ static int check_places(const struct tw_listing *listing)
 		if (!length)
 			length = strlen(listing->places[at].source);
 		skip = listing->places[at].skip;
+		if (!length != removal(listing, i) || (!length && path_length != skip))
+			return TW_E_FORMAT;
 		if (path_length < skip || (skip && path[skip] && path[skip] != '/') ||
 		    length + (skip == 0) + path_length - skip > TW_SOURCE_PATH_MAX)
 			return TW_E_FORMAT;

@@ -166,7 +166,8 @@ int tw_manifest_append(struct tw_manifest *manifest, const char *path, const str
 	uint32_t place;
 	int r;
 
-	assert(entry->kind == TW_KIND_FILE || entry->kind == TW_KIND_DIRECTORY);
+	assert(entry->kind == TW_KIND_FILE || entry->kind == TW_KIND_DIRECTORY ||
+	       entry->kind == TW_KIND_REMOVAL);
 	r = tw_path_check(path, length);
 	if (r)
 		return r;

@@ -28,6 +28,9 @@
 #define TW_PATH_MAX 4096
 #define TW_ENTRIES_MAX (UINT64_C(1) << 27)
 
+/* Beside the kinds of files: no content, a file of that name at the destination goes. */
+#define TW_KIND_REMOVAL 5
+
 enum tw_entry_flags {
 	TW_ENTRY_SPARSE = 1,            /* has holes at the source: zeros need not be written */
 };
@@ -39,7 +42,7 @@ struct tw_entry {
 	int64_t mtime_ns;
 	uint32_t path;                  /* private: where the path is kept */
 	uint16_t mode;
-	uint8_t kind;                   /* TW_KIND_FILE or TW_KIND_DIRECTORY */
+	uint8_t kind;                   /* TW_KIND_FILE, _DIRECTORY or _REMOVAL */
 	uint8_t flags;
 };
 

@@ -85,9 +85,11 @@ static void make_entry(struct tw_manifest_encoder *encoder)
 		shared++;
 	tw_writer_init(&writer, encoder->record, sizeof(encoder->record));
 	tw_write_u8(&writer, entry->kind);
-	tw_write_u8(&writer, entry->flags);
-	tw_write_u16(&writer, entry->mode);
-	tw_write_u64(&writer, (uint64_t)entry->mtime_ns);
+	if (entry->kind != TW_KIND_REMOVAL) {
+		tw_write_u8(&writer, entry->flags);
+		tw_write_u16(&writer, entry->mode);
+		tw_write_u64(&writer, (uint64_t)entry->mtime_ns);
+	}
 	if (entry->kind == TW_KIND_FILE)
 		tw_write_varint(&writer, entry->size);
 	tw_write_varint(&writer, shared);
@@ -254,11 +256,13 @@ static int read_record(struct tw_manifest_decoder *decoder, struct tw_reader *re
 		return TW_E_FORMAT;
 	if (kind == RECORD_END)
 		return read_end(decoder, reader);
-	if (kind != TW_KIND_FILE && kind != TW_KIND_DIRECTORY)
+	if (kind != TW_KIND_FILE && kind != TW_KIND_DIRECTORY && kind != TW_KIND_REMOVAL)
 		return TW_E_FORMAT;
-	entry.flags = tw_read_u8(reader);
-	entry.mode = tw_read_u16(reader);
-	entry.mtime_ns = (int64_t)tw_read_u64(reader);
+	if (kind != TW_KIND_REMOVAL) {
+		entry.flags = tw_read_u8(reader);
+		entry.mode = tw_read_u16(reader);
+		entry.mtime_ns = (int64_t)tw_read_u64(reader);
+	}
 	if (kind == TW_KIND_FILE)
 		entry.size = tw_read_varint(reader);
 	if (reader->failed)

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -316,12 +317,55 @@ static int prepare_file(struct tw_sink *sink, uint64_t index)
 	return tw_map_set(&sink->seen, look.path_hash, sink);
 }
 
+/* Only a file goes, as when another one takes its name; a folder stays. */
+static int remove_target(struct tw_sink *sink, const char *path)
+{
+	const struct tw_fs *fs = &sink->fs;
+	char backup[SINK_PATH_MAX + 8];
+	struct tw_file_stat st;
+	int r = fs->ops->stat(fs->context, path, false, &st);
+
+	if (r)
+		return r;
+	if (st.kind == TW_KIND_DIRECTORY)
+		return -EISDIR;
+	sink->names_changed = true;
+	if (sink->options.overwrite != TW_OVERWRITE_WITH_PARTFILE_BACKUP)
+		return fs->ops->unlink(fs->context, path);
+	snprintf(backup, sizeof(backup), "%s.bak", path);
+	return fs->ops->rename(fs->context, path, backup, true);
+}
+
+static int prepare_removal(struct tw_sink *sink, uint64_t index)
+{
+	bool kept = !sink->options.write_content ||
+		    sink->options.overwrite == TW_OVERWRITE_IN_PLACE_NEVER ||
+		    sink->options.overwrite == TW_OVERWRITE_WITH_PARTFILE_NEVER;
+	const char *path = tw_sink_path(sink, index);
+	int r = 0;
+
+	if (reserved(path))
+		r = TW_E_UNSAFE;
+	else if (!kept)
+		r = remove_target(sink, path);
+	/* It may have gone in an earlier attempt. */
+	if (!r || r == -ENOENT || r == -ENOTDIR) {
+		sink->states[index] = SINK_DONE;
+		return 0;
+	}
+	return tw_sink_entry_error(r) ? leave_out(sink, index, SINK_FAILED, r) : r;
+}
+
 static int prepare_entry(struct tw_sink *sink, uint64_t index)
 {
+	uint8_t kind = tw_manifest_entry(sink->manifest, index)->kind;
+
 	if (sink->states[index] == SINK_ABANDONED)
 		return hold_all(sink, index);
-	if (tw_manifest_entry(sink->manifest, index)->kind == TW_KIND_DIRECTORY)
+	if (kind == TW_KIND_DIRECTORY)
 		return prepare_folder(sink, index);
+	if (kind == TW_KIND_REMOVAL)
+		return prepare_removal(sink, index);
 	return prepare_file(sink, index);
 }
 

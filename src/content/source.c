@@ -53,9 +53,11 @@ static struct tw_source_mapping *copy_mappings(const struct tw_source_mapping *m
 
 	for (size_t i = 0; copies && i < count; i++) {
 		/* "" is the view's root; with a name behind it, it would be the system's. */
-		copies[i].source = strdup(*mappings[i].source ? mappings[i].source : ".");
+		if (mappings[i].source)
+			copies[i].source = strdup(*mappings[i].source ? mappings[i].source : ".");
 		copies[i].destination = strdup(mappings[i].destination);
-		failed = failed || !copies[i].source || !copies[i].destination;
+		failed = failed || (mappings[i].source && !copies[i].source) ||
+			 !copies[i].destination;
 	}
 	if (failed) {
 		for (size_t i = 0; i < count; i++) {

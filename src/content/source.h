@@ -25,7 +25,8 @@ enum tw_symlinks {
 };
 
 struct tw_source_mapping {
-	const char *source;             /* path in the source view */
+	/* path in the source view; NULL: a file called @destination is removed at the receiver */
+	const char *source;
 	const char *destination;        /* relative; "" puts the contents of a folder at the top */
 };
 

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,6 +295,20 @@ static int name_of_file(struct walk *walk)
 	return 0;
 }
 
+static void append_removal(struct tw_source *source, const char *path)
+{
+	const struct tw_entry entry = { .kind = TW_KIND_REMOVAL };
+	int r = tw_path_check(path, strlen(path));
+
+	snprintf(source->walk.source, sizeof(source->walk.source), "%s", path);
+	if (!r)
+		r = tw_listing_add_place(source->listing, "", strlen(path));
+	if (!r)
+		r = append(source, path, &entry, 0);
+	if (r)
+		note(source, r, true, false);
+}
+
 static void begin_mapping(struct tw_source *source, const struct tw_source_mapping *mapping)
 {
 	struct walk *walk = &source->walk;
@@ -327,6 +342,17 @@ static void begin_mapping(struct tw_source *source, const struct tw_source_mappi
 		add_file(source, &st);
 }
 
+static void next_mapping(struct tw_source *source)
+{
+	const struct tw_source_mapping *mapping =
+		&source->options.mappings[source->walk.mapping++];
+
+	if (mapping->source)
+		begin_mapping(source, mapping);
+	else
+		append_removal(source, mapping->destination);
+}
+
 bool tw_source_walk_over(const struct tw_source *source)
 {
 	return !source->walk.depth && source->walk.mapping == source->options.mapping_count;
@@ -340,7 +366,7 @@ int tw_source_walk(struct tw_source *source, unsigned entries)
 		if (walk->depth)
 			step(source);
 		else if (walk->mapping < source->options.mapping_count)
-			begin_mapping(source, &source->options.mappings[walk->mapping++]);
+			next_mapping(source);
 		else
 			return TW_E_END;
 	}

@@ -162,6 +162,33 @@ static void test_round_trip(void **state)
 	tw_listing_drop(listing);
 }
 
+/* Names that go at the destination come from nowhere. */
+static void test_removals(void **state)
+{
+	const struct tw_source_mapping mappings[] = {
+		{ NULL, "gone/first" }, { "f", "kept/f" }, { NULL, "kept/gone" },
+	};
+	const struct tw_source_options options = { .mappings = mappings,
+						   .mapping_count = ARRAY_SIZE(mappings),
+						   .read_content = true };
+	static char path[TW_SOURCE_PATH_MAX + 1];
+	struct tw_listing *listing, *copy;
+
+	(void)state;
+	put("f", "content", 7);
+	listing = walk(&options);
+	copy = again(listing);
+	assert_equal(listing, copy);
+	assert_int_equal(tw_listing_entries(copy), 3);
+	assert_int_equal(tw_listing_files(copy), 1);
+	assert_int_equal(tw_manifest_entry(tw_listing_manifest(copy), 2)->kind, TW_KIND_REMOVAL);
+	assert_int_equal(tw_listing_source_path(copy, 0, path, sizeof(path)), 0);
+	assert_int_equal(tw_listing_source_path(copy, 1, path, sizeof(path)), 1);
+	assert_int_equal(tw_listing_source_path(copy, 2, path, sizeof(path)), 0);
+	tw_listing_drop(copy);
+	tw_listing_drop(listing);
+}
+
 static void test_nothing(void **state)
 {
 	const struct tw_source_options options = { .read_content = true };
@@ -475,6 +502,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),

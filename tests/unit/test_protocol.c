@@ -245,6 +245,7 @@ static void manifest(void **state)
 				       .mode = 0644,
 				       .mtime_ns = mtime_ns,
 				       .size = 5 };
+	const struct tw_entry removal = { .kind = TW_KIND_REMOVAL };
 	struct tw_manifest *list = tw_manifest_new();
 	struct tw_manifest_encoder *encoder;
 	uint8_t wire[512], records[512];
@@ -254,6 +255,7 @@ static void manifest(void **state)
 	assert_non_null(list);
 	assert_int_equal(tw_manifest_append(list, "doc", &folder), 0);
 	assert_int_equal(tw_manifest_append(list, "doc/readme", &file), 0);
+	assert_int_equal(tw_manifest_append(list, "doc/old", &removal), 0);
 	encoder = tw_manifest_encoder_new(list);
 	assert_non_null(encoder);
 	assert_int_equal(tw_manifest_encode(encoder, true, wire, sizeof wire, &length), TW_E_END);

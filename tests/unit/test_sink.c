@@ -241,6 +241,47 @@ static void test_any_order(void **state)
 	}
 }
 
+/* Names that the sender says are gone: files go, by the rules for files that are replaced. */
+static void test_removals(void **state)
+{
+	static const struct {
+		enum tw_overwrite mode;
+		bool goes, backup;
+	} cases[] = {
+		{ TW_OVERWRITE_WITH_PARTFILE_ALWAYS, true, false },
+		{ TW_OVERWRITE_IN_PLACE_ALWAYS, true, false },
+		{ TW_OVERWRITE_WITH_PARTFILE_BACKUP, true, true },
+		{ TW_OVERWRITE_WITH_PARTFILE_NEVER, false, false },
+		{ TW_OVERWRITE_IN_PLACE_NEVER, false, false },
+	};
+	const struct tw_entry removal = { .kind = TW_KIND_REMOVAL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tw_sink *sink = open_sink(cases[i].mode);
+		struct tape tape;
+
+		tape_init(&tape, 5);
+		mkdir(at("d"), 0755);
+		mkdir(at("d/folder"), 0755);
+		put("d/old", "gone", 4);
+		put("d/folder/kept", "kept", 4);
+		tape_file(&tape, "new", 3000);
+		assert_int_equal(tw_manifest_append(tape.manifest, "d/old", &removal), 0);
+		assert_int_equal(tw_manifest_append(tape.manifest, "d/never/was", &removal), 0);
+		assert_int_equal(tw_manifest_append(tape.manifest, "d/folder", &removal), 0);
+		deliver(&tape, sink);
+		assert_int_equal(there("d/old"), !cases[i].goes);
+		assert_int_equal(there("d/old.bak"), cases[i].backup);
+		expect_bytes("d/folder/kept", "kept", 4);
+		assert_true(there("new"));
+		tw_sink_free(sink);
+		tape_deinit(&tape);
+		unlink(at("new"));
+		unlink(at("d/old.bak"));
+	}
+}
+
 /* What stood at the destination before, what is sent, and what must stand there after. */
 static void test_overwrite_modes(void **state)
 {
@@ -742,6 +783,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_in_order),
 		CASE(test_any_order),
+		CASE(test_removals),
 		CASE(test_overwrite_modes),
 		cmocka_unit_test(test_mode_names),
 		CASE(test_old_file_stays_until_the_end),
