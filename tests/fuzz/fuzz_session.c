@@ -10,7 +10,7 @@
 #include "session/outgoing.h"
 #include "session/receiver.h"
 
-#define STREAMS 3
+#define STREAMS 7 /* of three transfers */
 #define TAPE_MAX UINT64_C(200000)
 
 struct pipe {
@@ -274,15 +274,19 @@ static void fuzz_receiver(struct input *input)
 	fake_storage_deinit(&storage);
 }
 
-/* The sending side. */
+/* The sending side: two senders over one connection. */
+
+#define SENDERS 2
 
 struct sending {
-	struct tw_sender *sender;
+	struct tw_sender *senders[SENDERS];
+	struct tw_source *sources[SENDERS];
 	struct tw_outgoing *outgoing;
 	struct queue queue;
 	struct tw_data_ref flying[64];
 	size_t flying_count;
 	tw_ns now;
+	bool seated[SENDERS];
 };
 
 static void sender_data(struct sending *s, struct input *input)
@@ -292,7 +296,7 @@ static void sender_data(struct sending *s, struct input *input)
 
 	if (conn.closing || !tw_outgoing_app.data_next(s->outgoing, &conn, &piece))
 		return;
-	CHECK(piece.length > 0 && piece.transfer == 0);
+	CHECK(piece.length > 0);
 	if (piece.length > room)
 		piece.length = room;
 	CHECK(tw_outgoing_app.data_take(s->outgoing, &conn, &piece));
@@ -312,6 +316,42 @@ static void sender_fate(struct sending *s, struct input *input)
 		tw_outgoing_app.data_lost(s->outgoing, &conn, &s->flying[at]);
 }
 
+static void reconnect(struct sending *s)
+{
+	tw_outgoing_app.closed(s->outgoing, &conn, TW_CONN_TIMEOUT, 0, "");
+	s->flying_count = 0;
+	conn_new();
+	tw_outgoing_app.established(s->outgoing, &conn);
+}
+
+static void seat_order(struct sending *s, struct input *input)
+{
+	unsigned which = next_byte(input) % SENDERS, value = next_byte(input);
+	struct tw_sender *sender = s->senders[which];
+
+	switch (next_byte(input) % 4) {
+	case 0:
+		if (s->seated[which])
+			tw_outgoing_remove(s->outgoing, sender);
+		else
+			CHECK(!tw_outgoing_add(s->outgoing, sender, value, UINT64_MAX));
+		s->seated[which] = !s->seated[which];
+		break;
+	case 1:
+		if (s->seated[which])
+			tw_outgoing_change(s->outgoing, sender, value % 4, value << 16);
+		break;
+	case 2:
+		if (value & 1)
+			tw_sender_pause(sender);
+		else
+			tw_sender_cancel(sender);
+		break;
+	default:
+		reconnect(s);
+	}
+}
+
 static void sender_order(struct sending *s, struct input *input)
 {
 	switch (next_byte(input) % 8) {
@@ -323,8 +363,11 @@ static void sender_order(struct sending *s, struct input *input)
 		sender_data(s, input);
 		break;
 	case 3:
-		if (s->queue.count)
-			tw_sender_job_done(s->sender, run_next(&s->queue), s->now);
+		if (s->queue.count) {
+			struct tw_job *job = run_next(&s->queue);
+
+			tw_sender_job_done(job->owner, job, s->now);
+		}
 		break;
 	case 4:
 		s->now += (tw_ns)next_byte(input) * 50 * TW_MSEC;
@@ -338,55 +381,77 @@ static void sender_order(struct sending *s, struct input *input)
 		sender_fate(s, input);
 		break;
 	default:
-		tw_outgoing_app.closed(s->outgoing, &conn, TW_CONN_TIMEOUT, 0, "");
-		s->flying_count = 0;
-		conn_new();
-		tw_outgoing_app.established(s->outgoing, &conn);
+		seat_order(s, input);
 	}
 }
 
-static void fuzz_sender(struct input *input)
+static void start_sender(struct sending *s, unsigned which, unsigned traits)
 {
-	static struct sending s;
 	struct tw_source *source = fake_source_new();
 	struct tw_sender_options options = { .source = source,
+					     .transfer_key = { (uint8_t)which },
 					     .destination = "in",
-					     .flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE };
-	struct tw_job_port port = { submit, &s.queue };
-	struct tw_sender_status status;
-	struct tw_problem problem;
-	unsigned traits = next_byte(input);
+					     .flags = TW_TRANSFER_READ | TW_TRANSFER_WRITE,
+					     .sha256 = traits & 4 };
+	struct tw_job_port port = { submit, &s->queue };
 
-	memset(&s, 0, sizeof(s));
 	fake_source_add(source, 3000);
 	fake_source_add(source, 0);
 	fake_source_add(source, 90000)->bad = traits & 1;
 	fake_source_add(source, 70000)->hole = traits & 2;
 	fake_source_add(source, 100);
-	options.sha256 = traits & 4;
 	source->walk_step = 1 + (traits >> 3) % 5;
-	CHECK(!tw_sender_new(&options, &port, 0, &s.sender));
+	s->sources[which] = source;
+	CHECK(!tw_sender_new(&options, &port, 0, &s->senders[which]));
+	CHECK(!tw_outgoing_add(s->outgoing, s->senders[which], which, UINT64_MAX));
+	s->seated[which] = true;
+}
+
+static void end_sender(struct sending *s, unsigned which)
+{
+	struct tw_sender *sender = s->senders[which];
+	struct tw_sender_status status;
+	struct tw_problem problem;
+
+	tw_sender_status(sender, &status);
+	CHECK(status.bytes_retransmitted <= status.bytes_sent);
+	CHECK(status.pieces_retransmitted <= status.pieces_sent);
+	CHECK(status.bytes_acked <= status.total_bytes);
+	tw_sender_cancel(sender);
+	CHECK(tw_sender_farewell_said(sender));
+	while (s->queue.count) {
+		struct tw_job *job = run_next(&s->queue);
+
+		tw_sender_job_done(job->owner, job, s->now);
+	}
+	CHECK(tw_sender_idle(sender));
+	while (tw_sender_problem(sender, &problem))
+		CHECK(memchr(problem.path, 0, sizeof(problem.path)));
+	if (s->seated[which])
+		tw_outgoing_remove(s->outgoing, sender);
+	tw_sender_free(sender);
+	CHECK(s->sources[which]->freed);
+	free(s->sources[which]);
+}
+
+static void fuzz_sender(struct input *input)
+{
+	static struct sending s;
+	unsigned traits = next_byte(input), i;
+
+	memset(&s, 0, sizeof(s));
 	CHECK(!tw_outgoing_new(0, &s.outgoing));
-	CHECK(!tw_outgoing_add(s.outgoing, s.sender, 0, UINT64_MAX));
+	for (i = 0; i < SENDERS; i++)
+		start_sender(&s, i, traits >> i);
 	conn_new();
 	tw_outgoing_app.established(s.outgoing, &conn);
 	while (input->at < input->end)
 		sender_order(&s, input);
-	tw_sender_status(s.sender, &status);
-	CHECK(status.bytes_retransmitted <= status.bytes_sent);
-	CHECK(status.bytes_acked <= status.total_bytes);
 	tw_outgoing_app.closed(s.outgoing, &conn, TW_CONN_TIMEOUT, 0, "");
-	tw_sender_cancel(s.sender);
-	while (s.queue.count)
-		tw_sender_job_done(s.sender, run_next(&s.queue), s.now);
-	CHECK(tw_sender_idle(s.sender));
-	while (tw_sender_problem(s.sender, &problem))
-		CHECK(memchr(problem.path, 0, sizeof(problem.path)));
-	tw_outgoing_remove(s.outgoing, s.sender);
+	for (i = 0; i < SENDERS; i++)
+		end_sender(&s, i);
+	CHECK(!tw_outgoing_count(s.outgoing) && !tw_outgoing_wants(s.outgoing));
 	tw_outgoing_free(s.outgoing);
-	tw_sender_free(s.sender);
-	CHECK(source->freed);
-	free(source);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
