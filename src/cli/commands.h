@@ -13,6 +13,8 @@ extern const struct tw_command tw_command_receive;
 extern const struct tw_command tw_command_relay;
 extern const struct tw_command tw_command_keygen;
 extern const struct tw_command tw_command_api;
+extern const struct tw_command tw_command_status;
+extern const struct tw_command tw_command_top;
 
 /* Loads the identity that --identity or the environment names, made when missing; says what is
  * wrong. An exit code. */

@@ -66,12 +66,13 @@ static bool ask_password(const char *user, const char *server, char ret[PASSWORD
 			close(fd);
 		return false;
 	}
+	hidden = shown;
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	/* Before the prompt, so that nothing typed at it is shown, or lost. */
+	tcsetattr(fd, TCSAFLUSH, &hidden);
 	dprintf(fd,
 		"password of %s at %s: ", tw_text_clean(user, strlen(user), clean, sizeof clean),
 		server);
-	hidden = shown;
-	hidden.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(fd, TCSAFLUSH, &hidden);
 	length = read(fd, ret, PASSWORD_MAX - 1);
 	tcsetattr(fd, TCSAFLUSH, &shown);
 	dprintf(fd, "\n");

@@ -37,8 +37,10 @@ METHODS = {
         "destinationId": (STRING, False), "sendRate": ({"type": ["integer", "null"]}, False)}),
     "send.getConnections": ("lists connections", {}),
     "send.getDestinations": ("lists destinations", {}),
-    "send.getTransfers": ("lists transfers", {"status": (STRING, False)}),
+    "send.getTransfers": ("lists transfers", {"status": (STRING, False),
+                                              "limit": (INTEGER, False)}),
     "recv.getTransfersAsync": ("lists what arrives", {}),
+    "recv.getSourcesAsync": ("lists who sends", {}),
 }
 
 
@@ -73,7 +75,8 @@ class FakeApi:
         self.tokens = set()
         self.requests = {}
         self.state = {"send.getConnections": [], "send.getDestinations": [],
-                      "send.getTransfers": [], "recv.getTransfersAsync": []}
+                      "send.getTransfers": [], "recv.getTransfersAsync": [],
+                      "recv.getSourcesAsync": []}
         self.log = []                   # events from number 1 on
         self.events_per_connection = None
         self.changed = threading.Condition()
@@ -153,6 +156,10 @@ class FakeApi:
             return value
         if method.endswith("Async"):
             return self.later(method, given)
+        if method == "send.getTransfers":
+            return [transfer for transfer in self.state[method]
+                    if transfer["status"] == given.get("status", transfer["status"])
+                    ][:given.get("limit")]
         return self.state.get(method, given)
 
     def later(self, method, given):
