@@ -1,0 +1,436 @@
+#include "api/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/private.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "netio/sockaddr.h"
+
+void tw_api_answer_text(struct tw_http_conn *conn, unsigned status, const char *text)
+{
+	const struct tw_http_reply reply = {
+		.status = status,
+		.type = "text/plain; charset=utf-8",
+		.text = text,
+		.length = strlen(text),
+	};
+
+	tw_http_reply(conn, &reply);
+}
+
+/* Answers of a turn: first what they promise is stored, then they leave. */
+static void turn(evutil_socket_t fd, short what, void *context)
+{
+	struct tw_api *api = context;
+	struct tw_api_ready ready;
+	struct tw_api_exchange *exchange;
+	bool changed = api->streams_behind, stored = true;
+
+	(void)fd;
+	(void)what;
+	STAILQ_INIT(&ready);
+	STAILQ_CONCAT(&ready, &api->ready);
+	STAILQ_FOREACH(exchange, &ready, links)
+	changed = changed || exchange->changed;
+	if (changed && tw_engine_commit(api->options.engine)) {
+		stored = false;
+		api->figures.commits_failed++;
+	}
+	while ((exchange = STAILQ_FIRST(&ready))) {
+		STAILQ_REMOVE_HEAD(&ready, links);
+		tw_api_exchange_answer(exchange, stored);
+	}
+	if (api->streams_behind)
+		tw_api_events_push(api);
+}
+
+/* Pages of other sites must not speak to us through a visitor's browser by a name of theirs that
+ * leads to loopback. */
+static bool is_our_name(const struct tw_api *api, struct tw_slice host)
+{
+	struct tw_address address;
+	char name[256];
+	char *end;
+
+	if (!host.at || host.length >= sizeof name)
+		return false;
+	memcpy(name, host.at, host.length);
+	name[host.length] = '\0';
+	if (name[0] == '[') {
+		end = strchr(name, ']');
+		if (!end)
+			return false;
+		*end = '\0';
+		memmove(name, name + 1, strlen(name));
+	} else if ((end = strchr(name, ':'))) {
+		*end = '\0';
+	}
+	if (strcasecmp(name, "localhost") == 0 ||
+	    (api->host[0] && strcasecmp(name, api->host) == 0))
+		return true;
+	return tw_address_parse_ip(name, &address);
+}
+
+static bool is_json(struct tw_slice type)
+{
+	const char *parameters = type.at ? memchr(type.at, ';', type.length) : NULL;
+
+	if (parameters)
+		type.length = (size_t)(parameters - type.at);
+	while (type.length && type.at[type.length - 1] == ' ')
+		type.length--;
+	return tw_slice_is(type, "application/json");
+}
+
+static struct tw_api_client *client_of(struct tw_api *api, struct tw_http_conn *conn,
+				       const struct tw_http_peer *peer)
+{
+	struct tw_api_client *client = tw_http_user(conn);
+
+	if (client)
+		return client;
+	client = calloc(1, sizeof *client);
+	if (!client)
+		return NULL;
+	client->local = calloc(1, sizeof *client->local);
+	if (!client->local) {
+		free(client);
+		return NULL;
+	}
+	client->api = api;
+	client->local->permissions = TW_MAY_ALL;
+	if (peer->local)
+		tw_api_session_local(client->local, peer->uid, peer->gid, &api->options.superusers);
+	tw_http_set_user(conn, client);
+	return client;
+}
+
+/* An API token without a password is a bearer token too: for scripts, and for Prometheus. */
+static struct tw_api_session *enter_by_token(struct tw_api *api, struct tw_slice given)
+{
+	struct tw_api_session session = { 0 };
+	struct tw_fault fault = { 0 };
+	char token[TW_OBJECT_ID];
+
+	if (given.length != TW_OBJECT_ID - 1)
+		return NULL;
+	memcpy(token, given.at, given.length);
+	token[given.length] = '\0';
+	if (tw_api_token_session(&api->options, token, NULL, &session, &fault))
+		return NULL;
+	return tw_api_sessions_add(api->sessions, &session, token);
+}
+
+struct tw_api_session *tw_api_session_of(struct tw_api *api, struct tw_api_client *client,
+					 const struct tw_http_request *request)
+{
+	struct tw_slice given = request->head->authorization;
+	struct tw_api_session *session;
+
+	if (!given.at)
+		return client->local;
+	if (given.length <= 7 || strncasecmp(given.at, "Bearer ", 7) != 0)
+		return NULL;
+	given.at += 7;
+	given.length -= 7;
+	session = tw_api_sessions_find(api->sessions, given);
+	if (!session)
+		return enter_by_token(api, given);
+	/* A token that has been taken back takes its sessions with it. */
+	if (session->by_token && !tw_api_token_alive(api->options.engine, session))
+		return NULL;
+	return session;
+}
+
+static void answer_front(struct tw_api *api, struct tw_http_conn *conn)
+{
+	char text[400];
+
+	(void)api;
+	snprintf(text, sizeof text,
+		 "Tradewind: the control interface of a server.\n\n"
+		 "POST /rpc          JSON-RPC 2.0\n"
+		 "GET  /openrpc.json what there is to call\n"
+		 "GET  /events       what happens, as it happens (Server-Sent Events)\n"
+		 "GET  /metrics      figures for Prometheus\n"
+		 "GET  /healthz      ok\n");
+	tw_api_answer_text(conn, 200, text);
+}
+
+static void answer_metrics(struct tw_api *api, struct tw_http_conn *conn,
+			   const struct tw_api_session *session)
+{
+	struct tw_jsontext text;
+	struct tw_caller caller;
+	struct tw_http_reply reply = { .status = 503 };
+
+	tw_api_session_caller(session, &caller);
+	/* Figures of all, names of none: who may read them may not steer. */
+	caller.superuser = caller.superuser || session->superuser_allowed;
+	tw_jsontext_init(&text);
+	tw_api_metrics(api, &caller, &text);
+	if (text.failed) {
+		tw_jsontext_deinit(&text);
+	} else {
+		reply.status = 200;
+		reply.type = "text/plain; version=0.0.4; charset=utf-8";
+		reply.body = text.bytes;
+		reply.length = text.length;
+	}
+	tw_http_reply(conn, &reply);
+}
+
+static void answer_openrpc(struct tw_api *api, struct tw_http_conn *conn)
+{
+	const struct tw_http_reply reply = {
+		.status = 200,
+		.type = "application/json",
+		.text = api->openrpc,
+		.length = api->openrpc_length,
+	};
+
+	tw_http_reply(conn, &reply);
+}
+
+static void answer_unauthorized(struct tw_http_conn *conn)
+{
+	static const char text[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,\"message\":"
+		"\"the bearer token is unknown or has expired: log in again\",\"data\":"
+		"{\"name\":\"NotAuthenticated\",\"parameter\":null}}}";
+	const struct tw_http_reply reply = {
+		.status = 401,
+		.type = "application/json",
+		.fields = "WWW-Authenticate: Bearer\r\n",
+		.text = text,
+		.length = sizeof text - 1,
+	};
+
+	tw_http_reply(conn, &reply);
+}
+
+enum page { PAGE_NONE, PAGE_RPC, PAGE_EVENTS, PAGE_OPENRPC, PAGE_METRICS, PAGE_HEALTH, PAGE_FRONT };
+
+static enum page find_page(struct tw_slice path)
+{
+	static const struct {
+		const char *path;
+		enum page page;
+	} pages[] = {
+		{ "/rpc", PAGE_RPC },
+		{ "/events", PAGE_EVENTS },
+		{ "/openrpc.json", PAGE_OPENRPC },
+		{ "/metrics", PAGE_METRICS },
+		{ "/healthz", PAGE_HEALTH },
+		{ "/", PAGE_FRONT },
+	};
+
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+		if (path.length == strlen(pages[i].path) &&
+		    memcmp(path.at, pages[i].path, path.length) == 0)
+			return pages[i].page;
+	return PAGE_NONE;
+}
+
+static void refuse_verb(struct tw_http_conn *conn, const char *allowed)
+{
+	const struct tw_http_reply reply = { .status = 405, .fields = allowed };
+
+	tw_http_reply(conn, &reply);
+}
+
+static void serve_page(struct tw_api *api, struct tw_http_conn *conn, enum page page,
+		       const struct tw_http_request *request)
+{
+	struct tw_api_client *client = client_of(api, conn, request->peer);
+	struct tw_api_session *session;
+
+	if (!client) {
+		tw_api_answer_text(conn, 503, "out of memory\n");
+		return;
+	}
+	session = tw_api_session_of(api, client, request);
+	if (!session) {
+		answer_unauthorized(conn);
+		return;
+	}
+	if (page == PAGE_RPC)
+		tw_api_rpc(api, conn, request, session);
+	else if (api->options.auth_required && !session->authenticated)
+		tw_api_answer_text(conn, 401, "log in first: see auth and authToken\n");
+	else if (page == PAGE_EVENTS)
+		tw_api_events_open(api, conn, request, session);
+	else
+		answer_metrics(api, conn, session);
+}
+
+static void on_request(void *context, struct tw_http_conn *conn,
+		       const struct tw_http_request *request)
+{
+	struct tw_api *api = context;
+	enum tw_http_verb verb = request->head->verb;
+	enum page page = find_page(request->head->path);
+
+	if (!request->peer->local && !is_our_name(api, request->head->host))
+		tw_api_answer_text(conn, 403, "this Host is not a name of this server\n");
+	else if (page == PAGE_NONE)
+		tw_api_answer_text(conn, 404, "there is no such page; / lists them\n");
+	else if (page == PAGE_RPC && verb != TW_HTTP_POST)
+		refuse_verb(conn, "Allow: POST\r\n");
+	else if (page != PAGE_RPC && verb != TW_HTTP_GET && verb != TW_HTTP_HEAD)
+		refuse_verb(conn, "Allow: GET, HEAD\r\n");
+	else if (page == PAGE_RPC && !is_json(request->head->content_type))
+		tw_api_answer_text(conn, 415, "the Content-Type must be application/json\n");
+	else if (page == PAGE_HEALTH)
+		tw_api_answer_text(conn, 200, "ok\n");
+	else if (page == PAGE_FRONT)
+		answer_front(api, conn);
+	else if (page == PAGE_OPENRPC)
+		answer_openrpc(api, conn);
+	else
+		serve_page(api, conn, page, request);
+}
+
+static void on_drained(void *context, struct tw_http_conn *conn)
+{
+	struct tw_api_client *client = tw_http_user(conn);
+
+	(void)context;
+	if (client && client->stream)
+		tw_api_events_drained(client->stream);
+}
+
+static void on_gone(void *context, struct tw_http_conn *conn)
+{
+	struct tw_api_client *client = tw_http_user(conn);
+
+	(void)context;
+	if (!client)
+		return;
+	if (client->stream)
+		tw_api_events_close(client->stream);
+	if (client->exchange)
+		tw_api_exchange_abandon(client->exchange);
+	tw_api_session_end(client->local);
+	free(client);
+}
+
+static int complain(char message[TW_API_MESSAGE], int r, const char *what)
+{
+	snprintf(message, TW_API_MESSAGE, "cannot serve the API at %s: %s", what, tw_strerror(r));
+	return r;
+}
+
+static bool is_loopback(const struct tw_address *address)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return address->family == TW_FAMILY_IPV4 ? address->ip[0] == 127
+						 : memcmp(address->ip, one, sizeof one) == 0;
+}
+
+static int listen_tcp(struct tw_api *api, char message[TW_API_MESSAGE])
+{
+	const char *host = api->options.host;
+	bool by_name = strcasecmp(host, "localhost") == 0;
+	struct tw_address address;
+	char where[128];
+	int r;
+
+	if (!tw_address_parse_ip(by_name ? "127.0.0.1" : host, &address)) {
+		snprintf(message, TW_API_MESSAGE,
+			 "the API's host is an address of this machine, or localhost");
+		return -EINVAL;
+	}
+	if (!is_loopback(&address)) {
+		snprintf(message, TW_API_MESSAGE,
+			 "the API listens on loopback only, as long as it is not encrypted: use "
+			 "127.0.0.1, ::1 or localhost, and a tunnel from elsewhere");
+		return -EACCES;
+	}
+	address.port = api->options.port;
+	r = tw_http_listen_tcp(api->http, &address, &api->port);
+	snprintf(where, sizeof where, "%s port %u", host, api->options.port);
+	if (!r && by_name && tw_address_parse_ip("::1", &address)) {
+		address.port = api->port;
+		/* A machine without IPv6 still has IPv4. */
+		tw_http_listen_tcp(api->http, &address, &api->port);
+	}
+	return r ? complain(message, r, where) : 0;
+}
+
+static int start(struct tw_api *api, char message[TW_API_MESSAGE])
+{
+	const struct tw_http_handler handler = { api, on_request, on_drained, on_gone };
+	int r = tw_http_new(api->options.base, &handler, &api->http);
+
+	if (!r)
+		r = tw_api_sessions_new(&api->sessions);
+	if (!r)
+		r = tw_api_events_init(api);
+	api->turn = event_new(api->options.base, -1, 0, turn, api);
+	api->openrpc = tw_api_openrpc(&api->openrpc_length);
+	if (r || !api->turn || !api->openrpc)
+		return complain(message, r ? r : -ENOMEM, "all");
+	if (api->options.host)
+		r = listen_tcp(api, message);
+	if (!r && api->options.socket_path) {
+		r = tw_http_listen_unix(api->http, api->options.socket_path);
+		if (r)
+			complain(message, r, api->options.socket_path);
+	}
+	return r;
+}
+
+int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
+	       char ret_message[TW_API_MESSAGE])
+{
+	struct tw_api *api = calloc(1, sizeof *api);
+	int r;
+
+	if (!api)
+		return complain(ret_message, -ENOMEM, "all");
+	api->options = *options;
+	if (options->host)
+		snprintf(api->host, sizeof api->host, "%s", options->host);
+	STAILQ_INIT(&api->ready);
+	LIST_INIT(&api->streams);
+	LIST_INIT(&api->logins);
+	r = start(api, ret_message);
+	if (r) {
+		tw_api_free(api);
+		return r;
+	}
+	*ret = api;
+	return 0;
+}
+
+void tw_api_free(struct tw_api *api)
+{
+	struct tw_api_exchange *exchange;
+
+	if (api->http)
+		tw_http_free(api->http);
+	while ((exchange = STAILQ_FIRST(&api->ready))) {
+		STAILQ_REMOVE_HEAD(&api->ready, links);
+		tw_api_exchange_answer(exchange, true);
+	}
+	tw_api_logins_drop(api);
+	tw_api_events_deinit(api);
+	if (api->sessions)
+		tw_api_sessions_free(api->sessions);
+	if (api->turn)
+		event_free(api->turn);
+	free(api->openrpc);
+	free(api);
+}
+
+uint16_t tw_api_port(const struct tw_api *api)
+{
+	return api->port;
+}

@@ -1,0 +1,38 @@
+/*
+ * api.h - the interface of the service: JSON-RPC 2.0 at POST /rpc, the event log as it grows at GET
+ * /events, and GET /openrpc.json, /metrics, /healthz, over TCP on loopback and a Unix socket.
+ *
+ * All of it runs on the control thread and none of it waits. Answers of one turn of the loop leave
+ * together, after what they promise is stored (tw_engine_commit()). What a client can cost is
+ * limited (http.h); one that is slow costs nothing but itself.
+ */
+#pragma once
+
+#include "api/session.h"
+#include "base/address.h"
+
+#define TW_API_MESSAGE 512
+
+struct tw_api_options {
+	struct event_base *base;  /* borrowed */
+	struct tw_engine *engine; /* borrowed */
+	const char *host;         /* a loopback address or "localhost"; NULL: no TCP */
+	uint16_t port;            /* 0: any free one */
+	const char *socket_path;  /* NULL: no Unix socket */
+	bool auth_required;
+	bool api_tokens, shared_tokens;                   /* accepted by authToken() */
+	const struct tw_api_authenticator *authenticator; /* borrowed; NULL: none */
+	struct tw_api_superusers superusers;              /* borrowed */
+	void (*terminate)(void *context);                 /* a superuser wants an orderly stop */
+	void *context;
+};
+
+struct tw_api;
+
+/* Listens from now on; serves nothing before the loop turns. -errno, and a sentence in
+ * @ret_message. */
+int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
+	       char ret_message[TW_API_MESSAGE]);
+void tw_api_free(struct tw_api *api);
+/* TCP; 0: none. */
+uint16_t tw_api_port(const struct tw_api *api);

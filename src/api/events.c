@@ -1,0 +1,217 @@
+/*
+ * events.c - the event log as Server-Sent Events. A stream is a number into the log, nothing more:
+ * entries are read when the client has room for them, so a slow one costs no memory, and one that
+ * is too slow for the log's memory is told so.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/private.h"
+#include "base/text.h"
+
+#define STREAMS_MAX 256
+#define BACKLOG_MAX 65536 /* bytes a client may be behind in its socket */
+#define ENTRIES_AT_ONCE 100
+#define HEARTBEAT_SECONDS 15
+
+struct tw_api_stream {
+	struct tw_api *api;
+	struct tw_http_conn *conn;
+	struct tw_api_session *session; /* held */
+	uint64_t after; /* number of the last entry it has been told, or passed by */
+	LIST_ENTRY(tw_api_stream) links;
+};
+
+static void grown(void *context)
+{
+	struct tw_api *api = context;
+
+	if (api->streams_behind || LIST_EMPTY(&api->streams))
+		return;
+	api->streams_behind = true;
+	event_active(api->turn, 0, 0);
+}
+
+static void heartbeat(evutil_socket_t fd, short what, void *context)
+{
+	struct tw_api *api = context;
+	struct tw_api_stream *stream;
+
+	(void)fd;
+	(void)what;
+	LIST_FOREACH(stream, &api->streams, links)
+	if (tw_http_backlog(stream->conn) == 0)
+		tw_http_stream_write(stream->conn, ":\n\n", 3);
+}
+
+int tw_api_events_init(struct tw_api *api)
+{
+	const struct timeval every = { HEARTBEAT_SECONDS, 0 };
+
+	api->heartbeat = event_new(api->options.base, -1, EV_PERSIST, heartbeat, api);
+	if (!api->heartbeat || event_add(api->heartbeat, &every))
+		return -ENOMEM;
+	api->listener = tw_engine_listen(api->options.engine, grown, api);
+	return api->listener ? 0 : -ENOMEM;
+}
+
+void tw_api_events_deinit(struct tw_api *api)
+{
+	if (api->listener)
+		tw_engine_unlisten(api->listener);
+	if (api->heartbeat)
+		event_free(api->heartbeat);
+}
+
+static void say_gap(struct tw_api_stream *stream, uint64_t oldest)
+{
+	char text[160];
+	int length = snprintf(text, sizeof text,
+			      "event: gap\ndata: {\"_event\":\"gap\",\"firstId\":%" PRIu64 "}\n\n",
+			      oldest);
+
+	tw_http_stream_write(stream->conn, text, (size_t)length);
+}
+
+static void write_entry(struct tw_jsontext *text, json_t *entry, uint64_t id)
+{
+	const char *name = json_string_value(json_object_get(entry, "_event"));
+	char clean[128];
+
+	tw_jsontext_literal(text, "id: ");
+	tw_jsontext_integer(text, (int64_t)id);
+	if (name) {
+		tw_text_clean(name, strlen(name), clean, sizeof clean);
+		tw_jsontext_literal(text, "\nevent: ");
+		tw_jsontext_raw(text, clean, strlen(clean));
+	}
+	tw_jsontext_literal(text, "\ndata: ");
+	tw_jsontext_value(text, entry);
+	tw_jsontext_literal(text, "\n\n");
+}
+
+/* Some entries; false: there are no more now, or the log cannot be read. */
+static bool push_some(struct tw_api_stream *stream, uint64_t newest)
+{
+	const struct tw_events_query query = { .after = stream->after, .limit = ENTRIES_AT_ONCE };
+	struct tw_fault fault = { 0 };
+	struct tw_jsontext text;
+	struct tw_caller caller;
+	json_t *entries = NULL, *entry;
+	uint64_t last = stream->after;
+	size_t i;
+
+	tw_api_session_caller(stream->session, &caller);
+	if (tw_engine_events(stream->api->options.engine, &caller, &query, &entries, &last, &fault))
+		return false;
+	tw_jsontext_init(&text);
+	json_array_foreach(entries, i, entry) write_entry(
+		&text, entry, (uint64_t)json_integer_value(json_object_get(entry, "_id")));
+	/* Those that are not this client's to see are passed by. */
+	if (last <= stream->after)
+		last = newest;
+	stream->after = last;
+	if (!text.failed)
+		tw_http_stream_write(stream->conn, text.bytes, text.length);
+	tw_jsontext_deinit(&text);
+	json_decref(entries);
+	return stream->after < newest;
+}
+
+static void push(struct tw_api_stream *stream)
+{
+	uint64_t oldest = 0, newest = 0;
+
+	tw_engine_event_range(stream->api->options.engine, &oldest, &newest);
+	if (stream->after > newest || (oldest && stream->after + 1 < oldest)) {
+		say_gap(stream, oldest);
+		stream->after = oldest ? oldest - 1 : 0;
+	}
+	while (stream->after < newest && tw_http_backlog(stream->conn) < BACKLOG_MAX &&
+	       push_some(stream, newest))
+		;
+}
+
+void tw_api_events_push(struct tw_api *api)
+{
+	struct tw_api_stream *stream;
+
+	api->streams_behind = false;
+	LIST_FOREACH(stream, &api->streams, links)
+	push(stream);
+}
+
+void tw_api_events_drained(struct tw_api_stream *stream)
+{
+	push(stream);
+}
+
+/* The number in Last-Event-ID, or afterId= where a browser's first request cannot have the header.
+ * False: neither. */
+static bool find_start(const struct tw_http_head *head, uint64_t *ret)
+{
+	static const char name[] = "afterId=";
+	struct tw_slice given = head->last_event_id;
+	char text[24];
+
+	if (!given.at && head->query.length > sizeof name - 1 &&
+	    memcmp(head->query.at, name, sizeof name - 1) == 0) {
+		given.at = head->query.at + sizeof name - 1;
+		given.length = head->query.length - (sizeof name - 1);
+	}
+	if (!given.at || given.length >= sizeof text)
+		return false;
+	memcpy(text, given.at, given.length);
+	text[given.length] = '\0';
+	return tw_text_parse_u64(text, 0, INT64_MAX, ret) == 0;
+}
+
+static size_t count_streams(const struct tw_api *api)
+{
+	const struct tw_api_stream *stream;
+	size_t count = 0;
+
+	LIST_FOREACH(stream, &api->streams, links)
+	count++;
+	return count;
+}
+
+void tw_api_events_open(struct tw_api *api, struct tw_http_conn *conn,
+			const struct tw_http_request *request, struct tw_api_session *session)
+{
+	const struct tw_http_reply nothing = { .status = 200, .type = "text/event-stream" };
+	struct tw_api_client *client = tw_http_user(conn);
+	struct tw_api_stream *stream;
+	uint64_t oldest = 0, newest = 0;
+
+	if (request->head->verb == TW_HTTP_HEAD) {
+		tw_http_reply(conn, &nothing);
+		return;
+	}
+	stream = count_streams(api) < STREAMS_MAX ? calloc(1, sizeof *stream) : NULL;
+	if (!stream) {
+		tw_api_answer_text(conn, 503, "too many follow the events already\n");
+		return;
+	}
+	*stream = (struct tw_api_stream){ .api = api, .conn = conn, .session = session };
+	tw_api_session_hold(session);
+	tw_engine_event_range(api->options.engine, &oldest, &newest);
+	if (!find_start(request->head, &stream->after))
+		stream->after = newest;
+	LIST_INSERT_HEAD(&api->streams, stream, links);
+	client->stream = stream;
+	tw_http_stream_begin(conn, "text/event-stream");
+	/* So that the client knows at once that it is heard. */
+	tw_http_stream_write(conn, ":\n\n", 3);
+	push(stream);
+}
+
+void tw_api_events_close(struct tw_api_stream *stream)
+{
+	LIST_REMOVE(stream, links);
+	tw_api_session_drop(stream->session);
+	free(stream);
+}

@@ -1,0 +1,399 @@
+#include "api/session.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/private.h"
+#include "base/text.h"
+#include "crypto/hash.h"
+#include "netio/clock.h"
+
+#define GROUPS_MAX 128
+#define SESSIONS_FULL (TW_API_SESSIONS_MAX / 4 * 3)
+#define BRAKES 1024 /* accounts and addresses remembered, the latest */
+#define DELAY_FIRST (250 * TW_MSEC)
+
+struct brake {
+	uint8_t who[16]; /* of a hash */
+	unsigned failures;
+	tw_ns last;
+};
+
+struct tw_api_sessions {
+	struct tw_api_session *slots[TW_API_SESSIONS_MAX]; /* by hash, open addressing */
+	size_t count;
+	struct brake brakes[BRAKES];
+};
+
+static bool is_among(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Calls @each for the names of the groups of an account until it says true. */
+static bool any_group(const char *user, unsigned gid, bool (*each)(const void *, const char *),
+		      const void *context)
+{
+	gid_t groups[GROUPS_MAX];
+	int count = GROUPS_MAX;
+	struct group *group;
+
+	if (getgrouplist(user, (gid_t)gid, groups, &count) < 0)
+		count = GROUPS_MAX;
+	for (int i = 0; i < count; i++) {
+		group = getgrgid(groups[i]);
+		if (group && each(context, group->gr_name))
+			return true;
+	}
+	return false;
+}
+
+static bool names_supergroup(const void *context, const char *group)
+{
+	const struct tw_api_superusers *superusers = context;
+
+	return is_among(group, superusers->groups, superusers->group_count);
+}
+
+void tw_api_session_local(struct tw_api_session *session, unsigned uid, unsigned gid,
+			  const struct tw_api_superusers *superusers)
+{
+	struct passwd *account = getpwuid(uid);
+
+	if (account)
+		snprintf(session->user, sizeof session->user, "%s", account->pw_name);
+	else
+		snprintf(session->user, sizeof session->user, "%u", uid);
+	session->authenticated = session->local = true;
+	session->uid = uid;
+	session->gid = gid;
+	session->superuser_allowed =
+		uid == 0 || uid == geteuid() ||
+		is_among(session->user, superusers->users, superusers->user_count) ||
+		(superusers->group_count &&
+		 any_group(session->user, gid, names_supergroup, superusers));
+}
+
+struct wrangler_group {
+	json_t *wranglers;
+};
+
+static bool names_wrangler(json_t *wranglers, const char *name, bool group)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(wranglers, i, row)
+	{
+		const char *there = json_string_value(json_object_get(row, "name"));
+
+		if (there && strcmp(there, name) == 0 &&
+		    json_is_true(json_object_get(row, "isGroup")) == group)
+			return true;
+	}
+	return false;
+}
+
+static bool names_wrangler_group(const void *context, const char *group)
+{
+	const struct wrangler_group *search = context;
+
+	return names_wrangler(search->wranglers, group, true);
+}
+
+bool tw_api_session_wrangler(const struct tw_api_session *session, json_t *wranglers)
+{
+	const struct wrangler_group search = { wranglers };
+
+	if (!session->authenticated)
+		return false;
+	return session->superuser_allowed || names_wrangler(wranglers, session->user, false) ||
+	       (session->local &&
+		any_group(session->user, session->gid, names_wrangler_group, &search));
+}
+
+void tw_api_session_caller(const struct tw_api_session *session, struct tw_caller *ret)
+{
+	*ret = (struct tw_caller){
+		.user = session->user,
+		.authenticated = session->authenticated,
+		.superuser = session->superuser,
+		.wrangler = session->wrangler,
+		.superuser_allowed = session->superuser_allowed,
+		.wrangler_allowed = session->wrangler_allowed,
+		.token = session->by_token ? session->token : NULL,
+		.token_session = session->by_token ? session->token_session : NULL,
+		.permissions = session->permissions,
+		.token_path = session->token_path[0] ? session->token_path : NULL,
+		.local = session->local,
+		.uid = session->uid,
+		.gid = session->gid,
+	};
+}
+
+int tw_api_token_session(const struct tw_api_options *options, const char *token,
+			 const char *password, struct tw_api_session *ret, struct tw_fault *fault)
+{
+	struct tw_caller caller = { 0 };
+	struct tw_random random = tw_system_random();
+	struct tw_caller all = { .user = "", .superuser = true, .permissions = TW_MAY_ALL };
+	uint8_t id[16];
+	int r = tw_engine_token_login(options->engine, token, password, &caller, fault);
+
+	if (r)
+		return r;
+	*ret = (struct tw_api_session){
+		.authenticated = true,
+		.by_token = true,
+		.token_shared = tw_engine_token(options->engine, &all, true, token) != NULL,
+		.permissions = caller.permissions,
+	};
+	if (ret->token_shared ? !options->shared_tokens : !options->api_tokens)
+		return tw_fault_set(fault, TW_FAULT_NOT_PERMITTED, "token",
+				    "this server takes no %s tokens",
+				    ret->token_shared ? "shared" : "API");
+	snprintf(ret->user, sizeof ret->user, "%s", caller.user ? caller.user : "");
+	snprintf(ret->token, sizeof ret->token, "%s", token);
+	snprintf(ret->token_path, sizeof ret->token_path, "%s",
+		 caller.token_path ? caller.token_path : "");
+	tw_random_fill(&random, id, sizeof id);
+	tw_text_hex(id, sizeof id, ret->token_session);
+	return 0;
+}
+
+bool tw_api_token_alive(struct tw_engine *engine, const struct tw_api_session *session)
+{
+	const struct tw_caller all = { .user = "", .superuser = true, .permissions = TW_MAY_ALL };
+	const struct tw_token_view *token =
+		tw_engine_token(engine, &all, session->token_shared, session->token);
+
+	return token && (!token->expiry_time || token->expiry_time > (int64_t)tw_clock_wall_us());
+}
+
+int tw_api_sessions_new(struct tw_api_sessions **ret)
+{
+	*ret = calloc(1, sizeof **ret);
+	return *ret ? 0 : -ENOMEM;
+}
+
+void tw_api_sessions_free(struct tw_api_sessions *sessions)
+{
+	for (size_t i = 0; i < TW_API_SESSIONS_MAX; i++)
+		if (sessions->slots[i])
+			tw_api_session_end(sessions->slots[i]);
+	free(sessions);
+}
+
+static void hash_text(const char *text, size_t length, uint8_t ret[TW_HASH_SIZE])
+{
+	struct tw_hash hash;
+
+	tw_hash_init(&hash);
+	tw_hash_update(&hash, text, length);
+	tw_hash_final(&hash, ret);
+}
+
+void tw_api_bearer_make(char ret[TW_API_BEARER])
+{
+	struct tw_random random = tw_system_random();
+	uint8_t bytes[TW_API_BEARER / 2];
+
+	tw_random_fill(&random, bytes, sizeof bytes);
+	tw_text_hex(bytes, sizeof bytes, ret);
+	tw_wipe(bytes, sizeof bytes);
+}
+
+static size_t first_slot(const uint8_t hash[TW_HASH_SIZE])
+{
+	return ((size_t)hash[0] << 8 | hash[1]) % TW_API_SESSIONS_MAX;
+}
+
+static bool is_over(const struct tw_api_session *session, tw_ns now)
+{
+	return now - session->used > TW_API_SESSION_IDLE ||
+	       now - session->begun > TW_API_SESSION_LIFE;
+}
+
+/* Those behind it in its run move up. */
+static void remove_slot(struct tw_api_sessions *sessions, size_t at)
+{
+	tw_api_session_end(sessions->slots[at]);
+	sessions->slots[at] = NULL;
+	sessions->count--;
+	for (size_t i = (at + 1) % TW_API_SESSIONS_MAX; sessions->slots[i];
+	     i = (i + 1) % TW_API_SESSIONS_MAX) {
+		size_t home = first_slot(sessions->slots[i]->hash);
+
+		if ((i - home) % TW_API_SESSIONS_MAX < (i - at) % TW_API_SESSIONS_MAX)
+			continue;
+		sessions->slots[at] = sessions->slots[i];
+		sessions->slots[i] = NULL;
+		at = i;
+	}
+}
+
+/* Three quarters full: those that are over go, else the one unused for longest. */
+static void make_room(struct tw_api_sessions *sessions, tw_ns now)
+{
+	size_t oldest = TW_API_SESSIONS_MAX;
+
+	for (size_t i = 0; i < TW_API_SESSIONS_MAX; i++)
+		while (sessions->slots[i] && is_over(sessions->slots[i], now))
+			remove_slot(sessions, i);
+	for (size_t i = 0; i < TW_API_SESSIONS_MAX; i++) {
+		const struct tw_api_session *session = sessions->slots[i];
+
+		if (session && (oldest == TW_API_SESSIONS_MAX ||
+				session->used < sessions->slots[oldest]->used))
+			oldest = i;
+	}
+	if (sessions->count >= SESSIONS_FULL)
+		remove_slot(sessions, oldest);
+}
+
+struct tw_api_session *tw_api_sessions_add(struct tw_api_sessions *sessions,
+					   const struct tw_api_session *session, const char *bearer)
+{
+	struct tw_api_session *made = malloc(sizeof *made);
+	tw_ns now = tw_clock_now();
+	size_t at;
+
+	if (!made)
+		return NULL;
+	if (sessions->count >= SESSIONS_FULL)
+		make_room(sessions, now);
+	*made = *session;
+	made->bearer = true;
+	made->begun = made->used = now;
+	made->expires_us = (int64_t)(tw_clock_wall_us() + TW_API_SESSION_LIFE / 1000);
+	made->holders = 0;
+	made->gone = false;
+	hash_text(bearer, strlen(bearer), made->hash);
+	for (at = first_slot(made->hash); sessions->slots[at];)
+		at = (at + 1) % TW_API_SESSIONS_MAX;
+	sessions->slots[at] = made;
+	sessions->count++;
+	return made;
+}
+
+struct tw_api_session *tw_api_sessions_find(struct tw_api_sessions *sessions,
+					    struct tw_slice bearer)
+{
+	uint8_t hash[TW_HASH_SIZE];
+	tw_ns now = tw_clock_now();
+
+	if (bearer.length > TW_API_BEARER - 1)
+		return NULL;
+	hash_text(bearer.at, bearer.length, hash);
+	for (size_t at = first_slot(hash); sessions->slots[at];
+	     at = (at + 1) % TW_API_SESSIONS_MAX) {
+		if (!tw_equal_secret(sessions->slots[at]->hash, hash, sizeof hash))
+			continue;
+		if (is_over(sessions->slots[at], now)) {
+			remove_slot(sessions, at);
+			return NULL;
+		}
+		sessions->slots[at]->used = now;
+		return sessions->slots[at];
+	}
+	return NULL;
+}
+
+void tw_api_session_hold(struct tw_api_session *session)
+{
+	session->holders++;
+}
+
+void tw_api_session_drop(struct tw_api_session *session)
+{
+	if (--session->holders == 0 && session->gone)
+		free(session);
+}
+
+void tw_api_session_end(struct tw_api_session *session)
+{
+	session->gone = true;
+	session->authenticated = session->superuser = session->wrangler = false;
+	if (session->holders == 0)
+		free(session);
+}
+
+/* The row of a name; where there is none, the one longest untouched if @make. */
+static struct brake *find_brake(struct tw_api_sessions *sessions, char kind, const char *name,
+				bool make)
+{
+	struct brake *oldest = &sessions->brakes[0];
+	uint8_t hash[TW_HASH_SIZE];
+	char text[TW_API_USER_MAX + 2];
+
+	snprintf(text, sizeof text, "%c%s", kind, name);
+	hash_text(text, strlen(text), hash);
+	for (size_t i = 0; i < BRAKES; i++) {
+		struct brake *brake = &sessions->brakes[i];
+
+		if (brake->failures && memcmp(brake->who, hash, sizeof brake->who) == 0)
+			return brake;
+		if (brake->last < oldest->last)
+			oldest = brake;
+	}
+	if (!make)
+		return NULL;
+	*oldest = (struct brake){ 0 };
+	memcpy(oldest->who, hash, sizeof oldest->who);
+	return oldest;
+}
+
+static unsigned failures_of(struct tw_api_sessions *sessions, char kind, const char *name)
+{
+	struct brake *brake = find_brake(sessions, kind, name, false);
+
+	if (!brake || tw_clock_now() - brake->last > TW_API_FAILURES_WINDOW)
+		return 0;
+	return brake->failures;
+}
+
+tw_ns tw_api_brake_delay(struct tw_api_sessions *sessions, const char *user, const char *address)
+{
+	unsigned by_user = failures_of(sessions, 'u', user);
+	unsigned by_address = failures_of(sessions, 'a', address);
+	unsigned most = by_user > by_address ? by_user : by_address;
+
+	if (most == 0)
+		return 0;
+	return most > 5 ? TW_API_DELAY_MAX : DELAY_FIRST << (most - 1);
+}
+
+static void count_failure(struct tw_api_sessions *sessions, char kind, const char *name)
+{
+	struct brake *brake = find_brake(sessions, kind, name, true);
+
+	if (tw_clock_now() - brake->last > TW_API_FAILURES_WINDOW)
+		brake->failures = 0;
+	brake->failures++;
+	brake->last = tw_clock_now();
+}
+
+void tw_api_brake_failed(struct tw_api_sessions *sessions, const char *user, const char *address)
+{
+	count_failure(sessions, 'u', user);
+	count_failure(sessions, 'a', address);
+}
+
+void tw_api_brake_passed(struct tw_api_sessions *sessions, const char *user, const char *address)
+{
+	struct brake *by_user = find_brake(sessions, 'u', user, false);
+	struct brake *by_address = find_brake(sessions, 'a', address, false);
+
+	if (by_user)
+		by_user->failures = 0;
+	if (by_address)
+		by_address->failures = 0;
+}
