@@ -218,12 +218,14 @@ static void on_offer(struct tw_receiver_conn *conn, struct tw_message *message)
 			events->started(conn->hub->options.events_context, transfer->id,
 					transfer->destination_shown, true);
 	} else if (tw_receiver_transfer_new(conn, message, &transfer)) {
+		tw_receiver_early_offered(conn, number, NULL);
 		answer_no(conn, number,
 			  "The receiver has too many transfers at once; try again later.");
 		return;
 	} else {
 		tw_receiver_transfer_attach(transfer, conn, number);
 	}
+	tw_receiver_early_offered(conn, number, transfer);
 	transfer->attempt = message->offer.attempt;
 	if (conn->conn) {
 		struct tw_conn_info info;

@@ -192,7 +192,7 @@ bool tw_receiver_data(struct tw_receiver_conn *conn, const struct tw_data_ref *p
 	if (!transfer) {
 		/* Ended: what is still under way is nobody's. */
 		if (piece->transfer >= conn->number_next)
-			return false;
+			return tw_receiver_early_keep(conn, piece, bytes);
 		tw_conn_data_consumed(conn->conn, piece->length);
 		return true;
 	}

@@ -34,6 +34,11 @@ int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now,
 
 static void conn_free(struct tw_receiver_conn *conn)
 {
+	size_t i;
+
+	conn->conn = NULL;
+	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++)
+		tw_receiver_early_drop(conn, &conn->early[i]);
 	tw_inbox_deinit(&conn->inbox);
 	tw_outbox_deinit(&conn->outbox);
 	free(conn);
@@ -284,6 +289,7 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
 		if (ours->transfers[i])
 			tw_receiver_transfer_detach(ours->transfers[i], lost);
+		tw_receiver_early_drop(ours, &ours->early[i]);
 	}
 	tw_receiver_conn_put(ours);
 }
@@ -329,10 +335,10 @@ static bool note_early(struct tw_receiver_conn *conn, uint64_t number)
 	size_t i;
 
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
-		if (conn->early[i] == number + 1)
+		if (conn->early_streams[i] == number + 1)
 			return true;
-		if (conn->early[i] <= conn->number_next)
-			slot = &conn->early[i];
+		if (conn->early_streams[i] <= conn->number_next)
+			slot = &conn->early_streams[i];
 	}
 	if (slot)
 		*slot = number + 1;

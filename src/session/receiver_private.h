@@ -51,6 +51,13 @@ struct tw_receiver_problem {
 	char path[256];
 };
 
+/* What came of the start of a tape before it could be taken. */
+struct tw_receiver_early {
+	uint64_t number;
+	struct tw_ranges have;
+	uint8_t bytes[TW_SESSION_EARLY_MAX];
+};
+
 struct tw_receiver_transfer {
 	struct tw_receiver_hub *hub;
 	uint64_t id;
@@ -88,8 +95,7 @@ struct tw_receiver_transfer {
 	struct tw_ranges again; /* asked for again since it was attached */
 	uint64_t ready, ready_said, chunks_ready;
 	/* What came before it could be taken (receiver_early.c). */
-	uint8_t *early_bytes; /* owned, TW_SESSION_EARLY_MAX: the start of the tape */
-	struct tw_ranges early;
+	struct tw_receiver_early *early; /* owned; NULL: nothing. Only while @conn is set */
 	/* Pieces of the buffer being handed in, and copied ones (receiver_data.c). */
 	struct tw_receiver_job *gather, *crumbs;
 	unsigned writes_out;
@@ -121,7 +127,9 @@ struct tw_receiver_conn {
 	struct tw_receiver_transfer *transfers[TW_SESSION_TRANSFERS_MAX];
 	uint64_t number_next; /* every number below has been offered, or never will be */
 	/* Streams may come before their offers; as many transfers as can be live. 0: free. */
-	uint64_t early[TW_SESSION_TRANSFERS_MAX]; /* number + 1 */
+	uint64_t early_streams[TW_SESSION_TRANSFERS_MAX]; /* number + 1 */
+	/* And so may DATA; by number modulo their count, owned. */
+	struct tw_receiver_early *early[TW_SESSION_TRANSFERS_MAX];
 	struct tw_inbox inbox;
 	struct tw_outbox outbox;
 	bool hello_unsaid, limit_unsaid, refused, closed;
@@ -215,7 +223,13 @@ bool tw_receiver_early_take(struct tw_receiver_transfer *transfer, const struct 
 			    const uint8_t *bytes);
 /* Hands on what may be taken by now. */
 void tw_receiver_early_pump(struct tw_receiver_transfer *transfer);
-void tw_receiver_early_drop(struct tw_receiver_transfer *transfer);
+/* Of a transfer that has not been offered yet. */
+bool tw_receiver_early_keep(struct tw_receiver_conn *conn, const struct tw_data_ref *piece,
+			    const uint8_t *bytes);
+/* It has, and @transfer (NULL: none) is what came of it: what was kept is its, or nobody's. */
+void tw_receiver_early_offered(struct tw_receiver_conn *conn, uint64_t number,
+			       struct tw_receiver_transfer *transfer);
+void tw_receiver_early_drop(struct tw_receiver_conn *conn, struct tw_receiver_early **slot);
 
 /* receiver_control.c */
 void tw_receiver_control_read(struct tw_receiver_conn *conn);

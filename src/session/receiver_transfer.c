@@ -62,14 +62,11 @@ static void init_sets(struct tw_receiver_transfer *transfer)
 	tw_ranges_init(&transfer->held_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again, TW_RECEIVER_RANGES_MAX);
-	tw_ranges_init(&transfer->early, TW_RECEIVER_RANGES_MAX);
 	tw_inbox_init(&transfer->digests, TW_DIGEST_RECORD_MAX);
 }
 
 static void deinit_sets(struct tw_receiver_transfer *transfer)
 {
-	tw_receiver_early_drop(transfer);
-	tw_ranges_deinit(&transfer->early);
 	tw_ranges_deinit(&transfer->received);
 	tw_ranges_deinit(&transfer->chunks);
 	tw_ranges_deinit(&transfer->abandoned);
@@ -195,7 +192,7 @@ static void give_up_place(struct tw_receiver_transfer *transfer)
 
 	if (!conn)
 		return;
-	tw_receiver_early_drop(transfer);
+	tw_receiver_early_drop(conn, &transfer->early);
 	conn->transfers[transfer->number % TW_SESSION_TRANSFERS_MAX] = NULL;
 	transfer->conn = NULL;
 	tw_receiver_streams_drain(conn, transfer->number);
@@ -329,7 +326,8 @@ void tw_receiver_transfer_end(struct tw_receiver_transfer *transfer, enum tw_tra
 {
 	if (transfer->state != TW_RECEIVING_RUNNING)
 		return;
-	tw_receiver_early_drop(transfer);
+	if (transfer->conn)
+		tw_receiver_early_drop(transfer->conn, &transfer->early);
 	tw_receiver_gather_leave(transfer);
 	set_state(transfer, TW_RECEIVING_ENDING);
 	transfer->error = error;
@@ -557,7 +555,8 @@ static void opened(struct tw_receiver_transfer *transfer, const struct tw_job *j
 	if (transfer->state != TW_RECEIVING_OPENING)
 		return;
 	set_state(transfer, TW_RECEIVING_OVER);
-	tw_receiver_early_drop(transfer);
+	if (transfer->conn)
+		tw_receiver_early_drop(transfer->conn, &transfer->early);
 	if (job->result == TW_E_UNSAFE) {
 		transfer->error = TW_TRANSFER_UNSAFE;
 		snprintf(

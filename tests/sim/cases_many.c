@@ -236,6 +236,25 @@ static bool run_idle(PARAMETERS)
 	return many_run(many, ret, ret_failure, judge_idle);
 }
 
+/* A connection that has rested goes on about as fast as a new one begins. */
+static void judge_rested(struct many *many)
+{
+	expect_connections(many, 1);
+	expect_took(many, 0, 0.7, 1.5);
+	expect_took(many, 1, 0.7, 1.5);
+}
+
+static bool run_rested(PARAMETERS)
+{
+	RUN;
+
+	many_lane(many, 1, 8 * MIB, 0);
+	many_lane(many, 1, 8 * MIB, 0);
+	order(many, 1, MANY_ADD, 0, 0);
+	order(many, 20 * TW_SECOND, MANY_ADD, 1, 0);
+	return many_run(many, ret, ret_failure, judge_rested);
+}
+
 /* Anything at any time; when it stops, everything arrives. */
 static bool run_history(PARAMETERS)
 {
@@ -330,6 +349,7 @@ const struct sim_case many_cases[] = {
 	  .limit = 21 * TW_SECOND,
 	  .idle_timeout = 5 * TW_SECOND,
 	  .run = run_idle },
+	{ .name = "many: rested", PATH, .limit = 22 * TW_SECOND, .run = run_rested },
 	{ .name = "many: histories",
 	  .rate_bps = 50 * MBIT,
 	  .rtt = 30 * TW_MSEC,

@@ -472,6 +472,8 @@ bool many_run(struct many *many, struct sim_measures *ret, char *ret_failure,
 
 	sim_peer_start(&many->receiver);
 	start_sender(many);
+	if (many->sim.verbose)
+		sim_host_observe(&many->host, 500 * TW_MSEC);
 	sim_run(&many->sim, many->started_at + 4 * limit, all_over, many);
 	many->finished_at = many->sim.now;
 	if (!many->sim.failed)
