@@ -39,6 +39,8 @@ struct tw_source_options {
 	const char *const *exclude;
 	size_t exclude_count;
 	enum tw_symlinks symlinks;
+	/* of a named folder only the files in it, not its folders */
+	bool flat;
 	/* false (TRANSFER_FLAG_READ off): zeros instead of the file's bytes */
 	bool read_content;
 };

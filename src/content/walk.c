@@ -273,10 +273,10 @@ static void step(struct tw_source *source)
 	}
 	if (!look(source, false, &st))
 		return;
-	if (st.kind == TW_KIND_DIRECTORY)
-		enter_folder(source, &st, false);
-	else
+	if (st.kind != TW_KIND_DIRECTORY)
 		add_file(source, &st);
+	else if (!source->options.flat)
+		enter_folder(source, &st, false);
 }
 
 /* A file without a destination of its own keeps its name. */

@@ -80,6 +80,7 @@ void tw_receiver_tick(struct tw_receiver_hub *hub, tw_ns now);
 struct tw_receiver_status {
 	uint64_t id;
 	struct tw_public_key peer;
+	uint8_t key[TW_TRANSFER_KEY_SIZE]; /* the sender's, the same for every attempt */
 	struct tw_path path;
 	char destination[256];          /* cleaned for display */
 	bool connected, finished;

@@ -439,6 +439,7 @@ bool tw_receiver_status(const struct tw_receiver_hub *hub, size_t index,
 		.started_at = transfer->started_at,
 		.finished_at = transfer->finished_at,
 	};
+	memcpy(ret->key, transfer->sink_options.transfer_key, sizeof(ret->key));
 	memcpy(ret->destination, transfer->destination_shown, sizeof(ret->destination));
 	memcpy(ret->message, transfer->message, sizeof(ret->message));
 	return true;

@@ -1,0 +1,188 @@
+/*
+ * limits.c - what the whole server may send and receive.
+ *
+ * Every tenth of a second the limits are divided anew from what the workers' sockets have carried.
+ * A direction that may borrow gets what the other one has left over at the moment, but a tenth of
+ * the other one's limit stays free so that it can grow back at once; what it then needs it takes
+ * back within two tenths. Several workers share by need: each gets what it uses and an equal share
+ * of the rest.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/engine_internal.h"
+
+#define SMOOTH 0.5
+#define HEADROOM_PER_CENT 10
+#define LIMITS "limits"
+
+void tw_limits_init(struct tw_engine *engine)
+{
+	const struct tw_engine_options *options = &engine->options;
+
+	engine->incoming_limit = options->incoming_rate_limit;
+	engine->outgoing_limit = options->outgoing_rate_limit;
+	engine->borrow_incoming = options->borrow_incoming_rate;
+	engine->borrow_outgoing = options->borrow_outgoing_rate;
+	engine->limits_from_command_line = options->incoming_rate_limit != TW_UNSET ||
+					   options->outgoing_rate_limit != TW_UNSET ||
+					   options->borrow_incoming_rate ||
+					   options->borrow_outgoing_rate;
+}
+
+static const struct tw_saved rows[] = {
+	TW_SAVED(struct tw_engine, U64, incoming_limit, "incoming"),
+	TW_SAVED(struct tw_engine, U64, outgoing_limit, "outgoing"),
+	TW_SAVED(struct tw_engine, BOOL, borrow_incoming, "borrowIncoming"),
+	TW_SAVED(struct tw_engine, BOOL, borrow_outgoing, "borrowOutgoing"),
+};
+#define ROWS (sizeof(rows) / sizeof(*rows))
+
+void tw_limits_load(struct tw_engine *engine)
+{
+	json_t *stored;
+
+	if (engine->limits_from_command_line)
+		return;
+	stored = tw_persist_get(engine, LIMITS);
+	tw_saved_decode(rows, ROWS, stored, engine);
+	json_decref(stored);
+}
+
+static void check_limit(const uint64_t *wanted, uint64_t *ret)
+{
+	if (wanted)
+		*ret = *wanted > TW_RATE_MAX_KBPS ? TW_UNSET : *wanted;
+}
+
+int tw_engine_set_bandwidth(struct tw_engine *engine, const struct tw_bandwidth_change *change,
+			    struct tw_fault *fault)
+{
+	json_t *stored;
+
+	if (engine->limits_from_command_line)
+		return tw_fault_set(fault, TW_FAULT_CONFLICT, NULL,
+				    "The bandwidth limits are given on the command line of this "
+				    "server; change them there, or start it without.");
+	if ((change->incoming_rate_limit && !*change->incoming_rate_limit) ||
+	    (change->outgoing_rate_limit && !*change->outgoing_rate_limit))
+		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER,
+				    change->incoming_rate_limit && !*change->incoming_rate_limit
+					    ? "incomingRateLimit"
+					    : "outgoingRateLimit",
+				    "A limit is at least 1 kbit/s, or null for none.");
+	check_limit(change->incoming_rate_limit, &engine->incoming_limit);
+	check_limit(change->outgoing_rate_limit, &engine->outgoing_limit);
+	if (change->borrow_incoming_rate)
+		engine->borrow_incoming = *change->borrow_incoming_rate;
+	if (change->borrow_outgoing_rate)
+		engine->borrow_outgoing = *change->borrow_outgoing_rate;
+	stored = json_object();
+	if (!stored || tw_saved_encode(rows, ROWS, engine, stored)) {
+		json_decref(stored);
+		return tw_no_memory(fault);
+	}
+	tw_persist_setting(engine, LIMITS, stored);
+	tw_limits_divide(engine);
+	return TW_FAULT_NONE;
+}
+
+/* Measuring. */
+
+static uint64_t smooth(uint64_t before, uint64_t bytes, tw_ns duration)
+{
+	double bps = (double)bytes * 8e9 / (double)duration;
+
+	return (uint64_t)llround((double)before + (bps - (double)before) * SMOOTH);
+}
+
+static void measure(struct tw_link *link)
+{
+	const struct tw_worker_snapshot *snapshot = link->snapshot;
+	tw_ns duration;
+
+	if (!snapshot || snapshot->at <= link->measured.at)
+		return;
+	duration = snapshot->at - link->measured.at;
+	if (link->measured.at) {
+		link->sending_bps =
+			smooth(link->sending_bps, snapshot->udp.bytes_sent - link->measured.sent,
+			       duration);
+		link->receiving_bps =
+			smooth(link->receiving_bps,
+			       snapshot->udp.bytes_received - link->measured.received, duration);
+	}
+	link->measured.at = snapshot->at;
+	link->measured.sent = snapshot->udp.bytes_sent;
+	link->measured.received = snapshot->udp.bytes_received;
+}
+
+static uint64_t to_bps(uint64_t kbps)
+{
+	return kbps == TW_UNSET ? UINT64_MAX : kbps * 1000;
+}
+
+/* What a direction may take now: its own limit and what the other one does not need. */
+uint64_t tw_limits_borrowed(uint64_t own, uint64_t other, uint64_t other_used, bool borrow)
+{
+	uint64_t kept;
+
+	if (!borrow || own == UINT64_MAX || other == UINT64_MAX)
+		return own;
+	kept = other_used + other / 100 * HEADROOM_PER_CENT;
+	return kept < other ? own + (other - kept) : own;
+}
+
+static uint64_t share(uint64_t total, uint64_t used, uint64_t used_together, unsigned count)
+{
+	uint64_t rest;
+
+	if (total == UINT64_MAX || count == 1)
+		return total;
+	/* Above the limit (it has just shrunk) the shares shrink alike. */
+	if (used_together > total)
+		return (uint64_t)((double)total * (double)used / (double)used_together);
+	rest = total - used_together;
+	return used + rest / count;
+}
+
+void tw_limits_divide(struct tw_engine *engine)
+{
+	uint64_t outgoing = to_bps(engine->outgoing_limit);
+	uint64_t incoming = to_bps(engine->incoming_limit);
+	uint64_t sending = 0, receiving = 0, may_send, may_receive;
+
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		measure(&engine->links[i]);
+		sending += engine->links[i].sending_bps;
+		receiving += engine->links[i].receiving_bps;
+	}
+	may_send = tw_limits_borrowed(outgoing, incoming, receiving, engine->borrow_outgoing);
+	may_receive = tw_limits_borrowed(incoming, outgoing, sending, engine->borrow_incoming);
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		struct tw_link *link = &engine->links[i];
+		uint64_t out = share(may_send, link->sending_bps, sending, engine->link_count);
+
+		/* Only the first one receives. */
+		if (out == link->outgoing_bps && may_receive == link->incoming_bps)
+			continue;
+		if (!tw_worker_set_limits(link->worker, out, may_receive)) {
+			link->outgoing_bps = out;
+			link->incoming_bps = may_receive;
+		}
+	}
+}
+
+void tw_limits_view(const struct tw_engine *engine, struct tw_bandwidth_view *ret)
+{
+	*ret = (struct tw_bandwidth_view){
+		.incoming_rate_limit = engine->incoming_limit,
+		.outgoing_rate_limit = engine->outgoing_limit,
+		.borrow_incoming_rate = engine->borrow_incoming,
+		.borrow_outgoing_rate = engine->borrow_outgoing,
+	};
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		ret->incoming_rate += engine->links[i].receiving_bps / 1000;
+		ret->outgoing_rate += engine->links[i].sending_bps / 1000;
+	}
+}

@@ -1,0 +1,176 @@
+/* Two servers in one program: a file goes over, through everything that a service has. */
+#include "engineworld.h"
+
+static void sends_a_file(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	const struct tw_transfer_view *view;
+	const struct tw_destination_view *destination;
+	struct tw_engine *engine;
+	const char *id;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	engine = world->hosts[0].engine;
+	file_make(&world->hosts[0], "file", 5000000, 1);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	options.destination_path = "in/here";
+	id = transfer_make(world, 0, &caller, &options);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	assert_true(file_is(place_of(&world->hosts[1], "received/in/here/file"), 5000000, 1));
+
+	view = tw_engine_transfer(engine, &caller, id);
+	assert_int_equal(view->total_bytes, 5000000);
+	assert_int_equal(view->bytes_acked, 5000000);
+	assert_int_equal(view->bytes_durable, 5000000);
+	assert_int_equal(view->files_complete, 1);
+	assert_int_equal(view->total_files, 1);
+	assert_true(view->bytes_sent >= 5000000);
+	assert_true(view->blocks_sent >= view->total_blocks / 2);
+	assert_int_equal(view->blocks_acked, view->total_blocks);
+	assert_true(view->packets_sent > 0 && view->packets_recv > 0 && view->bytes_recv > 0);
+	assert_true(view->request_time <= view->start_time && view->start_time <= view->end_time);
+	assert_true(view->snapshot_time >= view->end_time);
+	assert_false(view->processing);
+	assert_null(view->error_message);
+	assert_non_null(view->digest);
+
+	/* The snapshot may be a moment older than the event. */
+	UNTIL(world, (destination = tw_engine_destination(engine, &caller, options.destination_id))
+				     ->connection.cipher &&
+			     destination->connection.round_trip_time_ms > 0);
+	assert_string_equal(destination->connection.destination_ip, "127.0.0.1");
+	assert_string_equal(destination->connection.encrypted_connection_state, "connected");
+	assert_string_equal(destination->connection.cipher, "128");
+	assert_string_equal(destination->connection.last_destination_server_id,
+			    world->hosts[1].engine->server_id);
+	assert_string_equal(destination->connection.last_destination_server_uid,
+			    world->hosts[1].engine->server_uid);
+	assert_true(destination->connection.sender_port != TW_UNSET);
+	assert_true(destination->connection.round_trip_time_ms > 0);
+	assert_null(destination->connection.last_error);
+	assert_true(destination->connection.send_rate_average != TW_UNSET);
+	assert_true(destination->connection.last_send_time <=
+		    destination->connection.snapshot_time + 1000000);
+}
+
+static void shows_what_arrives(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	const struct tw_receive_transfer_view *received;
+	const struct tw_source_view *source;
+	struct tw_transfer_options options;
+	char key[TW_KEY_TEXT];
+	const char *id;
+	size_t cursor = 0;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	file_make(&world->hosts[0], "file", 300000, 2);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	id = transfer_make(world, 0, &caller, &options);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	UNTIL(world, (cursor = 0, received = tw_engine_receive_transfer_next(world->hosts[1].engine,
+									     &cursor)) &&
+			     !strcmp(received->status, "complete"));
+	assert_string_equal(received->transfer_id, id);
+	assert_string_equal(received->source_ip, "127.0.0.1");
+	assert_int_equal(received->total_size, 300000);
+	assert_int_equal(received->bytes_received, 300000);
+	cursor = 0;
+	source = tw_engine_source_next(world->hosts[1].engine, &cursor);
+	assert_non_null(source);
+	assert_int_equal(source->complete_transfer_count, 1);
+	assert_int_equal(source->active_transfer_count + source->inactive_transfer_count, 0);
+	assert_string_equal(source->destination_public_key,
+			    tw_public_key_format(&world->hosts[0].identity.public_key, key));
+	assert_null(tw_engine_source_next(world->hosts[1].engine, &cursor));
+}
+
+/* The other side is not there yet: the transfer waits, and goes when it comes. */
+static void waits_for_the_other_side(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	const struct tw_destination_view *destination;
+	const char *id;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	host_kill(world, 1);
+	file_make(&world->hosts[0], "file", 100000, 3);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	id = transfer_make(world, 0, &caller, &options);
+	UNTIL(world, (destination = tw_engine_destination(world->hosts[0].engine, &caller,
+							  options.destination_id))
+			     ->connection.last_error);
+	assert_true(!strcmp(destination->connection.last_error, "unreachable") ||
+		    !strcmp(destination->connection.last_error, "timeout"));
+	assert_true(*destination->connection.last_error_message);
+	assert_true(has_status(world, 0, id, "active"));
+	host_start(world, 1);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	destination =
+		tw_engine_destination(world->hosts[0].engine, &caller, options.destination_id);
+	assert_null(destination->connection.last_error);
+	assert_true(file_is(place_of(&world->hosts[1], "received/file"), 100000, 3));
+}
+
+static bool told, told_late;
+
+static void on_changed(void *context, bool timed_out)
+{
+	(void)context;
+	told = true;
+	told_late = timed_out;
+}
+
+static void tells_those_who_wait(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	const char *id;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	file_make(&world->hosts[0], "file", 1000, 4);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	id = transfer_make(world, 0, &caller, &options);
+	told = false;
+	assert_non_null(tw_engine_wait(world->hosts[0].engine, id, UINT64_MAX, on_changed, NULL));
+	UNTIL(world, told);
+	assert_false(told_late);
+	assert_true(has_status(world, 0, id, "complete"));
+	assert_null(tw_engine_wait(world->hosts[0].engine, id, 1000, on_changed, NULL));
+	host_stop(world, 1);
+	id = transfer_make(world, 0, &caller, &options);
+	told = false;
+	assert_non_null(tw_engine_wait(world->hosts[0].engine, id, 10, on_changed, NULL));
+	UNTIL(world, told);
+	assert_true(told_late);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(sends_a_file, world_make, world_free),
+		cmocka_unit_test_setup_teardown(shows_what_arrives, world_make, world_free),
+		cmocka_unit_test_setup_teardown(waits_for_the_other_side, world_make, world_free),
+		cmocka_unit_test_setup_teardown(tells_those_who_wait, world_make, world_free),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
