@@ -96,6 +96,14 @@ void tw_relay_link_close(struct tw_relay_link_cli *link)
 	link->agent = NULL;
 }
 
+void tw_relay_link_wait(struct tw_relay_link_cli *link, tw_ns limit)
+{
+	struct pollfd fd = { .fd = tw_relay_agent_fd(link->agent), .events = POLLIN };
+
+	poll(&fd, 1, (int)(limit / TW_MSEC));
+	tw_relay_agent_status(link->agent, &link->status);
+}
+
 void tw_relay_link_follow(struct tw_relay_link_cli *link)
 {
 	const struct tw_relay_client_status *client = &link->status.client;

@@ -29,5 +29,7 @@ int tw_relay_link_parse(struct tw_relay_link_cli *link, const char *text);
 int tw_relay_link_open(struct tw_relay_link_cli *link, struct tw_relay_agent_options *options,
 		       struct tw_watch *watch);
 void tw_relay_link_close(struct tw_relay_link_cli *link);
+/* Until the status has changed, or @limit is over. */
+void tw_relay_link_wait(struct tw_relay_link_cli *link, tw_ns limit);
 /* Takes the newest status and says what has changed. */
 void tw_relay_link_follow(struct tw_relay_link_cli *link);

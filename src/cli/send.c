@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/relay_link.h"
 #include "cli/report.h"
 #include "cli/watch.h"
 #include "crypto/hash.h"
@@ -22,6 +23,7 @@
 #define DRAW_EVERY (250 * TW_MSEC) /* the progress line */
 #define SAY_EVERY (5 * TW_SECOND)  /* plain lines */
 #define PROBLEMS_SHOWN 100
+#define RELAY_PATIENCE (5 * TW_SECOND) /* for its word on the destination */
 #define ONLY_ONE 1 /* the number of our destination and of our transfer */
 
 struct source {
@@ -47,6 +49,10 @@ struct send {
 	struct tw_fs fs;
 	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX];
 	unsigned remote_count;
+	struct tw_relay_link_cli relay;
+	bool relayed;
+	struct tw_address found[TW_DIALER_ADDRESSES_MAX]; /* the destination's own, with a relay */
+	struct tw_ticket tickets[TW_DIALER_ADDRESSES_MAX];
 	uint8_t transfer_key[TW_TRANSFER_KEY_SIZE];
 
 	struct tw_watch watch;
@@ -139,6 +145,9 @@ static int parse_options(struct send *send)
 	send->symlinks = symlinks && strcmp(symlinks, "ignore") == 0 ? TW_SYMLINKS_IGNORE
 								     : TW_SYMLINKS_FOLLOW;
 	send->checkpoint_seconds = (unsigned)seconds;
+	send->relayed = tw_argument(arguments, "relay") != NULL;
+	if (send->relayed && tw_relay_link_parse(&send->relay, tw_argument(arguments, "relay")))
+		return TW_EXIT_USAGE;
 	send->sha256 = tw_argument(arguments, "sha256") != NULL;
 	send->json = tw_argument(arguments, "json") != NULL;
 	send->quiet = tw_argument(arguments, "quiet") != NULL;
@@ -361,6 +370,41 @@ static int resolve(struct send *send)
 	return r ? TW_EXIT_NETWORK : TW_EXIT_DONE;
 }
 
+/* Every address of the destination by way of the relay. 0, TW_E_AGAIN, TW_E_DENIED. */
+static int find_ways(struct send *send)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < send->remote_count && !r; i++)
+		r = tw_relay_agent_way(send->relay.agent, &send->found[i], &send->remotes[i],
+				       &send->tickets[i]);
+	return r;
+}
+
+static int join_relay(struct send *send)
+{
+	struct tw_relay_agent_options options = { .identity = &send->identity };
+	tw_ns limit = tw_clock_now() + RELAY_PATIENCE;
+	int r = tw_relay_link_open(&send->relay, &options, &send->watch);
+
+	if (r)
+		return r;
+	memcpy(send->found, send->remotes, sizeof send->found);
+	for (;;) {
+		r = find_ways(send);
+		if (r != TW_E_AGAIN || tw_clock_now() >= limit)
+			break;
+		tw_relay_link_wait(&send->relay, TW_SECOND / 20);
+	}
+	if (r == TW_E_DENIED)
+		tw_say("the relay %s does not send to %s; there, allow it with: tradewind relay "
+		       "--to NETWORK",
+		       send->relay.name.host, send->url.host);
+	else if (r)
+		tw_say("the relay %s does not answer", send->relay.name.host);
+	return r ? TW_EXIT_NETWORK : TW_EXIT_DONE;
+}
+
 static struct tw_source *make_source(struct send *send)
 {
 	struct tw_source_mapping *mappings = calloc(send->source_count, sizeof *mappings);
@@ -389,17 +433,27 @@ static struct tw_source *make_source(struct send *send)
 	return source;
 }
 
-/* The only destination and the only transfer that the worker gets. */
-static int add_work(struct send *send)
+static struct tw_worker_destination make_destination(const struct send *send)
 {
 	struct tw_worker_destination destination = {
 		.id = ONLY_ONE,
 		.remote_count = send->remote_count,
+		.ticketed = send->relayed,
 		.peer_key = send->url.key,
 		.cipher = send->cipher,
 		.method = send->method,
 		.limits = send->limits,
 	};
+
+	memcpy(destination.remotes, send->remotes, sizeof send->remotes);
+	memcpy(destination.tickets, send->tickets, sizeof send->tickets);
+	return destination;
+}
+
+/* The only destination and the only transfer that the worker gets. */
+static int add_work(struct send *send)
+{
+	struct tw_worker_destination destination = make_destination(send);
 	struct tw_worker_transfer transfer = {
 		.id = ONLY_ONE,
 		.destination = ONLY_ONE,
@@ -414,7 +468,6 @@ static int add_work(struct send *send)
 	};
 	int r;
 
-	memcpy(destination.remotes, send->remotes, sizeof send->remotes);
 	memcpy(transfer.sender.transfer_key, send->transfer_key, sizeof send->transfer_key);
 	transfer.sender.source = make_source(send);
 	if (!transfer.sender.source)
@@ -548,6 +601,25 @@ static void stop_in_time(struct send *send)
 	tw_worker_stop(send->worker);
 }
 
+/* The relay may have come back with another port, or UDP to it may be cut: then the way is another
+ * one. */
+static void follow_relay(struct send *send)
+{
+	struct tw_address before[TW_DIALER_ADDRESSES_MAX];
+	struct tw_worker_destination destination;
+
+	if (!send->relayed || send->stopping)
+		return;
+	memcpy(before, send->remotes, sizeof before);
+	tw_relay_link_follow(&send->relay);
+	if (find_ways(send) || memcmp(before, send->remotes, sizeof before) == 0)
+		return;
+	destination = make_destination(send);
+	/* A full mailbox: tried again with the next look. */
+	if (tw_worker_change_destination(send->worker, &destination))
+		memcpy(send->remotes, before, sizeof before);
+}
+
 /* Until the worker's last snapshot. */
 static void follow(struct send *send)
 {
@@ -564,6 +636,7 @@ static void follow(struct send *send)
 		if (snapshot)
 			tw_report_look(&send->view, snapshot);
 		take_events(send);
+		follow_relay(send);
 		handle_interrupts(send);
 		if (!snapshot)
 			continue;
@@ -623,6 +696,14 @@ static int transfer(struct send *send)
 	if (resolve(send))
 		return conclude_early(send);
 	r = tw_watch_open(&send->watch);
+	if (!r && send->relayed) {
+		r = join_relay(send);
+		if (r) {
+			tw_relay_link_close(&send->relay);
+			tw_watch_close(&send->watch);
+			return r;
+		}
+	}
 	if (!r)
 		r = start_worker(send);
 	if (r) {
@@ -636,6 +717,7 @@ static int transfer(struct send *send)
 	}
 	if (send->worker)
 		tw_worker_free(send->worker);
+	tw_relay_link_close(&send->relay);
 	if (send->fs.ops)
 		tw_fs_posix_close(&send->fs);
 	tw_watch_close(&send->watch);
@@ -693,6 +775,8 @@ static const struct tw_option options[] = {
 	{ "symlinks", "HOW", "follow (send what they point to, the default) or ignore", false },
 	{ "checkpoint", "S", "have the receiver flush every S seconds; default 10, 0: at the end",
 	  false },
+	{ "relay", "HOST[:PORT]#KEY",
+	  "send through a relay, whose line `tradewind relay` prints", false },
 	{ "sha256", NULL, "check each file with SHA-256 as well", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
 	{ "json", NULL, "one JSON object a second and a final one on standard output", false },

@@ -70,6 +70,9 @@ struct tw_worker_destination {
 	uint64_t id; /* the control thread's own number, never used for another one */
 	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX]; /* none yet: it waits for some */
 	unsigned remote_count;
+	/* The remotes are a relay's (netio/relay_agent.h): what to show it, beside each. */
+	bool ticketed;
+	struct tw_ticket tickets[TW_DIALER_ADDRESSES_MAX];
 	/* Our own address and port for it; family NONE, port 0: as the system likes. */
 	struct tw_address local;
 	uint32_t socket_receive_bytes, socket_send_bytes; /* 0: the default */

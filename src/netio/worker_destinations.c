@@ -143,6 +143,8 @@ static void dial(struct tw_worker *worker, struct destination *destination, tw_n
 	};
 
 	memcpy(options.remotes, settings->remotes, sizeof options.remotes);
+	memcpy(options.tickets, settings->tickets, sizeof options.tickets);
+	options.ticketed = settings->ticketed;
 	destination->method = settings->method;
 	destination->limits = options.connect.config.limits;
 	if (tw_dialer_new(worker->endpoint, destination->outgoing, &options, now,
@@ -194,10 +196,11 @@ void tw_worker_destination_add(struct tw_worker *worker, struct destination *des
 static bool same_addresses(const struct tw_worker_destination *a,
 			   const struct tw_worker_destination *b)
 {
-	if (a->remote_count != b->remote_count)
+	if (a->remote_count != b->remote_count || a->ticketed != b->ticketed)
 		return false;
 	for (unsigned i = 0; i < a->remote_count; i++)
-		if (!tw_address_equal(&a->remotes[i], &b->remotes[i]))
+		if (!tw_address_equal(&a->remotes[i], &b->remotes[i]) ||
+		    (a->ticketed && a->tickets[i].index != b->tickets[i].index))
 			return false;
 	return true;
 }
@@ -229,6 +232,8 @@ void tw_worker_destination_change(struct tw_worker *worker, struct destination *
 		tw_worker_slots_close(worker, destination);
 		dial(worker, destination, now);
 	} else if (destination->dialer && !same_addresses(&before, settings)) {
+		tw_dialer_set_tickets(destination->dialer,
+				      settings->ticketed ? settings->tickets : NULL);
 		tw_dialer_set_remotes(destination->dialer, settings->remotes,
 				      settings->remote_count, now);
 	}

@@ -294,6 +294,8 @@ static void dial(struct tw_dialer *dialer)
 	if (dialer->call_count >= dialer->options.remote_count)
 		return;
 	connect.remote = dialer->options.remotes[dialer->address];
+	if (dialer->options.ticketed)
+		connect.ticket = &dialer->options.tickets[dialer->address];
 	dialer->address = (dialer->address + 1) % dialer->options.remote_count;
 	connect.app = &dialer_app;
 	connect.app_context = dialer;
@@ -430,6 +432,13 @@ void tw_dialer_set_remotes(struct tw_dialer *dialer, const struct tw_address *re
 	if (!dialer->waiting)
 		return;
 	dialer->waiting_since = dialer->dial_at = now;
+}
+
+void tw_dialer_set_tickets(struct tw_dialer *dialer, const struct tw_ticket *tickets)
+{
+	dialer->options.ticketed = tickets != NULL;
+	if (tickets)
+		memcpy(dialer->options.tickets, tickets, sizeof(dialer->options.tickets));
 }
 
 void tw_dialer_redial(struct tw_dialer *dialer, tw_ns now)

@@ -27,6 +27,9 @@
 struct tw_dialer_options {
 	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX]; /* tried in turn; may come later */
 	unsigned remote_count;
+	/* The remotes are a relay's, which carries on to what the ticket beside each says. */
+	bool ticketed;
+	struct tw_ticket tickets[TW_DIALER_ADDRESSES_MAX];
 	/* template: key, cipher, config; remote, app and context are filled in */
 	struct tw_connect connect;
 	/* Give up, or patient: complain, when the first answer takes longer; 0: 10 s. */
@@ -52,6 +55,8 @@ tw_ns tw_dialer_deadline(const struct tw_dialer *dialer);
  */
 void tw_dialer_set_remotes(struct tw_dialer *dialer, const struct tw_address *remotes,
 			   unsigned count, tw_ns now);
+/* Before tw_dialer_set_remotes(): tickets to go with them (as many); NULL: none. */
+void tw_dialer_set_tickets(struct tw_dialer *dialer, const struct tw_ticket *tickets);
 /* A new rate or method, also for connections to come. */
 void tw_dialer_set_rate(struct tw_dialer *dialer, enum tw_rate_method method,
 			const struct tw_rate_limits *limits, tw_ns now);
