@@ -1,0 +1,289 @@
+"""Relays: every topology through real NATs and firewalls moves a file whole; what the relay sees is
+ciphertext; it survives its own death and that of NAT mappings.
+
+RELAY_MIB sets the size of the files (default 8); `make soak` moves a GiB in each topology.
+"""
+import filecmp
+import os
+import re
+import time
+
+import pytest
+
+import relaynet
+import tw
+
+pytestmark = [pytest.mark.root,
+              pytest.mark.skipif(not tw.privileged() or bool(relaynet.available()),
+                                 reason=str(tw.privileged() and relaynet.available()
+                                            or "needs root, for network namespaces"))]
+
+SIZE = int(os.environ.get("RELAY_MIB", "8")) << 20
+KILLS = int(os.environ.get("RELAY_KILLS", "3"))
+LIMIT = 60 + SIZE / 1e6
+MARK = b"no relay has ever seen this sentence. "
+
+
+class World:
+    def __init__(self, place):
+        self.place, self.net, self.made = place, relaynet.Internet(), []
+
+    def side(self, name, space):
+        side = tw.Side(os.path.join(self.place, name), space)
+        self.made.append(side)
+        return side
+
+    def relay(self, number, *sides, options=(), name="relay"):
+        host = self.side(name, self.net.host(number))
+        return relaynet.Relay(host, [relaynet.key_of(side) for side in sides], *options)
+
+    def receiver(self, side, *options):
+        return relaynet.Receiver(side, os.path.join(self.place, "arrived"), *options)
+
+    def file(self, size=SIZE, mark=None):
+        path = os.path.join(self.place, "file")
+        return relaynet.marked_file(path, size, mark) if mark else tw.make_file(path, size)
+
+    def check(self, source):
+        assert filecmp.cmp(source, os.path.join(self.place, "arrived", "file"), shallow=False)
+
+    def send(self, side, url, *options, source=None):
+        source = source or self.file()
+        process = side.run("send", *options, source, url, limit=LIMIT)
+        assert process.code == 0, process.text()
+        self.check(source)
+        return process
+
+    def capture(self, space):
+        capture = relaynet.Capture(space)
+        self.made.append(capture)
+        return capture
+
+    def close(self):
+        for each in reversed(self.made):
+            each.close()
+        self.net.close()
+
+
+@pytest.fixture
+def world(place):
+    world = World(place)
+    yield world
+    world.close()
+
+
+NATS = sorted(relaynet.NATS)
+
+
+@pytest.mark.parametrize("nat", NATS)
+def test_relay_before_the_receiver(world, nat):
+    receiver = world.side("b", world.net.site(2, nat))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    assert "203.0.113.10:8886" in got.url
+    world.send(sender, got.url)
+
+
+@pytest.mark.parametrize("nat", NATS)
+def test_relay_before_the_sender(world, nat):
+    """The sender's firewall lets it reach its relay and nothing else."""
+    sender = world.side("a", world.net.site(1, nat, relaynet.DMZ))
+    relay = world.relay(10, sender)
+    receiver = world.side("b", world.net.host(30))
+    got = world.receiver(receiver, "--bind", receiver.namespace.address)
+    failed = sender.run("send", world.file(1000), got.url, limit=30)
+    assert failed.code == 5, failed.text()
+    world.send(sender, got.url, "--relay", relay.name)
+    assert "from 203.0.113.10:" in got.process.text()
+
+
+@pytest.mark.parametrize("nats", [("symmetric", "symmetric"), ("port-restricted", "full-cone"),
+                                  ("full-cone", "symmetric")], ids="-".join)
+def test_relay_at_each_end(world, nats):
+    sender = world.side("a", world.net.site(1, nats[0], relaynet.DMZ))
+    receiver = world.side("b", world.net.site(2, nats[1], relaynet.DMZ, relay="203.0.113.11"))
+    outgoing = world.relay(10, sender, name="relay-a")
+    incoming = world.relay(11, receiver, name="relay-b")
+    got = world.receiver(receiver, "--relay", incoming.name)
+    world.send(sender, got.url, "--relay", outgoing.name)
+
+
+@pytest.mark.parametrize("nat", NATS)
+def test_two_servers_behind_one_relay(world, nat):
+    sender = world.side("a", world.net.site(1, nat))
+    receiver = world.side("b", world.net.site(2, nat))
+    relay = world.relay(10, sender, receiver)
+    got = world.receiver(receiver, "--relay", relay.name)
+    world.send(sender, got.url, "--relay", relay.name)
+    # And without its own relay: it is a peer like any other.
+    source = world.file(100000)
+    world.send(sender, got.url, source=source)
+
+
+def test_no_relay(world):
+    sender = world.side("a", world.net.site(1))
+    receiver = world.side("b", world.net.host(30))
+    got = world.receiver(receiver, "--bind", receiver.namespace.address)
+    world.send(sender, got.url)
+
+
+def test_several_servers(world):
+    """Each has a port of its own: the first one the well-known, the others one of the range."""
+    sides = [world.side("b%d" % i, world.net.site(2 + i)) for i in range(3)]
+    relay = world.relay(10, *sides)
+    sender = world.side("a", world.net.host(30))
+    for i, side in enumerate(sides):
+        got = relaynet.Receiver(side, os.path.join(world.place, "arrived%d" % i), "--relay",
+                                relay.name)
+        assert ":%d/" % (8886, 8890, 8891)[i] in got.url
+        process = sender.run("send", world.file(1000000), got.url, limit=LIMIT)
+        assert process.code == 0, process.text()
+        assert filecmp.cmp(os.path.join(world.place, "file"), os.path.join(got.folder, "file"),
+                           shallow=False)
+
+
+@pytest.mark.parametrize("which", ["receiver", "sender"])
+def test_udp_blocked(world, which):
+    """The firewall knows only the control port: all goes over it."""
+    blocked = dict(firewall=relaynet.DMZ_TCP_ONLY)
+    sender = world.side("a", world.net.site(1, **(blocked if which == "sender" else {})))
+    receiver = world.side("b", world.net.site(2, **(blocked if which == "receiver" else {})))
+    relay = world.relay(10, sender, receiver)
+    got = world.receiver(receiver, "--relay", relay.name)
+    if which == "receiver":
+        got.process.wait_for("UDP does not pass", 20)
+    world.send(sender, got.url, "--relay", relay.name)
+
+
+def test_capture_holds_no_plaintext(world):
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    capture = world.capture(relay.side.namespace)
+    world.send(sender, got.url, source=world.file(4 << 20, MARK))
+    seen = capture.bytes()
+    assert len(seen) > 2 * (4 << 20) * 0.9, "the capture is not whole"
+    for secret in (MARK[:16], b"file", b"arrived"):
+        assert secret not in seen
+
+
+def test_unknown_key(world):
+    receiver = world.side("b", world.net.site(2))
+    stranger = world.side("c", world.net.site(3))
+    relay = world.relay(10, receiver)
+    process = stranger.run("receive", "--relay", relay.name, world.place, limit=30)
+    assert process.code == 4, process.text()
+    assert relaynet.key_of(stranger) in tw.last_sentence(process)
+    wrong = re.sub("#.*", "#" + relaynet.key_of(stranger), relay.name)
+    process = receiver.run("receive", "--relay", wrong, world.place, limit=40)
+    assert process.code == 5, process.text()
+    assert "key" in tw.last_sentence(process)
+
+
+def sent_bytes(process):
+    """UDP payload that the sender has sent, by its last line of JSON."""
+    return tw.fields(tw.json_lines(process)[-1])
+
+
+def start_slow(world, sender, url, seconds, *options):
+    """A transfer that takes about so long."""
+    size = 2_000_000 * seconds
+    source = world.file(size)
+    return source, size, sender.start("send", "--json", "--rate", "16M", *options, source, url)
+
+
+def test_relay_killed(world):
+    """Again and again, at any moment: the transfer goes on within seconds, in the same connection,
+    and nothing travels twice but what was on its way.
+    """
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    source, size, process = start_slow(world, sender, got.url, 3 * KILLS)
+    for _ in range(KILLS):
+        assert not process.ended(1.5), process.text()
+        relay.kill()
+        relay.start()
+    process.wait(LIMIT + 6 * KILLS)
+    assert process.code == 0, process.text()
+    world.check(source)
+    assert got.process.text().count("started from") == 1
+    last = tw.fields(tw.json_lines(process)[-1])
+    assert last["bytesSent"] < 1.1 * size + KILLS * 2 * 2_000_000, last
+
+
+def test_both_relays_killed(world):
+    sender = world.side("a", world.net.site(1, "symmetric", relaynet.DMZ))
+    receiver = world.side("b", world.net.site(2, "symmetric", relaynet.DMZ, relay="203.0.113.11"))
+    outgoing = world.relay(10, sender, name="relay-a")
+    incoming = world.relay(11, receiver, name="relay-b")
+    got = world.receiver(receiver, "--relay", incoming.name)
+    source, _, process = start_slow(world, sender, got.url, 6, "--relay", outgoing.name)
+    for relay in (outgoing, incoming):
+        assert not process.ended(1.5), process.text()
+        relay.kill()
+        relay.start()
+    process.wait(LIMIT)
+    assert process.code == 0, process.text()
+    world.check(source)
+
+
+@pytest.mark.parametrize("which", ["receiver", "sender", "both"])
+def test_mappings_dropped(world, which):
+    """A NAT that forgets everything once a second and gives other ports each time."""
+    sender = world.side("a", world.net.site(1, "symmetric"))
+    receiver = world.side("b", world.net.site(2, "symmetric"))
+    relay = world.relay(10, receiver)
+    got = world.receiver(receiver, "--relay", relay.name)
+    source, size, process = start_slow(world, sender, got.url, 5)
+    sites = {"receiver": [receiver], "sender": [sender], "both": [sender, receiver]}[which]
+
+    def forget():
+        for side in sites:
+            world.net.forget_mappings(side.namespace)
+
+    assert relaynet.every_second(forget, process) >= 3
+    assert process.code == 0, process.text()
+    world.check(source)
+    assert got.process.text().count("started from") == 1
+    last = tw.fields(tw.json_lines(process)[-1])
+    assert last["bytesSent"] < 2 * size, last
+
+
+def test_control_connection_cut(world):
+    """TCP to the relay is blocked in the middle: what runs by UDP does not notice."""
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    source, size, process = start_slow(world, sender, got.url, 5)
+    time.sleep(1)
+    world.net.load(receiver.namespace.gate,
+                   "table ip cut { chain f { type filter hook forward priority -1;"
+                   " tcp dport 8887 drop; }; }")
+    process.wait(LIMIT)
+    assert process.code == 0, process.text()
+    world.check(source)
+    last = tw.fields(tw.json_lines(process)[-1])
+    assert last["bytesSent"] < 1.2 * size, last
+
+
+def test_udp_cut_in_the_middle(world):
+    """The firewall closes UDP while a transfer runs; it goes on over the control connection."""
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    source, _, process = start_slow(world, sender, got.url, 5)
+    time.sleep(1)
+    world.net.load(receiver.namespace.gate,
+                   "table ip cut { chain f { type filter hook forward priority -1;"
+                   " meta l4proto udp drop; }; }")
+    process.wait(LIMIT)
+    assert process.code == 0, process.text()
+    assert "UDP does not pass" in got.process.text()
+    world.check(source)
+    assert got.process.text().count("started from") == 1
