@@ -282,9 +282,13 @@ static int run_events(const struct tw_arguments *arguments, struct tw_client *cl
 
 static int run_with(const struct tw_arguments *arguments, struct tw_client *client)
 {
+	struct tw_client_error error;
 	json_t *document = NULL;
 	int r;
 
+	if (tw_argument(arguments, "superuser") &&
+	    tw_client_call(client, "superuser", NULL, NULL, &error))
+		return tw_remote_failed(&error);
 	if (tw_argument(arguments, "events"))
 		return run_events(arguments, client);
 	if (tw_argument(arguments, "batch"))
@@ -340,6 +344,7 @@ static const struct tw_example examples[] = {
 
 static const struct tw_option options[] = {
 	TW_REMOTE_OPTIONS,
+	{ "superuser", NULL, "with a superuser's rights, where the account has them", false },
 	{ "field", "NAME", "print this field of the result alone: transferId, 0.status", false },
 	{ "compact", NULL, "the result in one line", false },
 	{ "batch", NULL, "calls from standard input, a JSON object a line, in one go", false },

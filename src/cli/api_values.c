@@ -257,6 +257,15 @@ static int put_map(json_t *all, const struct option *option, const json_t *schem
 	return before || !json_object_set_new(all, option->name, map) ? 0 : -ENOMEM;
 }
 
+/* One of a list. Where the description leaves open of what kind it is, only an object or a list is
+ * taken for JSON: "src:dst" pairs and names of files stand beside objects. */
+static json_t *item_value(const json_t *schema, const char *text)
+{
+	if (kinds_of(schema, 0) == ANYTHING && !begins_like(text, '{') && !begins_like(text, '['))
+		return text_value(text);
+	return plain_value(schema, text);
+}
+
 static int put_list(json_t *all, const struct option *option, const json_t *schema, char *complaint)
 {
 	json_t *list = json_object_get(all, option->name);
@@ -275,7 +284,7 @@ static int put_list(json_t *all, const struct option *option, const json_t *sche
 			return -ENOMEM;
 	}
 	return json_array_append_new(list,
-				     plain_value(inner_schema(schema, "items", 0), option->value))
+				     item_value(inner_schema(schema, "items", 0), option->value))
 		       ? -ENOMEM
 		       : 0;
 }

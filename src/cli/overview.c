@@ -7,11 +7,24 @@
 
 #include "base/text.h"
 
-enum { SERVER, DESTINATIONS, ACTIVE, SUSPENDED, PENDING, FAILED, RECEIVING, SOURCES, QUESTIONS };
+enum {
+	ELEVATE,
+	SERVER,
+	DESTINATIONS,
+	ACTIVE,
+	SUSPENDED,
+	PENDING,
+	FAILED,
+	RECEIVING,
+	SOURCES,
+	QUESTIONS
+};
 
 static const struct {
 	const char *method, *status;
 } questions[QUESTIONS] = {
+	/* Whoever may see everything wants to see it; the others are refused, and see their own. */
+	[ELEVATE] = { "superuser", NULL },
 	[SERVER] = { "getServerInfo", NULL },
 	[DESTINATIONS] = { "send.getDestinations", NULL },
 	[ACTIVE] = { "send.getTransfers", "active" },

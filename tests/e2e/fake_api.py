@@ -26,6 +26,7 @@ METHODS = {
     "echo": ("gives the text back", {"text": (STRING, True)}),
     "sleep": ("waits", {"milliseconds": (INTEGER, True)}),
     "fail": ("fails as asked", {"name": (STRING, True)}),
+    "superuser": ("elevates", {}),
     "auth": ("opens a session", {"user": (STRING, True), "password": (STRING, True)}),
     "getRequestResult": ("waits for a request", {"requestId": (STRING, True)}),
     "lsAsync": ("lists a folder", {"path": (STRING, True)}),
@@ -141,6 +142,8 @@ class FakeApi:
             return None
         if method == "fail":
             raise Failure(given["name"], "as asked")
+        if method == "superuser":
+            raise Failure("NotPermitted", "this account is no superuser")
         if method == "auth":
             if (self.passwords or {}).get(given["user"]) != given["password"]:
                 raise Failure("NotAuthenticated", "user or password are wrong")

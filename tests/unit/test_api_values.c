@@ -25,6 +25,7 @@ static const char document_text[] =
 	"{\"name\":\"limits\",\"schema\":{\"type\":\"object\","
 	"\"additionalProperties\":{\"type\":\"integer\"}}},"
 	"{\"name\":\"either\",\"schema\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\"}]}},"
+	"{\"name\":\"open\",\"schema\":{\"type\":\"array\"}},"
 	"{\"name\":\"free\",\"schema\":{}}]}]}";
 
 static const struct {
@@ -55,6 +56,9 @@ static const struct {
 	{ { "--numbers=1", "--numbers=2" }, "{\"numbers\":[1,2]}", NULL },
 	{ { "--pairs=/a b:c", "--pairs={\"srcPath\":\"/a\"}" },
 	  "{\"pairs\":[\"/a b:c\",{\"srcPath\":\"/a\"}]}",
+	  NULL },
+	{ { "--open=5", "--open={\"a\":1}", "--open=a:b" },
+	  "{\"open\":[\"5\",{\"a\":1},\"a:b\"]}",
 	  NULL },
 	{ { "--map=a=1", "--map=b=x=y" }, "{\"map\":{\"a\":\"1\",\"b\":\"x=y\"}}", NULL },
 	{ { "--map={\"a\":1}" }, "{\"map\":{\"a\":1}}", NULL },
