@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
 #define PATH_ROOM 4096
 
 struct store_flusher {
@@ -34,12 +32,12 @@ struct store_flusher {
 /* Copies the log into the database, all of it unless a commit comes in between, and flushes. */
 static int checkpoint(struct store_flusher *flusher)
 {
-	int in_log = 0, copied = 0;
+	int in_log = -1, copied = -1;
 
 	if (sqlite3_wal_checkpoint_v2(flusher->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log,
 				      &copied) != SQLITE_OK)
 		return -EIO;
-	if (copied == in_log)
+	if (in_log >= 0 && copied == in_log)
 		flusher->doubtful = false;
 	return flusher->doubtful ? -EIO : 0;
 }
@@ -57,7 +55,8 @@ static int flush_log(struct store_flusher *flusher)
 	return 0;
 }
 
-static int flush(struct store_flusher *flusher)
+/* @fold: there is time to make the log shorter as well. */
+static int flush(struct store_flusher *flusher, bool fold)
 {
 	uint64_t committed, before;
 	unsigned pages;
@@ -78,8 +77,8 @@ static int flush(struct store_flusher *flusher)
 			pthread_mutex_unlock(&flusher->mutex);
 			store_lock_mark(flusher->lock, STORE_MARK_FLUSHED, committed);
 		}
-		/* It can wait: what matters is flushed. */
-		if (!r && pages >= STORE_FLUSH_PAGES)
+		/* Should it fail, it is tried again with the next: what matters is flushed. */
+		if (!r && fold && pages >= STORE_FLUSH_PAGES)
 			checkpoint(flusher);
 	}
 	pthread_mutex_unlock(&flusher->working);
@@ -107,7 +106,7 @@ static void *flusher_main(void *context)
 			break;
 		pthread_mutex_unlock(&flusher->mutex);
 		/* A failure shows at the next sync; here there is only trying again. */
-		flush(flusher);
+		flush(flusher, true);
 		pthread_mutex_lock(&flusher->mutex);
 	}
 	pthread_mutex_unlock(&flusher->mutex);
@@ -135,7 +134,8 @@ static int start_thread(struct store_flusher *flusher)
 	return -r;
 }
 
-int store_flusher_start(const char *file, const struct store_lock *lock, struct store_flusher **ret)
+int store_flusher_start(const char *file, const struct store_lock *lock, sqlite3 *db,
+			struct store_flusher **ret)
 {
 	struct store_flusher *flusher = calloc(1, sizeof(*flusher));
 	int r;
@@ -143,13 +143,11 @@ int store_flusher_start(const char *file, const struct store_lock *lock, struct 
 	if (!flusher)
 		return -ENOMEM;
 	flusher->lock = lock;
+	flusher->db = db;
 	flusher->log_fd = -1;
 	snprintf(flusher->log_path, sizeof(flusher->log_path), "%s-wal", file);
-	r = sqlite3_open_v2(file, &flusher->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)
-		    ? -EIO
-		    : start_thread(flusher);
+	r = start_thread(flusher);
 	if (r) {
-		sqlite3_close(flusher->db);
 		free(flusher);
 		return r;
 	}
@@ -186,5 +184,5 @@ void store_flusher_note(struct store_flusher *flusher, uint64_t serial, unsigned
 
 int store_flusher_sync(struct store_flusher *flusher)
 {
-	return flush(flusher);
+	return flush(flusher, false);
 }

@@ -12,16 +12,24 @@
 
 #include <stdint.h>
 
+#include <sqlite3.h>
+
 #include "store/store_lock.h"
 
 #define STORE_FLUSH_EVERY_MS 1000
-/* Pages in the log from which on it is folded in. */
-#define STORE_FLUSH_PAGES 1000
+/*
+ * Pages in the log from which on it is folded in. The commit that begins the log anew afterwards
+ * has to wait for the disk once (SQLite orders its header before what follows), so not too often.
+ */
+#define STORE_FLUSH_PAGES 4000
 
 struct store_flusher;
 
-/* @lock is borrowed. The database @file is open already. -ENOMEM, -EAGAIN, -EIO. */
-int store_flusher_start(const char *file, const struct store_lock *lock,
+/*
+ * @db: a connection to @file of the thread's own that has read from it; taken when 0 is returned.
+ * @lock is borrowed. -ENOMEM, -EAGAIN.
+ */
+int store_flusher_start(const char *file, const struct store_lock *lock, sqlite3 *db,
 			struct store_flusher **ret);
 /* Ends the thread, flushes nothing more. NULL is fine. */
 void store_flusher_stop(struct store_flusher *flusher);

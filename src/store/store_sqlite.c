@@ -15,7 +15,7 @@
 #include "store/store_sqlite.h"
 
 /* Pages in the log at which a commit folds it in itself: the thread does not keep up. */
-#define LOG_PAGES_MAX 16384
+#define LOG_PAGES_MAX 65536
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const statements[] = {

@@ -255,6 +255,28 @@ static int check_and_prepare(struct store_sqlite *backend, const char *path, cha
 	return r ? r : check_serial(backend, ret_detail);
 }
 
+/* A connection knows of the log once it has read. */
+static int start_flusher(struct store_sqlite *backend)
+{
+	sqlite3 *db = NULL;
+	int r;
+
+	r = sqlite3_open_v2(backend->file, &db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+			    NULL);
+	if (r == SQLITE_OK) {
+		sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		r = sqlite3_exec(db, "PRAGMA synchronous = NORMAL; SELECT 1 FROM schema", NULL,
+				 NULL, NULL);
+	}
+	r = store_sqlite_error(db, r);
+	if (!r)
+		r = store_flusher_start(backend->file, &backend->lock, db, &backend->flusher);
+	if (r)
+		sqlite3_close(db);
+	return r;
+}
+
 static void explain(const struct store_sqlite *backend, int error, const char *detail, char *ret)
 {
 	if (!*detail)
@@ -290,8 +312,10 @@ int store_sqlite_open(const char *path, void **ret, char ret_message[TW_STORE_ME
 	char detail[TW_STORE_MESSAGE / 2] = "";
 	int r = -ENOMEM;
 
-	if (!backend)
+	if (!backend) {
+		say(ret_message, "there is not enough memory");
 		return -ENOMEM;
+	}
 	if ((size_t)snprintf(backend->file, sizeof(backend->file), "%s/" FILE_NAME, path) >=
 	    sizeof(backend->file) - sizeof("-journal")) {
 		free(backend);
@@ -308,7 +332,7 @@ int store_sqlite_open(const char *path, void **ret, char ret_message[TW_STORE_ME
 	if (!r)
 		r = check_and_prepare(backend, path, detail);
 	if (!r)
-		r = store_flusher_start(backend->file, &backend->lock, &backend->flusher);
+		r = start_flusher(backend);
 	if (r) {
 		explain(backend, r, detail, ret_message);
 		store_sqlite_close(backend);
