@@ -1,0 +1,311 @@
+/* server.c - `tradewind server`: the service in the foreground. */
+#include "cli/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/exit.h"
+#include "cli/revision.h"
+
+struct server {
+	struct tw_server_settings settings;
+	struct tw_identity identity;
+	struct event_base *base;
+	struct tw_engine *engine;
+	struct tw_api *api;
+	struct tw_server_journal *journal;
+	struct event *signals[3], *last_words;
+	bool stopping;
+	int exit;
+};
+
+static void stopped(void *context)
+{
+	struct server *server = context;
+
+	event_base_loopbreak(server->base);
+}
+
+/* First no more orders, then what runs is paused and kept. */
+static void stop(struct server *server)
+{
+	if (server->stopping)
+		return;
+	server->stopping = true;
+	tw_server_notify("STOPPING=1");
+	tw_server_log(TW_LOG_INFO, server->settings.log_level,
+		      "stopping: what runs is paused and goes on at the next start");
+	if (server->api)
+		tw_api_free(server->api);
+	server->api = NULL;
+	unlink(server->settings.socket_path);
+	tw_engine_stop(server->engine, stopped, server);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct server *server = context;
+
+	(void)what;
+	if (number == SIGHUP)
+		return; /* a terminal that goes away is no reason */
+	if (server->stopping)
+		_exit(TW_EXIT_FAILED); /* a second one means now */
+	stop(server);
+}
+
+static void on_last_words(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	stop(context);
+}
+
+/* By terminate(): after its answer has left. */
+static void on_terminate(void *context)
+{
+	const struct timeval moment = { 0, 50000 };
+	struct server *server = context;
+
+	event_add(server->last_words, &moment);
+}
+
+static bool watch_signals(struct server *server)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
+		if (!server->signals[i] || event_add(server->signals[i], NULL))
+			return false;
+	}
+	server->last_words = event_new(server->base, -1, 0, on_last_words, server);
+	return server->last_words != NULL;
+}
+
+/* Many destinations, clients and files at a time need descriptors. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int start_engine(struct server *server)
+{
+	struct tw_engine_options *options = &server->settings.engine;
+	char message[512] = "";
+	int r;
+
+	options->base = server->base;
+	options->identity = &server->identity;
+	options->version = TW_PROGRAM_VERSION;
+	options->revision = TW_PROGRAM_REVISION[0] ? TW_PROGRAM_REVISION : NULL;
+	r = tw_engine_new(options, &server->engine, message);
+	if (!r)
+		return TW_EXIT_DONE;
+	tw_say("%s", message[0] ? message : tw_strerror(r));
+	return TW_EXIT_FAILED;
+}
+
+static int start_api(struct server *server)
+{
+	const struct tw_server_settings *settings = &server->settings;
+	const struct tw_api_options options = {
+		.base = server->base,
+		.engine = server->engine,
+		.host = settings->api_host,
+		.port = settings->api_port,
+		.socket_path = settings->socket_path,
+		.auth_required = settings->engine.auth_required,
+		.api_tokens = settings->engine.api_tokens,
+		.shared_tokens = settings->engine.shared_tokens,
+		.superusers = settings->superusers,
+		.terminate = on_terminate,
+		.context = server,
+	};
+	char message[TW_API_MESSAGE] = "";
+	int r = tw_api_new(&options, &server->api, message);
+
+	if (r) {
+		tw_say("%s", message[0] ? message : tw_strerror(r));
+		return TW_EXIT_NETWORK;
+	}
+	/* Other accounts reach the socket; what lies beside it stays closed. */
+	if (geteuid() == 0)
+		chmod(settings->state_dir, 0711);
+	return TW_EXIT_DONE;
+}
+
+static void say_ports(const struct tw_list *ports, char *ret, size_t room)
+{
+	size_t at = 0;
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < ports->count && at < room; i++)
+		at += (size_t)snprintf(ret + at, room - at, "%s%llu", i ? ", " : "",
+				       (unsigned long long)((const uint64_t *)ports->items)[i]);
+}
+
+static void announce(const struct server *server)
+{
+	const struct tw_server_settings *settings = &server->settings;
+	const struct tw_caller all = { .user = "", .authenticated = true, .superuser = true };
+	bool six = strchr(settings->api_host, ':') != NULL;
+	struct tw_server_view view = { 0 };
+	char ports[160];
+
+	tw_engine_server(server->engine, &all, &view);
+	say_ports(&view.receiver.ports, ports, sizeof ports);
+	tw_server_log(TW_LOG_INFO, settings->log_level, "server %s, version %s, public key %s",
+		      view.server_name, TW_PROGRAM_VERSION, view.public_key);
+	tw_server_log(TW_LOG_INFO, settings->log_level, "receives on UDP port %s into %s", ports,
+		      settings->receive_dir);
+	tw_server_log(TW_LOG_INFO, settings->log_level,
+		      "controlled by http://%s%s%s:%u/ and %s; state in %s", six ? "[" : "",
+		      settings->api_host, six ? "]" : "", tw_api_port(server->api),
+		      settings->socket_path, settings->state_dir);
+	if (settings->engine.allow_remote_control)
+		tw_server_log(TW_LOG_WARNING, settings->log_level,
+			      "control from other machines has to come through a tunnel: the "
+			      "interface listens on loopback only");
+}
+
+static int serve(struct server *server)
+{
+	int r = TW_EXIT_FAILED;
+
+	server->base = event_base_new();
+	if (!server->base || !watch_signals(server)) {
+		tw_say("cannot begin: out of memory");
+		return r;
+	}
+	r = start_engine(server);
+	if (r)
+		return r;
+	server->journal = tw_server_journal_new(server->base, server->engine,
+						server->settings.log_level);
+	r = server->journal ? start_api(server) : TW_EXIT_FAILED;
+	if (!r) {
+		announce(server);
+		tw_server_notify("READY=1");
+	} else {
+		server->stopping = true;
+		tw_engine_stop(server->engine, stopped, server);
+	}
+	event_base_dispatch(server->base);
+	return r;
+}
+
+static void clean_up(struct server *server)
+{
+	if (server->api)
+		tw_api_free(server->api);
+	if (server->journal)
+		tw_server_journal_free(server->journal);
+	if (server->engine)
+		tw_engine_free(server->engine);
+	else
+		json_decref(server->settings.engine.configuration);
+	for (size_t i = 0; i < sizeof server->signals / sizeof *server->signals; i++)
+		if (server->signals[i])
+			event_free(server->signals[i]);
+	if (server->last_words)
+		event_free(server->last_words);
+	if (server->base)
+		event_base_free(server->base);
+	tw_identity_wipe(&server->identity);
+}
+
+static int run_with(const struct tw_arguments *arguments)
+{
+	struct server *server = calloc(1, sizeof *server);
+	int r;
+
+	if (!server) {
+		tw_say("out of memory");
+		return TW_EXIT_FAILED;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	raise_limits();
+	r = tw_server_read(arguments, &server->settings);
+	if (!r)
+		r = tw_load_identity(tw_argument(arguments, "identity"), &server->identity);
+	if (!r)
+		r = serve(server);
+	clean_up(server);
+	free(server);
+	return r;
+}
+
+static int run(const struct tw_arguments *arguments)
+{
+	const char *path = tw_argument(arguments, "config");
+	struct tw_arguments all = *arguments;
+	struct tw_config config = { 0 };
+	char complaint[TW_COMPLAINT] = "";
+	int r;
+
+	if (!path)
+		path = getenv("TRADEWIND_CONFIG");
+	if (path && path[0]) {
+		r = tw_config_load(arguments->command, path, &config, complaint);
+		if (r) {
+			tw_say("%s", complaint[0] ? complaint : tw_strerror(r));
+			return TW_EXIT_USAGE;
+		}
+	}
+	/* A copy of the list: it may move, and the caller frees its own. */
+	all.given = calloc(arguments->given_count + 1, sizeof *all.given);
+	r = all.given ? 0 : TW_EXIT_FAILED;
+	if (!r) {
+		memcpy(all.given, arguments->given, arguments->given_count * sizeof *all.given);
+		r = tw_config_apply(&config, &all) ? TW_EXIT_FAILED : 0;
+	}
+	if (!r)
+		r = run_with(&all);
+	else
+		tw_say("out of memory");
+	free(all.given);
+	tw_config_free(&config);
+	return r;
+}
+
+static const struct tw_example examples[] = {
+	{ "tradewind server", "sends and receives until it is stopped; control it from here" },
+	{ "tradewind server --recv-dir /srv/in --superuser alice", "alice may set its limits" },
+	{ "tradewind server --config /etc/tradewind/server.conf", "options from a file" },
+};
+
+const struct tw_command tw_command_server = {
+	.name = "server",
+	.words = "",
+	.summary = "send and receive as a service, controlled through its API",
+	.description =
+		"Runs in the foreground. Says on standard error who it is, where it receives and\n"
+		"how it is controlled: JSON-RPC on a loopback TCP port and on a Unix socket in its\n"
+		"state folder, where callers are known by their account (`tradewind api`,\n"
+		"`tradewind status`, `tradewind top`).\n\n"
+		"State: /var/lib/tradewind/state as root, else $XDG_STATE_HOME/tradewind or\n"
+		"~/.local/state/tradewind. What arrives: --sandbox-dir if given, else\n"
+		"/var/lib/tradewind/incoming as root, else $XDG_DATA_HOME/tradewind/incoming or\n"
+		"~/.local/share/tradewind/incoming. Every job survives a stop, a kill and a crash.\n\n"
+		"A file for --config has the same names without dashes, one a line; what is on the\n"
+		"command line counts instead. SIGTERM and SIGINT stop it in order.",
+	.examples = examples,
+	.example_count = sizeof examples / sizeof *examples,
+	.options = tw_server_options,
+	.option_count = TW_SERVER_OPTIONS,
+	.run = run,
+};

@@ -1,0 +1,45 @@
+/*
+ * server.h - what the parts of `tradewind server` share: its options, read and checked; the log
+ * that follows the events.
+ */
+#pragma once
+
+#include <limits.h>
+
+#include "api/api.h"
+#include "cli/config.h"
+#include "crypto/identity.h"
+#include "engine/engine.h"
+
+#define TW_SERVER_SUPERS_MAX 64
+
+struct tw_server_settings {
+	struct tw_engine_options engine; /* without base and identity */
+	const char *api_host;
+	uint16_t api_port;
+	char state_dir[PATH_MAX], receive_dir[PATH_MAX], socket_path[PATH_MAX];
+	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
+	struct tw_api_superusers superusers;
+	int log_level;
+};
+
+enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
+
+#define TW_SERVER_OPTIONS 32
+extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
+
+/* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */
+int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settings *ret);
+
+/* Lines on standard error: "tradewind: LEVEL: ...", at most @level. */
+void tw_server_log(int level, int most, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Follows the event log from now on. NULL: no memory. */
+struct tw_server_journal;
+struct tw_server_journal *tw_server_journal_new(struct event_base *base, struct tw_engine *engine,
+						int level);
+void tw_server_journal_free(struct tw_server_journal *journal);
+
+/* Tells systemd (or whoever set NOTIFY_SOCKET) a state: "READY=1". */
+void tw_server_notify(const char *state);
