@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
-#include "cli/revision.h"
+#include "revision.h"
 
 struct server {
 	struct tw_server_settings settings;
@@ -194,8 +194,8 @@ static int serve(struct server *server)
 	r = start_engine(server);
 	if (r)
 		return r;
-	server->journal = tw_server_journal_new(server->base, server->engine,
-						server->settings.log_level);
+	server->journal =
+		tw_server_journal_new(server->base, server->engine, server->settings.log_level);
 	r = server->journal ? start_api(server) : TW_EXIT_FAILED;
 	if (!r) {
 		announce(server);

@@ -46,8 +46,8 @@ static void entry_fields(json_t *entry, char *ret, size_t room)
 {
 	static const char *const names[] = { "transferId", "destinationId",   "destinationPath",
 					     "manifestId", "destinationIP",   "sourceIP",
-					     "path",	   "watchId",	      "owner",
-					     "user",	   "clientPublicKey", "errorMessage" };
+					     "path",       "watchId",         "owner",
+					     "user",       "clientPublicKey", "errorMessage" };
 	size_t at = 0;
 
 	ret[0] = '\0';
@@ -74,10 +74,9 @@ static void say_entry(const struct tw_server_journal *journal, json_t *entry)
 static void say_news(evutil_socket_t fd, short what, void *context)
 {
 	struct tw_server_journal *journal = context;
-	const struct tw_caller all = { .user = "",
-				       .authenticated = true,
-				       .superuser = true,
-				       .permissions = TW_MAY_ALL };
+	const struct tw_caller all = {
+		.user = "", .authenticated = true, .superuser = true, .permissions = TW_MAY_ALL
+	};
 	const struct tw_events_query query = { .after = journal->after, .limit = ENTRIES_AT_ONCE };
 	struct tw_fault fault = { 0 };
 	uint64_t last = journal->after;
@@ -88,8 +87,7 @@ static void say_news(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (tw_engine_events(journal->engine, &all, &query, &entries, &last, &fault))
 		return;
-	json_array_foreach(entries, i, entry)
-		say_entry(journal, entry);
+	json_array_foreach(entries, i, entry) say_entry(journal, entry);
 	if (last > journal->after) {
 		journal->after = last;
 		event_active(journal->due, 0, 0); /* until there are no more */

@@ -48,6 +48,8 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "config", "FILE", "more options, one a line; default $TRADEWIND_CONFIG", false },
 };
 
+static const char *const levels[] = { "error", "warning", "info", "debug" };
+
 static int usage(const char *name, const char *wants)
 {
 	tw_say("--%s takes %s", name, wants);
@@ -116,8 +118,8 @@ static int find_folder(const char *option, const char *system, const char *varia
 		       const char *below, char ret[PATH_MAX])
 {
 	const char *folder = home_folder(variable), *home = home_folder("HOME");
-	const char *otherwise = strcmp(variable, "XDG_STATE_HOME") == 0 ? ".local/state" :
-									  ".local/share";
+	const char *otherwise =
+		strcmp(variable, "XDG_STATE_HOME") == 0 ? ".local/state" : ".local/share";
 	int length = 0;
 
 	if (option)
@@ -162,12 +164,11 @@ static int read_folders(const struct tw_arguments *arguments, struct tw_server_s
 
 static int read_level(const struct tw_arguments *arguments, int *ret)
 {
-	static const char *const words[] = { "error", "warning", "info", "debug" };
 	const char *text = tw_argument(arguments, "log-level");
 
 	*ret = TW_LOG_INFO;
 	for (int i = 0; text && i <= TW_LOG_DEBUG; i++)
-		if (strcmp(text, words[i]) == 0) {
+		if (strcmp(text, levels[i]) == 0) {
 			*ret = i;
 			return 0;
 		}
@@ -189,10 +190,10 @@ static int read_security(const struct tw_arguments *arguments, struct tw_server_
 	if (!settings->engine.encryption && !tw_argument(arguments, "min-cipher"))
 		cipher = 1;
 	settings->engine.min_cipher = (int)cipher;
-	settings->superusers.user_count = tw_argument_all(arguments, "superuser", settings->users,
-							  TW_SERVER_SUPERS_MAX);
-	settings->superusers.group_count = tw_argument_all(
-		arguments, "supergroup", settings->groups, TW_SERVER_SUPERS_MAX);
+	settings->superusers.user_count =
+		tw_argument_all(arguments, "superuser", settings->users, TW_SERVER_SUPERS_MAX);
+	settings->superusers.group_count =
+		tw_argument_all(arguments, "supergroup", settings->groups, TW_SERVER_SUPERS_MAX);
 	settings->superusers.users = settings->users;
 	settings->superusers.groups = settings->groups;
 	return 0;
@@ -236,45 +237,49 @@ static int read_numbers(const struct tw_arguments *arguments, struct tw_engine_o
 	return r;
 }
 
+/* As given, or null; a switch as a boolean, a list for what repeats. */
+static json_t *given(const struct tw_arguments *arguments, const struct tw_option *option)
+{
+	const char *values[TW_SERVER_SUPERS_MAX], *value;
+	json_t *list;
+	size_t count;
+
+	if (option->repeats) {
+		list = json_array();
+		count = tw_argument_all(arguments, option->name, values, TW_SERVER_SUPERS_MAX);
+		for (size_t i = 0; i < count; i++)
+			json_array_append_new(list, json_string(values[i]));
+		return list;
+	}
+	value = tw_argument(arguments, option->name);
+	if (!option->argument)
+		return json_boolean(value != NULL);
+	return value ? json_string(value) : json_null();
+}
+
 /* What is in effect, defaults included, by the options' names. */
 static json_t *configuration(const struct tw_arguments *arguments,
 			     const struct tw_server_settings *settings)
 {
 	const struct tw_engine_options *options = &settings->engine;
-	json_t *all = json_pack("{s:s, s:i, s:s, s:s, s:b, s:b, s:i, s:b}", "api-host",
-				settings->api_host, "api-port", settings->api_port,
-				"persistent-state-dir", settings->state_dir, "recv-dir",
-				settings->receive_dir, "persistent-destinations",
-				options->persistent_destinations, "persistent-transfers",
-				options->persistent_transfers, "min-cipher", options->min_cipher,
-				"encryption", options->encryption);
-	json_t *ports = json_array();
+	json_t *ports = json_array(), *all;
 
 	for (size_t i = 0; i < options->receive_port_count; i++)
 		json_array_append_new(ports, json_integer(options->receive_ports[i]));
-	json_object_set_new(all, "recv-port", ports);
+	all = json_pack("{s:s, s:i, s:s, s:s, s:b, s:b, s:i, s:s, s:s, s:i, s:o}", "api-host",
+			settings->api_host, "api-port", settings->api_port, "persistent-state-dir",
+			settings->state_dir, "recv-dir", settings->receive_dir,
+			"persistent-destinations", options->persistent_destinations,
+			"persistent-transfers", options->persistent_transfers, "min-cipher",
+			options->min_cipher, "encryption", options->encryption ? "on" : "off",
+			"log-level", levels[settings->log_level], "active-transfers",
+			options->active_per_destination ? (int)options->active_per_destination : 1,
+			"recv-port", ports);
 	for (size_t i = 0; i < TW_SERVER_OPTIONS; i++) {
 		const struct tw_option *option = &tw_server_options[i];
-		const char *values[TW_SERVER_SUPERS_MAX];
-		size_t count;
-		json_t *list;
 
-		if (json_object_get(all, option->name) || strcmp(option->name, "config") == 0)
-			continue;
-		if (!option->repeats) {
-			const char *value = tw_argument(arguments, option->name);
-
-			json_object_set_new(all, option->name,
-					    !option->argument ? json_boolean(value != NULL) :
-					    value             ? json_string(value) :
-								json_null());
-			continue;
-		}
-		list = json_array();
-		count = tw_argument_all(arguments, option->name, values, TW_SERVER_SUPERS_MAX);
-		for (size_t k = 0; k < count; k++)
-			json_array_append_new(list, json_string(values[k]));
-		json_object_set_new(all, option->name, list);
+		if (!json_object_get(all, option->name) && strcmp(option->name, "config") != 0)
+			json_object_set_new(all, option->name, given(arguments, option));
 	}
 	return all;
 }
