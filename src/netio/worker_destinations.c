@@ -430,10 +430,13 @@ static void tick(struct tw_worker *worker, struct destination *destination, tw_n
 	tw_outgoing_tick(destination->outgoing, now);
 	tw_worker_note_conn(destination);
 	ask_dialer(worker, destination);
-	signature = sign(destination);
-	if (signature != destination->signature)
-		worker->publish_soon = true;
-	destination->signature = signature;
+	if (now >= destination->sign_at) {
+		signature = sign(destination);
+		if (signature != destination->signature)
+			worker->publish_soon = true;
+		destination->signature = signature;
+		destination->sign_at = now + TICK_EVERY * (destination->seated / 8);
+	}
 	destination->tick_at = now + (destination->transfer_count ? TICK_EVERY : TICK_IDLE);
 }
 

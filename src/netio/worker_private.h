@@ -149,7 +149,8 @@ struct destination {
 	struct traffic past; /* of sockets that are closed */
 	struct traffic accounted;
 	struct tw_meter meter;
-	uint64_t signature;
+	uint64_t signature; /* of what is more than figures; looked at again at: */
+	tw_ns sign_at;
 	struct tw_worker_destination_status status; /* what cannot be asked for at any time */
 };
 

@@ -306,6 +306,82 @@ static void test_transfers(void **state)
 	}
 }
 
+/* While a connection is held none of its datagrams leaves, whatever happens to it. */
+static void test_hold(void **state)
+{
+	struct pair *pair = pair_new(33);
+	uint64_t before, held;
+
+	(void)state;
+	pair->wire.rate_bps = 100000000;
+	pair_connect(pair, 16 * MIB);
+	assert_false(wire_run(&pair->wire, pair->wire.now + 500 * TW_MSEC, all_acked, pair));
+	held = tw_endpoint_hold(pair->wire.ends[0], pair->sides[0].conn);
+	before = pair->wire.datagrams[1];
+	assert_false(wire_run(&pair->wire, pair->wire.now + 300 * TW_MSEC, all_acked, pair));
+	assert_int_equal(pair->wire.datagrams[1], before);
+	/* Nobody's number. */
+	tw_endpoint_release(pair->wire.ends[0], held + 1);
+	assert_false(wire_run(&pair->wire, pair->wire.now + 10 * TW_MSEC, all_acked, pair));
+	assert_int_equal(pair->wire.datagrams[1], before);
+	tw_endpoint_release(pair->wire.ends[0], held);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, all_acked, pair));
+	/* The connection may be gone when it is released. */
+	held = tw_endpoint_hold(pair->wire.ends[0], pair->sides[0].conn);
+	tw_conn_close(pair->sides[0].conn, 1, "");
+	tw_endpoint_release(pair->wire.ends[0], held);
+	assert_false(wire_run(&pair->wire, pair->wire.now + 5 * TW_SECOND, NULL, NULL));
+	assert_int_equal(tw_endpoint_count(pair->wire.ends[0]), 0);
+	tw_endpoint_release(pair->wire.ends[0], held);
+	pair_free(pair);
+}
+
+#define SLICE (50 * TW_MSEC)
+
+/* Runs for @span and checks that in no slice of it more than @limit_bps has left. Returns what
+ * left. */
+static uint64_t run_within(struct pair *pair, tw_ns span, uint64_t limit_bps)
+{
+	uint64_t begun = pair->wire.bytes[1];
+
+	for (tw_ns end = pair->wire.now + span; pair->wire.now < end;) {
+		uint64_t before = pair->wire.bytes[1], sent;
+
+		wire_run(&pair->wire, pair->wire.now + SLICE, NULL, NULL);
+		sent = pair->wire.bytes[1] - before;
+		/* A pacer's burst and bare acknowledgements come on top. */
+		if (sent > limit_bps / 8 * SLICE / TW_SECOND + 20000)
+			fail_msg("%lu bytes in a slice", sent);
+	}
+	return pair->wire.bytes[1] - begun;
+}
+
+/*
+ * The highest rate is that of everything that leaves, repeats included, and what is set anew holds
+ * from the next datagram on.
+ */
+static void test_limit_under_loss(void **state)
+{
+	static const struct tw_rate_limits fast = { .max_bps = 40000000 },
+					   slow = { .max_bps = 8000000 };
+	struct pair *pair = pair_new(34);
+	uint64_t sent;
+
+	(void)state;
+	pair->wire.loss = 0.2;
+	pair->config.limits = fast;
+	pair_connect(pair, 64 * MIB);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	sent = run_within(pair, 3 * TW_SECOND, fast.max_bps);
+	assert_true(sent > fast.max_bps / 8 * 3 / 2);
+	assert_true(sent < fast.max_bps / 8 * 3 + 50000);
+	tw_conn_set_rate(pair->sides[0].conn, TW_RATE_BBR, &slow, pair->wire.now);
+	sent = run_within(pair, 3 * TW_SECOND, slow.max_bps);
+	assert_true(sent > slow.max_bps / 8 * 3 / 2);
+	assert_true(sent < slow.max_bps / 8 * 3 + 50000);
+	pair_free(pair);
+}
+
 static void test_streams(void **state)
 {
 	(void)state;
@@ -680,6 +756,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_limit_under_loss),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_refused_stays_out),
