@@ -15,6 +15,9 @@
 #define DEAL_EVERY (100 * TW_MSEC)
 #define HUNGRY_TENTHS 8 /* of its share, from which on it could use more */
 #define SETTLE_MIN (200 * TW_MSEC)
+/* Who has just come is told soon. */
+#define ARRIVALS_EVERY (10 * TW_MSEC)
+#define ARRIVALS_SPAN (2 * TW_SECOND)
 #define LEAST_BPS 8000 /* told to a peer: a share of 0 would mean no limit */
 
 static uint64_t bps(uint64_t bytes, tw_ns span)
@@ -201,6 +204,32 @@ static uint64_t held(const struct incoming *incoming, tw_ns now)
 	return most == UINT64_MAX ? incoming->used_bps : most;
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* It has not been told anything yet. */
+static bool is_new(const struct incoming *incoming)
+{
+	return incoming->told_bps == UINT64_MAX;
+}
+
+/* Raises what @incoming has to @part, or as far as there is @room. Returns how much it gains. */
+static uint64_t give(struct tw_worker *worker, struct incoming *incoming, uint64_t part,
+		     uint64_t room, tw_ns now)
+{
+	uint64_t has = is_new(incoming) ? 0 : incoming->told_bps;
+	uint64_t gain = part > has ? part - has : 0;
+
+	gain = gain < room ? gain : room;
+	/* Small gains are not worth a message. */
+	if (gain <= has / 32 && !is_new(incoming))
+		return 0;
+	tell(worker, incoming, greater(has + gain, LEAST_BPS), now);
+	return gain;
+}
+
 static void deal_incoming(struct tw_worker *worker, tw_ns span, tw_ns now)
 {
 	size_t count;
@@ -223,29 +252,17 @@ static void deal_incoming(struct tw_worker *worker, tw_ns span, tw_ns now)
 	/* First those who lose, then those who gain, from what nobody may still be using. */
 	for (size_t i = 0; i < count; i++) {
 		struct incoming *incoming = worker->incoming[i];
-		uint64_t part = worker->shares[i].part_bps;
+		uint64_t part = greater(worker->shares[i].part_bps, LEAST_BPS);
 
-		if (part < LEAST_BPS)
-			part = LEAST_BPS;
+		if (is_new(incoming))
+			continue;
 		if (part < incoming->told_bps)
 			tell(worker, incoming, part, now);
 		spoken_for += held(incoming, now);
 	}
 	room = worker->incoming_bps > spoken_for ? worker->incoming_bps - spoken_for : 0;
-	for (size_t i = 0; i < count; i++) {
-		struct incoming *incoming = worker->incoming[i];
-		uint64_t part = worker->shares[i].part_bps, gain;
-
-		if (part <= incoming->told_bps)
-			continue;
-		gain = part - incoming->told_bps;
-		gain = gain < room ? gain : room;
-		/* Small gains are not worth a message. */
-		if (gain <= incoming->told_bps / 32)
-			continue;
-		room -= gain;
-		tell(worker, incoming, incoming->told_bps + gain, now);
-	}
+	for (size_t i = 0; i < count; i++)
+		room -= give(worker, worker->incoming[i], worker->shares[i].part_bps, room, now);
 }
 
 static void release_incoming(struct tw_worker *worker)
@@ -275,7 +292,8 @@ void tw_worker_limits_run(struct tw_worker *worker, tw_ns now)
 	}
 	if (worker->incoming_bps != UINT64_MAX && worker->hub && !worker->closed) {
 		deal_incoming(worker, span, now);
-		worker->limits_at = now + DEAL_EVERY;
+		worker->limits_at =
+			now + (now < worker->arrivals_until ? ARRIVALS_EVERY : DEAL_EVERY);
 	}
 }
 
@@ -284,6 +302,14 @@ void tw_worker_limits_join(struct tw_worker *worker, struct destination *destina
 	if (worker->outgoing_bps == UINT64_MAX || destination->transfer_count > 1)
 		return;
 	worker->limits_at = now;
+}
+
+void tw_worker_limits_arrival(struct tw_worker *worker, tw_ns now)
+{
+	if (worker->incoming_bps == UINT64_MAX)
+		return;
+	worker->arrivals_until = now + ARRIVALS_SPAN;
+	worker->limits_at = tw_ns_min(worker->limits_at, now + ARRIVALS_EVERY);
 }
 
 void tw_worker_limits_set(struct tw_worker *worker, uint64_t outgoing_bps, uint64_t incoming_bps,

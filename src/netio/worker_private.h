@@ -209,6 +209,7 @@ struct tw_worker {
 	uint64_t outgoing_bps, incoming_bps;
 	tw_ns limits_at; /* shares are dealt anew */
 	tw_ns limits_dealt_at;
+	tw_ns arrivals_until;    /* somebody has just come, or will */
 	struct tw_share *shares; /* owned scratch */
 	size_t share_room;
 	struct tw_table by_incoming;
@@ -304,6 +305,8 @@ void tw_worker_limits_set(struct tw_worker *worker, uint64_t outgoing_bps, uint6
 			  tw_ns now);
 /* @destination has something to do: it gets its share at once. */
 void tw_worker_limits_join(struct tw_worker *worker, struct destination *destination, tw_ns now);
+/* Somebody connects to us. */
+void tw_worker_limits_arrival(struct tw_worker *worker, tw_ns now);
 /* Shares are dealt when they are due. */
 void tw_worker_limits_run(struct tw_worker *worker, tw_ns now);
 void tw_worker_limits_free(struct tw_worker *worker);

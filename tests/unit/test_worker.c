@@ -173,12 +173,12 @@ static const struct tw_worker_snapshot *wait_for_news(struct tw_worker *worker, 
 
 static const struct tw_worker_snapshot *wait_for_end(struct tw_worker *worker)
 {
-	const struct tw_worker_snapshot *snapshot;
+	/* It may have been taken already, together with an event. */
+	const struct tw_worker_snapshot *snapshot = tw_worker_snapshot(worker);
 	tw_ns until = tw_clock_now() + 20 * TW_SECOND;
 
-	do
+	while (!snapshot || !snapshot->stopped)
 		snapshot = wait_for_news(worker, until);
-	while (!snapshot || !snapshot->stopped);
 	return snapshot;
 }
 

@@ -443,6 +443,7 @@ static bool all_moving(const struct tw_worker_snapshot *snapshot)
 	return true;
 }
 
+/* Some destinations at one hub, with a transfer of 15 MiB to each. */
 static void begin(struct scene *scene, unsigned destinations, const struct tw_rate_limits *limits)
 {
 	start_hub(scene, 0);
@@ -460,8 +461,11 @@ static void test_outgoing_limit(void **state)
 	struct scene *scene = *state;
 	double rate, sum = 0;
 
-	begin(scene, 4, &no_limits);
+	/* Slow until the limit is set. */
+	begin(scene, 4, &least);
 	must(scene, tw_worker_set_limits(scene->sender, LIMIT, UINT64_MAX));
+	for (unsigned i = 0; i < 4; i++)
+		change_destination(scene, i * HUBS, &no_limits);
 	wait_until(scene, all_moving);
 	check_limit(scene->hubs[0], (double)LIMIT);
 	/* One wants little: the others may have the rest. */
@@ -497,10 +501,14 @@ static void test_incoming_limit(void **state)
 {
 	struct scene *scene = *state;
 
-	begin(scene, 4, &no_limits);
+	start_hub(scene, 0);
 	must(scene, tw_worker_set_limits(scene->hubs[0], UINT64_MAX, LIMIT));
+	start_sender(scene);
+	for (unsigned i = 0; i < 4; i++) {
+		add_destination(scene, i * HUBS, &no_limits);
+		add_transfer(scene, i, i * HUBS, i, "large");
+	}
 	wait_until(scene, all_told);
-	/* What was let go before they were told is over. */
 	check_limit(scene->hubs[0], (double)LIMIT);
 	assert_true(tw_worker_snapshot(scene->hubs[0])->received_window_bps < LIMIT + LIMIT / 10);
 	assert_int_equal(tw_worker_snapshot(scene->hubs[0])->conn_count, 4);
@@ -508,10 +516,12 @@ static void test_incoming_limit(void **state)
 
 static void test_transfer_limit(void **state)
 {
+	struct tw_rate_limits slow = { .max_bps = 2000000 };
 	struct scene *scene = *state;
 
-	begin(scene, 1, &no_limits);
+	begin(scene, 1, &slow);
 	must(scene, tw_worker_change_transfer(scene->sender, 0, 0, LIMIT));
+	change_destination(scene, 0, &no_limits);
 	wait_until(scene, all_moving);
 	check_limit(scene->hubs[0], (double)LIMIT);
 }
