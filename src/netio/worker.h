@@ -231,7 +231,8 @@ int tw_worker_set_admission(struct tw_worker *worker, const struct tw_worker_adm
  * connections. The last snapshot says @stopped. */
 int tw_worker_stop(struct tw_worker *worker);
 
-/* Readable when there may be an event or a newer snapshot. */
+/* Readable when there may be an event or a newer snapshot; emptied by tw_worker_snapshot(), so that
+ * is called first, then events are taken until there are none. */
 int tw_worker_fd(const struct tw_worker *worker);
 /* False: none now. */
 bool tw_worker_event(struct tw_worker *worker, struct tw_worker_event *ret);
