@@ -172,6 +172,38 @@ static void reply_echo(struct tw_endpoint *endpoint, const struct tw_datagram *p
 	reply->length = tw_datagram_write_probe(&echo, reply->bytes, sizeof(reply->bytes));
 }
 
+/* Shorter than the question. */
+static void reply_discovered(struct tw_endpoint *endpoint, const struct tw_datagram *discover,
+			     const struct tw_path *path)
+{
+	const struct tw_datagram discovered = { .type = TW_DATAGRAM_DISCOVERED,
+						.token = discover->token,
+						.observed = path->remote };
+	struct tw_reply *reply = new_reply(endpoint, path);
+	reply->length =
+		tw_datagram_write_discover(&discovered, reply->bytes, sizeof(reply->bytes));
+}
+
+void tw_endpoint_discover(struct tw_endpoint *endpoint, const struct tw_path *path,
+			  const uint8_t token[TW_PROBE_TOKEN_SIZE])
+{
+	const struct tw_datagram discover = { .type = TW_DATAGRAM_DISCOVER, .token = token };
+	struct tw_reply *reply = new_reply(endpoint, path);
+	reply->length = tw_datagram_write_discover(&discover, reply->bytes, sizeof(reply->bytes));
+}
+
+static void receive_discover(struct tw_endpoint *endpoint, const struct tw_datagram *datagram,
+			     const struct tw_path *path)
+{
+	if (datagram->type == TW_DATAGRAM_DISCOVER) {
+		if (endpoint->config.accept)
+			reply_discovered(endpoint, datagram, path);
+	} else if (endpoint->config.discovered) {
+		endpoint->config.discovered(endpoint->config.context, datagram->token, path,
+					    &datagram->observed);
+	}
+}
+
 /* Looked for only when there are too many of them. */
 static struct tw_conn *oldest_half_open(const struct tw_endpoint *endpoint)
 {
@@ -271,6 +303,10 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		return;
 	if (datagram.type == TW_DATAGRAM_INIT) {
 		receive_init(endpoint, &datagram, path, now);
+		return;
+	}
+	if (datagram.type == TW_DATAGRAM_DISCOVER || datagram.type == TW_DATAGRAM_DISCOVERED) {
+		receive_discover(endpoint, &datagram, path);
 		return;
 	}
 	struct tw_conn *conn = tw_table_get(&endpoint->by_cid, datagram.dcid);

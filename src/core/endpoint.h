@@ -23,6 +23,7 @@
 #include "core/conn.h"
 #include "crypto/cookie.h"
 #include "crypto/identity.h"
+#include "wire/datagram.h"
 
 #define TW_HALF_OPEN_COOKIE 64 /* from here on an INIT needs a cookie */
 #define TW_HALF_OPEN_MAX 1024  /* above: the oldest goes */
@@ -47,6 +48,9 @@ struct tw_endpoint_config {
 	enum tw_verdict (*admit)(void *context, const struct tw_public_key *peer,
 				 const struct tw_path *path, struct tw_conn_config *ret_config,
 				 const struct tw_conn_app **ret_app, void **ret_context);
+	/* A DISCOVERED has come in: the answer to tw_endpoint_discover() if the token is right. */
+	void (*discovered)(void *context, const uint8_t token[TW_PROBE_TOKEN_SIZE],
+			   const struct tw_path *path, const struct tw_address *observed);
 	void *context;
 };
 
@@ -90,6 +94,12 @@ int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *c
  */
 void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes,
 			 size_t length, tw_ns now);
+/*
+ * Asks @path->remote as whom it sees us, by a datagram from @path->local; may be lost. The answer
+ * comes through discovered().
+ */
+void tw_endpoint_discover(struct tw_endpoint *endpoint, const struct tw_path *path,
+			  const uint8_t token[TW_PROBE_TOKEN_SIZE]);
 /* The network refused datagrams to @remote (ICMP port or host unreachable). */
 void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote,
 			     tw_ns now);

@@ -135,6 +135,34 @@ static int parse_probe(struct tw_reader *reader, struct tw_datagram *datagram)
 	return reader->failed || tw_reader_left(reader) > 0 ? TW_E_FORMAT : 0;
 }
 
+/* docs/protocol.md, "DISCOVER and DISCOVERED". */
+static int parse_discover(struct tw_reader *reader, struct tw_datagram *datagram)
+{
+	const uint8_t *rest;
+
+	datagram->token = tw_read_bytes(reader, TW_PROBE_TOKEN_SIZE);
+	rest = tw_read_bytes(reader, TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE);
+	if (reader->failed || tw_reader_left(reader) > 0)
+		return TW_E_FORMAT;
+	for (size_t i = 0; i < TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE; i++)
+		if (rest[i])
+			return TW_E_FORMAT;
+	return 0;
+}
+
+static int parse_discovered(struct tw_reader *reader, struct tw_datagram *datagram)
+{
+	struct tw_address *observed = &datagram->observed;
+
+	datagram->token = tw_read_bytes(reader, TW_PROBE_TOKEN_SIZE);
+	observed->family = tw_read_u8(reader);
+	if (observed->family != TW_FAMILY_IPV4 && observed->family != TW_FAMILY_IPV6)
+		return TW_E_FORMAT;
+	tw_read_copy(reader, observed->ip, observed->family == TW_FAMILY_IPV4 ? 4 : 16);
+	observed->port = tw_read_u16(reader);
+	return reader->failed || tw_reader_left(reader) > 0 ? TW_E_FORMAT : 0;
+}
+
 static int (*const parsers[])(struct tw_reader *, struct tw_datagram *) = {
 	[TW_DATAGRAM_INIT] = parse_init,
 	[TW_DATAGRAM_ACCEPT] = parse_accept,
@@ -142,6 +170,8 @@ static int (*const parsers[])(struct tw_reader *, struct tw_datagram *) = {
 	[TW_DATAGRAM_VERSIONS] = parse_versions,
 	[TW_DATAGRAM_PROBE] = parse_probe,
 	[TW_DATAGRAM_ECHO] = parse_probe,
+	[TW_DATAGRAM_DISCOVER] = parse_discover,
+	[TW_DATAGRAM_DISCOVERED] = parse_discovered,
 };
 
 static int parse_handshake(const uint8_t *bytes, size_t length, struct tw_datagram *ret)
@@ -265,6 +295,26 @@ size_t tw_datagram_write_probe(const struct tw_datagram *probe, uint8_t *bytes, 
 	tw_write_u8(&writer, (uint8_t)probe->type);
 	tw_write_u64(&writer, probe->dcid);
 	tw_write_bytes(&writer, probe->token, TW_PROBE_TOKEN_SIZE);
+	return written(&writer);
+}
+
+size_t tw_datagram_write_discover(const struct tw_datagram *discover, uint8_t *bytes, size_t room)
+{
+	const struct tw_address *observed = &discover->observed;
+	struct tw_writer writer;
+
+	assert(discover->type == TW_DATAGRAM_DISCOVER ||
+	       (discover->type == TW_DATAGRAM_DISCOVERED && observed->family != TW_FAMILY_NONE));
+	tw_writer_init(&writer, bytes, room);
+	tw_write_u8(&writer, (uint8_t)discover->type);
+	tw_write_bytes(&writer, discover->token, TW_PROBE_TOKEN_SIZE);
+	if (discover->type == TW_DATAGRAM_DISCOVER) {
+		tw_write_zeros(&writer, TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE);
+		return written(&writer);
+	}
+	tw_write_u8(&writer, observed->family);
+	tw_write_bytes(&writer, observed->ip, observed->family == TW_FAMILY_IPV4 ? 4 : 16);
+	tw_write_u16(&writer, observed->port);
 	return written(&writer);
 }
 

@@ -13,6 +13,8 @@
  *   VERSIONS  u8 type | u64 destination cid | u8 count | u32 version ...
  *   PROBE     u8 type | u64 cid of the side that is asked | token (8)
  *   ECHO      u8 type | u64 cid, token as in the PROBE
+ *   DISCOVER  u8 type | token (8) | zeros up to exactly 64 bytes
+ *   DISCOVERED  u8 type | token as in the DISCOVER | u8 family (4 or 6) | address | u16 port
  *   PACKET    u8 type (0x10, bit 0: key phase) | u64 destination cid
  *             | u32 packet number, low 32 bits | payload | tag
  *
@@ -25,6 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
+
 #define TW_VERSION_1 UINT32_C(0x54570001)
 
 #define TW_DATAGRAM_INIT_MIN 1200 /* so that no answer can be longer than the question */
@@ -32,6 +36,7 @@
 #define TW_COOKIE_SIZE 16
 #define TW_PROBE_TOKEN_SIZE 8
 #define TW_PROBE_SIZE (1 + 8 + TW_PROBE_TOKEN_SIZE)
+#define TW_DISCOVER_SIZE 64 /* longer than any answer */
 #define TW_PACKET_HEADER_SIZE 13
 /* One byte of frames and the shortest tag. */
 #define TW_PACKET_MIN (TW_PACKET_HEADER_SIZE + 1 + 8)
@@ -45,6 +50,8 @@ enum tw_datagram_type {
 	TW_DATAGRAM_VERSIONS = 0x04,
 	TW_DATAGRAM_PROBE = 0x05,
 	TW_DATAGRAM_ECHO = 0x06,
+	TW_DATAGRAM_DISCOVER = 0x07,
+	TW_DATAGRAM_DISCOVERED = 0x08,
 	TW_DATAGRAM_PACKET = 0x10, /* 0x11 with the key phase set */
 };
 
@@ -62,7 +69,8 @@ struct tw_datagram {
 	const uint8_t *cookie;  /* 16 bytes lent from the datagram, or NULL */
 	const uint8_t *message; /* lent */
 	size_t message_length;
-	const uint8_t *token; /* PROBE, ECHO: 8 bytes lent */
+	const uint8_t *token; /* PROBE, ECHO, DISCOVER, DISCOVERED: 8 bytes lent */
+	struct tw_address observed; /* DISCOVERED: where the DISCOVER came from */
 	uint32_t versions[TW_VERSIONS_MAX];
 	size_t version_count;
 	/* PACKET only */
@@ -90,6 +98,8 @@ size_t tw_datagram_write_retry(const struct tw_datagram *retry, uint8_t *bytes, 
 size_t tw_datagram_write_versions(const struct tw_datagram *versions, uint8_t *bytes, size_t room);
 /* A PROBE or an ECHO, as @probe->type says. */
 size_t tw_datagram_write_probe(const struct tw_datagram *probe, uint8_t *bytes, size_t room);
+/* As @discover->type says. */
+size_t tw_datagram_write_discover(const struct tw_datagram *discover, uint8_t *bytes, size_t room);
 size_t tw_datagram_write_packet_header(uint64_t dcid, bool key_phase, uint64_t packet_number,
 				       uint8_t *bytes);
 

@@ -28,6 +28,9 @@ static size_t again(const struct tw_datagram *datagram, uint8_t *bytes, size_t r
 	case TW_DATAGRAM_PROBE:
 	case TW_DATAGRAM_ECHO:
 		return tw_datagram_write_probe(datagram, bytes, room);
+	case TW_DATAGRAM_DISCOVER:
+	case TW_DATAGRAM_DISCOVERED:
+		return tw_datagram_write_discover(datagram, bytes, room);
 	case TW_DATAGRAM_PACKET:
 		return tw_datagram_write_packet_header(datagram->dcid, datagram->key_phase,
 						       datagram->packet_number_low, bytes);

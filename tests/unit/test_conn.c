@@ -628,6 +628,63 @@ static void test_probe(void **state)
 	pair_free(pair);
 }
 
+struct discovery {
+	uint8_t token[TW_PROBE_TOKEN_SIZE];
+	struct tw_path path;
+	struct tw_address observed;
+	unsigned count;
+};
+
+static void on_discovered(void *context, const uint8_t token[TW_PROBE_TOKEN_SIZE],
+			  const struct tw_path *path, const struct tw_address *observed)
+{
+	struct discovery *discovery = context;
+	memcpy(discovery->token, token, TW_PROBE_TOKEN_SIZE);
+	discovery->path = *path;
+	discovery->observed = *observed;
+	discovery->count++;
+}
+
+/* Whoever asks learns as whom he is seen, from those who take connections, and pays for it. */
+static void test_discover(void **state)
+{
+	static const uint8_t token[TW_PROBE_TOKEN_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	uint8_t buffer[TW_DATAGRAM_MAX];
+	struct tw_train train = { .bytes = buffer, .room = sizeof(buffer) };
+	struct discovery discovery = { .count = 0 };
+	struct tw_endpoint *asking;
+	(void)state;
+	struct pair *pair = pair_new(7);
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	const struct tw_endpoint_config config = { .identity = &pair->identities[0],
+						   .random = tw_prng_random(&pair->wire.prng),
+						   .discovered = on_discovered,
+						   .context = &discovery };
+	assert_int_equal(tw_endpoint_new(&config, pair->wire.now, &asking), 0);
+	const struct tw_path path = { pair->wire.addresses[0], pair->wire.addresses[1] };
+	const struct tw_path behind_nat = { pair->wire.addresses[1], wire_address(9, 999) };
+	tw_endpoint_discover(asking, &path, token);
+	assert_true(tw_endpoint_send(asking, &train, pair->wire.now));
+	assert_true(tw_address_equal(&train.path.remote, &path.remote));
+	size_t asked = train.length;
+	tw_endpoint_receive(pair->wire.ends[1], &behind_nat, buffer, train.length, pair->wire.now);
+	assert_true(tw_endpoint_send(pair->wire.ends[1], &train, pair->wire.now));
+	assert_true(train.length < asked);
+	assert_true(tw_address_equal(&train.path.remote, &behind_nat.remote));
+	tw_endpoint_receive(asking, &path, buffer, train.length, pair->wire.now);
+	assert_int_equal(discovery.count, 1);
+	assert_memory_equal(discovery.token, token, sizeof(token));
+	assert_true(tw_address_equal(&discovery.observed, &behind_nat.remote));
+	/* One that takes no connections says nothing. */
+	tw_endpoint_discover(asking, &path, token);
+	assert_true(tw_endpoint_send(asking, &train, pair->wire.now));
+	tw_endpoint_receive(asking, &behind_nat, buffer, train.length, pair->wire.now);
+	assert_false(tw_endpoint_send(asking, &train, pair->wire.now));
+	tw_endpoint_free(asking);
+	pair_free(pair);
+}
+
 static void test_black_hole(void **state)
 {
 	(void)state;
@@ -767,6 +824,7 @@ int main(void)
 		cmocka_unit_test(test_idle_and_keep_alive),
 		cmocka_unit_test(test_rebinding),
 		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_discover),
 		cmocka_unit_test(test_black_hole),
 		cmocka_unit_test(test_corruption),
 		cmocka_unit_test(test_slow_receiver),

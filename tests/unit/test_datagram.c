@@ -98,6 +98,19 @@ static const struct vector {
 	  17,
 	  { .type = TW_DATAGRAM_ECHO, .dcid = 0x0102030405060708, .token = TOKEN },
 	  tw_datagram_write_probe },
+	{ "DISCOVER and DISCOVERED",
+	  BYTES(0x07, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8),
+	  64,
+	  { .type = TW_DATAGRAM_DISCOVER, .token = TOKEN },
+	  tw_datagram_write_discover },
+	{ "DISCOVER and DISCOVERED",
+	  BYTES(0x08, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0x04, 0xcb, 0x00, 0x71, 0x07,
+		0x22, 0xb6),
+	  16,
+	  { .type = TW_DATAGRAM_DISCOVERED,
+	    .token = TOKEN,
+	    .observed = { .family = TW_FAMILY_IPV4, .ip = { 203, 0, 113, 7 }, .port = 8886 } },
+	  tw_datagram_write_discover },
 };
 
 /* Section PACKET: level `none`, packet number 0x700012345, a PING and its checksum. */
@@ -143,6 +156,7 @@ static bool same(const struct tw_datagram *a, const struct tw_datagram *b)
 	       a->scid == b->scid && a->pattern == b->pattern &&
 	       lent_same(a->cookie, b->cookie, TW_COOKIE_SIZE) &&
 	       lent_same(a->token, b->token, TW_PROBE_TOKEN_SIZE) &&
+	       tw_address_equal(&a->observed, &b->observed) &&
 	       a->message_length == b->message_length &&
 	       lent_same(a->message, b->message, a->message_length) &&
 	       a->version_count == b->version_count &&
