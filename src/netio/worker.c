@@ -121,6 +121,7 @@ static int make_endpoint(struct tw_worker *worker, const struct tw_worker_option
 		.random = tw_system_random(),
 		.accept = options->receiving != NULL,
 		.admit = admit,
+		.discovered = tw_worker_discovered,
 		.context = worker,
 	};
 

@@ -115,6 +115,7 @@ enum tw_worker_event_type {
 	/* Sending. */
 	TW_WORKER_PROBLEM, /* something was left out: @text, @error, @harmless, @fatal */
 	TW_WORKER_ENDED,   /* the transfer has left the worker, its source is freed: @sending */
+	TW_WORKER_DISCOVERED, /* the answer to tw_worker_discover(): @id, @discovered */
 };
 
 struct tw_worker_transfer_status {
@@ -138,6 +139,10 @@ struct tw_worker_event {
 	union {
 		struct tw_receiver_status transfer; /* STARTED, RESUMED, FINISHED: as it is then */
 		struct tw_worker_transfer_status sending; /* ENDED: as it was at its end */
+		struct {
+			struct tw_address observed; /* our listening socket, seen from there */
+			tw_ns rtt;
+		} discovered;
 	};
 };
 
@@ -230,6 +235,11 @@ int tw_worker_set_admission(struct tw_worker *worker, const struct tw_worker_adm
 /* Ends in order: pauses what is being sent, checkpoints what has been received, closes the
  * connections. The last snapshot says @stopped. */
 int tw_worker_stop(struct tw_worker *worker);
+/*
+ * Asks @remote, by one datagram from a listening socket of its family, as whom it sees that. May be
+ * lost, both ways: to be repeated under the same @id until DISCOVERED tells of it.
+ */
+int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_address *remote);
 
 /* Readable when there may be an event or a newer snapshot; emptied by tw_worker_snapshot(), so that
  * is called first, then events are taken until there are none. */

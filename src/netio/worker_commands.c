@@ -112,6 +112,13 @@ int tw_worker_set_admission(struct tw_worker *worker, const struct tw_worker_adm
 		    &(struct command){ .type = COMMAND_ADMISSION, .admission = *admission });
 }
 
+int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_address *remote)
+{
+	return push(worker, &(struct command){ .type = COMMAND_DISCOVER,
+					       .id = id,
+					       .address = *remote });
+}
+
 int tw_worker_stop(struct tw_worker *worker)
 {
 	return push(worker, &(struct command){ .type = COMMAND_STOP });
@@ -173,6 +180,11 @@ static void set_admission(struct tw_worker *worker, struct command *command, tw_
 	tw_worker_admission_set(worker, &command->admission);
 }
 
+static void discover(struct tw_worker *worker, struct command *command, tw_ns now)
+{
+	tw_worker_discover_send(worker, command->id, &command->address, now);
+}
+
 static void stop(struct tw_worker *worker, struct command *command, tw_ns now)
 {
 	(void)command;
@@ -189,6 +201,7 @@ static void (*const carry_out[COMMAND_COUNT])(struct tw_worker *worker, struct c
 	[COMMAND_END_TRANSFER] = end_transfer,
 	[COMMAND_LIMITS] = set_limits,
 	[COMMAND_ADMISSION] = set_admission,
+	[COMMAND_DISCOVER] = discover,
 	[COMMAND_STOP] = stop,
 };
 

@@ -62,6 +62,11 @@ static void emit_surely(struct tw_worker *worker, struct tw_worker_event *event,
 	worker->late_end = &late->next;
 }
 
+void tw_worker_tell_discovered(struct tw_worker *worker, struct tw_worker_event *event)
+{
+	emit_surely(worker, event, "");
+}
+
 bool tw_worker_events_flush(struct tw_worker *worker)
 {
 	while (worker->late) {

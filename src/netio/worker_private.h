@@ -7,6 +7,7 @@
  *   worker_limits.c        totals shared out, admission
  *   worker_sockets.c       opening, finding, closing
  *   worker_io.c            datagrams
+ *   worker_discover.c      as whom others see our sockets
  *   worker_events.c        what happened, told once
  *   worker_publish.c       snapshots: how things stand
  *
@@ -33,6 +34,7 @@
 /* Sockets of one destination: to all its addresses, and to as many that it had before. */
 #define DESTINATION_SLOTS (2 * TW_DIALER_ADDRESSES_MAX)
 #define WORKER_BLOCKS 160 /* of 1 MiB, read ahead by all senders together */
+#define TW_WORKER_ASKED 16
 #define TICK_EVERY (20 * TW_MSEC)
 /* How long a finished sender waits for its last words to be acknowledged, and what is enough when
  * the program ends and CLOSE says the same. */
@@ -48,6 +50,7 @@ enum command_type {
 	COMMAND_END_TRANSFER,
 	COMMAND_LIMITS,
 	COMMAND_ADMISSION,
+	COMMAND_DISCOVER,
 	COMMAND_STOP,
 	COMMAND_COUNT,
 };
@@ -67,6 +70,7 @@ struct command {
 		};
 		enum tw_worker_ending ending;
 		struct tw_worker_admission admission;
+		struct tw_address address;
 	};
 };
 
@@ -166,6 +170,12 @@ struct incoming {
 	tw_ns rtt;
 };
 
+/* A DISCOVER under way. */
+struct asked {
+	uint64_t token;
+	tw_ns at; /* 0: none */
+};
+
 /* A must-be-told event that found no room. */
 struct late_event {
 	struct late_event *next;
@@ -217,6 +227,9 @@ struct tw_worker {
 	size_t incoming_count, incoming_room;
 	uint64_t incoming_round;
 
+	struct asked asked[TW_WORKER_ASKED];
+	unsigned asked_next;
+
 	struct tw_udp_counters past_udp; /* of sockets that are closed */
 	struct tw_meter received;
 	tw_ns tick_at, publish_at;
@@ -248,6 +261,14 @@ void tw_worker_begin_stop(struct tw_worker *worker, tw_ns now);
 void tw_worker_commands_take(struct tw_worker *worker, tw_ns now);
 /* Frees what nobody will carry out any more. */
 void tw_worker_commands_drop(struct tw_worker *worker);
+
+/* worker_discover.c */
+void tw_worker_discover_send(struct tw_worker *worker, uint64_t token,
+			     const struct tw_address *remote, tw_ns now);
+void tw_worker_discovered(void *context, const uint8_t token[TW_PROBE_TOKEN_SIZE],
+			  const struct tw_path *path, const struct tw_address *observed);
+/* worker_events.c */
+void tw_worker_tell_discovered(struct tw_worker *worker, struct tw_worker_event *event);
 
 /* worker_destinations.c */
 struct destination *tw_worker_destination_new(const struct tw_worker_destination *settings,

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "netio/clock.h"
 #include "netio/sockaddr.h"
+#include "netio/discover.h"
 #include "netio/worker.h"
 
 #define SIZE ((size_t)6 << 20)
@@ -446,6 +447,36 @@ static void test_free_in_the_middle(void **state)
 	assert_true(tw_clock_now() < begun + 5 * TW_SECOND);
 }
 
+/* From a socket of its own, and from the one that listens: as whom it is seen, and how far it is. */
+static void test_discover(void **state)
+{
+	struct tw_address nobody = { .family = TW_FAMILY_IPV4, .ip = { 127, 0, 0, 1 }, .port = 1 };
+	struct scene *scene = *state, *other;
+	struct tw_worker_event event = { .id = 0 };
+	struct tw_discovery discovery;
+	tw_ns until = tw_clock_now() + 20 * TW_SECOND;
+	void *other_state;
+
+	start_receiver(scene);
+	assert_int_equal(tw_discover(&scene->address, 10 * TW_SECOND, NULL, NULL, &discovery), 0);
+	assert_true(tw_address_equal(&discovery.observed, &discovery.local));
+	assert_true(discovery.rtt > 0 && discovery.rtt < 10 * TW_SECOND);
+	assert_int_equal(tw_discover(&nobody, TW_SECOND / 2, NULL, NULL, &discovery),
+			 TW_E_UNREACHABLE);
+
+	assert_int_equal(set_up(&other_state), 0);
+	other = other_state;
+	start_receiver(other);
+	assert_int_equal(tw_worker_discover(other->receiver, 77, &scene->address), 0);
+	while (!tw_worker_event(other->receiver, &event))
+		wait_for_news(other->receiver, until);
+	assert_int_equal(event.type, TW_WORKER_DISCOVERED);
+	assert_int_equal(event.id, 77);
+	assert_true(event.discovered.rtt > 0);
+	assert_true(tw_address_equal(&event.discovered.observed, &other->address));
+	assert_int_equal(tear_down(&other_state), 0);
+}
+
 static void test_port_in_use(void **state)
 {
 	struct scene *scene = *state;
@@ -471,6 +502,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_end_in_silence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_free_in_the_middle, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_discover, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_port_in_use, set_up, tear_down),
 	};
 
