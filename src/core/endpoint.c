@@ -180,8 +180,7 @@ static void reply_discovered(struct tw_endpoint *endpoint, const struct tw_datag
 						.token = discover->token,
 						.observed = path->remote };
 	struct tw_reply *reply = new_reply(endpoint, path);
-	reply->length =
-		tw_datagram_write_discover(&discovered, reply->bytes, sizeof(reply->bytes));
+	reply->length = tw_datagram_write_discover(&discovered, reply->bytes, sizeof(reply->bytes));
 }
 
 void tw_endpoint_discover(struct tw_endpoint *endpoint, const struct tw_path *path,

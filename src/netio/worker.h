@@ -113,8 +113,8 @@ enum tw_worker_event_type {
 	TW_WORKER_FILE_FAILED, /* @error */
 	TW_WORKER_FINISHED,    /* @error: enum tw_transfer_error, @text: its message */
 	/* Sending. */
-	TW_WORKER_PROBLEM, /* something was left out: @text, @error, @harmless, @fatal */
-	TW_WORKER_ENDED,   /* the transfer has left the worker, its source is freed: @sending */
+	TW_WORKER_PROBLEM,    /* something was left out: @text, @error, @harmless, @fatal */
+	TW_WORKER_ENDED,      /* the transfer has left the worker, its source is freed: @sending */
 	TW_WORKER_DISCOVERED, /* the answer to tw_worker_discover(): @id, @discovered */
 };
 

@@ -114,9 +114,8 @@ int tw_worker_set_admission(struct tw_worker *worker, const struct tw_worker_adm
 
 int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_address *remote)
 {
-	return push(worker, &(struct command){ .type = COMMAND_DISCOVER,
-					       .id = id,
-					       .address = *remote });
+	return push(worker,
+		    &(struct command){ .type = COMMAND_DISCOVER, .id = id, .address = *remote });
 }
 
 int tw_worker_stop(struct tw_worker *worker)

@@ -164,14 +164,10 @@ static int parse_discovered(struct tw_reader *reader, struct tw_datagram *datagr
 }
 
 static int (*const parsers[])(struct tw_reader *, struct tw_datagram *) = {
-	[TW_DATAGRAM_INIT] = parse_init,
-	[TW_DATAGRAM_ACCEPT] = parse_accept,
-	[TW_DATAGRAM_RETRY] = parse_retry,
-	[TW_DATAGRAM_VERSIONS] = parse_versions,
-	[TW_DATAGRAM_PROBE] = parse_probe,
-	[TW_DATAGRAM_ECHO] = parse_probe,
-	[TW_DATAGRAM_DISCOVER] = parse_discover,
-	[TW_DATAGRAM_DISCOVERED] = parse_discovered,
+	[TW_DATAGRAM_INIT] = parse_init,         [TW_DATAGRAM_ACCEPT] = parse_accept,
+	[TW_DATAGRAM_RETRY] = parse_retry,       [TW_DATAGRAM_VERSIONS] = parse_versions,
+	[TW_DATAGRAM_PROBE] = parse_probe,       [TW_DATAGRAM_ECHO] = parse_probe,
+	[TW_DATAGRAM_DISCOVER] = parse_discover, [TW_DATAGRAM_DISCOVERED] = parse_discovered,
 };
 
 static int parse_handshake(const uint8_t *bytes, size_t length, struct tw_datagram *ret)

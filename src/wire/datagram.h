@@ -69,7 +69,7 @@ struct tw_datagram {
 	const uint8_t *cookie;  /* 16 bytes lent from the datagram, or NULL */
 	const uint8_t *message; /* lent */
 	size_t message_length;
-	const uint8_t *token; /* PROBE, ECHO, DISCOVER, DISCOVERED: 8 bytes lent */
+	const uint8_t *token;       /* PROBE, ECHO, DISCOVER, DISCOVERED: 8 bytes lent */
 	struct tw_address observed; /* DISCOVERED: where the DISCOVER came from */
 	uint32_t versions[TW_VERSIONS_MAX];
 	size_t version_count;

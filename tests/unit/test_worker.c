@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "netio/clock.h"
-#include "netio/sockaddr.h"
 #include "netio/discover.h"
+#include "netio/sockaddr.h"
 #include "netio/worker.h"
 
 #define SIZE ((size_t)6 << 20)
@@ -447,7 +447,8 @@ static void test_free_in_the_middle(void **state)
 	assert_true(tw_clock_now() < begun + 5 * TW_SECOND);
 }
 
-/* From a socket of its own, and from the one that listens: as whom it is seen, and how far it is. */
+/* From a socket of its own, and from the one that listens: as whom it is seen, and how far it is.
+ */
 static void test_discover(void **state)
 {
 	struct tw_address nobody = { .family = TW_FAMILY_IPV4, .ip = { 127, 0, 0, 1 }, .port = 1 };
