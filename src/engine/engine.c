@@ -385,6 +385,8 @@ void tw_engine_stop(struct tw_engine *engine, void (*done)(void *context), void 
 	engine->stopping = true;
 	engine->stopped = done;
 	engine->stopped_context = context;
+	if (engine->watches)
+		tw_watches_stop(engine->watches);
 	engine->stop_unsent = tw_links_stop(engine) == TW_E_FULL;
 }
 
@@ -440,11 +442,12 @@ void tw_engine_free(struct tw_engine *engine)
 		return;
 	engine->stopping = true;
 	if (engine->watches)
-		tw_watches_free(engine->watches);
-	engine->watches = NULL;
+		tw_watches_stop(engine->watches);
 	tw_links_close(engine);
 	if (engine->pool)
 		tw_pool_free(engine->pool);
+	tw_watches_free(engine->watches);
+	engine->watches = NULL;
 	if (engine->resolver)
 		tw_pool_free(engine->resolver);
 	if (engine->store)

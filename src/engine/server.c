@@ -141,15 +141,6 @@ const struct tw_watch_view *tw_engine_watch_next(struct tw_engine *engine,
 	return tw_watches_next(engine->watches, caller, cursor);
 }
 
-void tw_watch_options_init(struct tw_watch_options *options)
-{
-	*options = (struct tw_watch_options){
-		.interval_seconds = 60,
-		.settle_seconds = 5,
-		.enabled = true,
-	};
-}
-
 /* File operations. */
 
 int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *caller,

@@ -20,8 +20,7 @@
 #include "store/store.h"
 
 #define TW_WATCHES_MAX 1000
-#define TW_WATCH_FILES_MAX 1000000 /* remembered, each watch */
-#define TW_WATCH_BATCH_MAX 10000   /* files in one transfer */
+#define TW_WATCH_BATCH_MAX 10000 /* files in one transfer */
 
 struct tw_watches;
 struct tw_pool; /* engine/pool.h */
@@ -31,11 +30,14 @@ struct tw_watches_options {
 	struct event_base *base;
 	struct tw_store *store;
 	struct tw_pool *pool;
-	const char *root;         /* what paths are below: "/" or the sandbox */
+	const char *root; /* what paths are below: "/" or the sandbox */
 };
 
 /* Loads the stored ones and starts them. */
 int tw_watches_new(const struct tw_watches_options *options, struct tw_watches **ret);
+/* Nothing new is scanned or sent; scans under way are cancelled and come back through the pool. */
+void tw_watches_stop(struct tw_watches *watches);
+/* Stopped, and the pool has ended. */
 void tw_watches_free(struct tw_watches *watches);
 int tw_watches_create(struct tw_watches *watches, const struct tw_caller *caller,
 		      const struct tw_watch_options *options, const char **ret_id,
