@@ -93,6 +93,9 @@ const char *tw_api_group_name(enum tw_api_group group);
 const char *tw_api_type_name(enum tw_api_type type);
 const char *tw_api_role_name(enum tw_api_role role);
 
+/* The document that describes all of them (OpenRPC 1.3), malloc'd. NULL: no memory. */
+char *tw_api_openrpc(size_t *ret_length);
+
 /* The groups' tables. */
 struct tw_api_table {
 	const struct tw_api_method *rows;

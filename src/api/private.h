@@ -84,7 +84,5 @@ void tw_api_events_push(struct tw_api *api);
 
 /* licenses.c: new reference; NULL: no memory. */
 json_t *tw_api_licenses(void);
-/* openrpc.c: malloc'd text. NULL: no memory. */
-char *tw_api_openrpc(size_t *ret_length);
 /* metrics.c: appended in Prometheus' text format. */
 void tw_api_metrics(struct tw_api *api, const struct tw_caller *caller, struct tw_jsontext *text);

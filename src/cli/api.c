@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/method.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/api_show.h"
@@ -26,15 +27,29 @@ static int no_memory(void)
 	return TW_EXIT_FAILED;
 }
 
-/* The server's description of its methods; NULL stays where it has none. An exit code. */
+/* What this version knows of the methods. NULL: no memory. */
+static json_t *own_document(void)
+{
+	size_t length;
+	char *text = tw_api_openrpc(&length);
+	json_t *document = text ? json_loadb(text, length, 0, NULL) : NULL;
+
+	free(text);
+	return document;
+}
+
+/* The server's description of its methods: it may be of another version. An exit code. */
 static int fetch_document(struct tw_client *client, json_t **ret)
 {
 	struct tw_client_error error;
 	char *text;
 	int r = tw_client_get(client, "/openrpc.json", &text, NULL, &error);
 
-	if (r == TW_CLIENT_NOT_FOUND || r == TW_CLIENT_NOT_PERMITTED)
+	if (r == TW_CLIENT_NOT_FOUND || r == TW_CLIENT_NOT_PERMITTED ||
+	    r == TW_CLIENT_NOT_AUTHENTICATED) {
+		*ret = own_document();
 		return TW_EXIT_DONE;
+	}
 	if (r)
 		return tw_remote_failed(&error);
 	*ret = json_loads(text, 0, NULL);
@@ -52,7 +67,7 @@ static int unknown_method(const json_t *document, const char *name)
 		tw_say("the server has no method %s; did you mean %s?", clean,
 		       tw_text_clean(close, strlen(close), also, sizeof also));
 	else
-		tw_say("the server has no method %s, or more than one; `tradewind api` lists them",
+		tw_say("there is no method %s, or more than one; `tradewind api --help` lists them",
 		       clean);
 	return TW_EXIT_USAGE;
 }
@@ -110,20 +125,25 @@ static bool asks_help(const struct tw_arguments *arguments)
 					      strcmp(arguments->words[1], "-h") == 0);
 }
 
-static int help_method(const json_t *document, const char *name)
+/* Works without a server: the method's own words are the same in all servers of this version. */
+static int help_method(const char *name)
 {
+	json_t *document = own_document();
 	const json_t *method;
 	bool wait;
+	int r;
 
-	if (!document) {
-		tw_say("this server does not describe its methods");
-		return TW_EXIT_FAILED;
-	}
+	if (!document)
+		return no_memory();
 	method = tw_api_find_method(document, name, &wait);
-	if (!method)
-		return unknown_method(document, name);
-	tw_api_show_method(stdout, method);
-	return finish_output();
+	if (method) {
+		tw_api_show_method(stdout, method);
+		r = finish_output();
+	} else {
+		r = unknown_method(document, name);
+	}
+	json_decref(document);
+	return r;
 }
 
 static int call_one(const struct tw_arguments *arguments, struct tw_client *client,
@@ -296,15 +316,7 @@ static int run_with(const struct tw_arguments *arguments, struct tw_client *clie
 	r = fetch_document(client, &document);
 	if (r)
 		return r;
-	if (arguments->word_count == 0) {
-		tw_help_command(stdout, &tw_command_api);
-		tw_api_show_methods(stdout, document);
-		r = finish_output();
-	} else if (asks_help(arguments)) {
-		r = help_method(document, arguments->words[0]);
-	} else {
-		r = call_one(arguments, client, document);
-	}
+	r = call_one(arguments, client, document);
 	json_decref(document);
 	return r;
 }
@@ -319,6 +331,13 @@ static int run(const struct tw_arguments *arguments)
 		tw_say("--events and --batch go without a METHOD");
 		return TW_EXIT_USAGE;
 	}
+	if (asks_help(arguments))
+		return help_method(arguments->words[0]);
+	if (arguments->word_count == 0 && !tw_argument(arguments, "events") &&
+	    !tw_argument(arguments, "batch")) {
+		tw_say("`api` needs a METHOD; `tradewind api --help` lists them");
+		return TW_EXIT_USAGE;
+	}
 	signal(SIGPIPE, SIG_DFL);
 	r = tw_remote_open(arguments, 0, &client);
 	if (r)
@@ -326,6 +345,22 @@ static int run(const struct tw_arguments *arguments)
 	r = run_with(arguments, client);
 	tw_client_close(client);
 	return r;
+}
+
+static void list_methods(FILE *to)
+{
+	json_t *document = own_document();
+
+	tw_api_show_methods(to, document);
+	json_decref(document);
+}
+
+static void complete_methods(FILE *to)
+{
+	json_t *document = own_document();
+
+	tw_api_show_completion(to, document);
+	json_decref(document);
 }
 
 static const struct tw_example examples[] = {
@@ -365,8 +400,7 @@ const struct tw_command tw_command_api = {
 		"\n"
 		"The server says of what kind each parameter is. Text stays as it stands. A list is\n"
 		"the option repeated, or a JSON list; a map is --name=KEY=VALUE repeated, or a JSON\n"
-		"object. `tradewind api METHOD --help` tells the parameters, `tradewind api` alone the\n"
-		"methods.\n"
+		"object. `tradewind api METHOD --help` tells the parameters.\n"
 		"\n" TW_REMOTE_HELP,
 	.examples = examples,
 	.example_count = sizeof examples / sizeof *examples,
@@ -374,5 +408,7 @@ const struct tw_command tw_command_api = {
 	.option_count = sizeof options / sizeof *options,
 	.words_max = TW_WORDS_MAX,
 	.words_end_options = true,
+	.help_more = list_methods,
+	.completion = complete_methods,
 	.run = run,
 };

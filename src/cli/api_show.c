@@ -221,3 +221,50 @@ void tw_api_show_method(FILE *to, const json_t *method)
 		json_array_size(parameters) ? "Parameters:" : "It takes no parameters.");
 	json_array_foreach(parameters, at, parameter) show_parameter(to, parameter);
 }
+
+/* A name that may stand in a shell script as it is. */
+static bool is_word(const char *name)
+{
+	return *name && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._") == strlen(name);
+}
+
+static void show_case(FILE *to, const json_t *method)
+{
+	const char *name = json_string_value(json_object_get(method, "name"));
+	const char *dot = name ? strrchr(name, '.') : NULL;
+	const json_t *parameter;
+	size_t at;
+
+	if (!name || !is_word(name))
+		return;
+	fprintf(to, "\t\t\t%s%s%s) names=- options=\"--help", name, dot ? "|" : "",
+		dot ? dot + 1 : "");
+	json_array_foreach(json_object_get(method, "params"), at, parameter)
+	{
+		const char *here = json_string_value(json_object_get(parameter, "name"));
+
+		if (here && is_word(here))
+			fprintf(to, " --%s=", here);
+	}
+	fprintf(to, "\"; break ;;\n");
+}
+
+void tw_api_show_completion(FILE *to, const json_t *document)
+{
+	const json_t *method;
+	size_t at;
+
+	fprintf(to, "\t\tnames=\"");
+	json_array_foreach(json_object_get(document, "methods"), at, method)
+	{
+		const char *name = json_string_value(json_object_get(method, "name"));
+
+		if (name && is_word(name))
+			fprintf(to, "%s ", name);
+	}
+	fprintf(to, "\"\n\t\tfor given in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n"
+		    "\t\t\tcase \"$given\" in\n");
+	json_array_foreach(json_object_get(document, "methods"), at, method) show_case(to, method);
+	fprintf(to, "\t\t\tesac\n\t\tdone");
+}

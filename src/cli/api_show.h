@@ -21,5 +21,7 @@ int tw_api_show_json(FILE *to, const json_t *value, bool compact);
 int tw_api_show_field(FILE *to, const json_t *value, const char *path);
 /* All methods of an OpenRPC document, by group. */
 void tw_api_show_methods(FILE *to, const json_t *document);
+/* For `completion`: the methods as $names; the parameters of the one that is given as $options. */
+void tw_api_show_completion(FILE *to, const json_t *document);
 /* One method with its parameters. */
 void tw_api_show_method(FILE *to, const json_t *method);

@@ -26,6 +26,8 @@ void tw_help_command(FILE *to, const struct tw_command *command)
 		fprintf(to, "\nOptions:\n");
 	for (size_t i = 0; i < command->option_count; i++)
 		print_option(to, &command->options[i]);
+	if (command->help_more)
+		command->help_more(to);
 }
 
 void tw_help_all(FILE *to, const struct tw_command *const *commands, size_t count)
@@ -49,7 +51,8 @@ void tw_help_completion(FILE *to, const struct tw_command *const *commands, size
 {
 	fprintf(to,
 		"# bash completion for tradewind; put it into /etc/bash_completion.d or source it\n"
-		"_tradewind()\n{\n\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\"\n"
+		"_tradewind()\n{\n\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\" "
+		"names=\"\" given\n"
 		"\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
 	for (size_t i = 0; i < count; i++)
 		fprintf(to, "%s ", commands[i]->name);
@@ -60,10 +63,18 @@ void tw_help_completion(FILE *to, const struct tw_command *const *commands, size
 		fprintf(to, "\t%s) options=\"--help", commands[i]->name);
 		for (size_t k = 0; k < commands[i]->option_count; k++)
 			fprintf(to, " --%s", commands[i]->options[k].name);
-		fprintf(to, "\" ;;\n");
+		fprintf(to, "\"");
+		if (commands[i]->completion) {
+			fprintf(to, "\n");
+			commands[i]->completion(to);
+		}
+		fprintf(to, " ;;\n");
 	}
 	fprintf(to, "\tesac\n\tif [ \"${word#-}\" != \"$word\" ]; then\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-		    "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n}\n"
+		    "\telif [ -n \"$names\" ]; then\n"
+		    "\t\tCOMPREPLY=($(compgen -W \"$names\" -- \"$word\"))\n"
+		    "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n"
+		    "\t[[ ${COMPREPLY[0]} == --*= ]] && compopt -o nospace\n}\n"
 		    "complete -o filenames -F _tradewind tradewind\n");
 }

@@ -39,6 +39,10 @@ struct tw_command {
 	size_t option_count;
 	size_t words_min, words_max;
 	bool words_end_options;
+	void (*help_more)(FILE *to); /* behind the options; NULL: nothing */
+	/* Lines of the completion script's branch for this command; they may set $options, for the
+	 * words with a dash, and $names, for the others. NULL: options and files alone. */
+	void (*completion)(FILE *to);
 	int (*run)(const struct tw_arguments *arguments);
 };
 

@@ -155,11 +155,38 @@ def test_nobody_there(tmp_path):
         assert "is `tradewind server` running there?" in run(*command, code=5).stderr
 
 
-def test_help_comes_from_the_server(fake):
-    text = run("api", "--socket", fake.path).stdout
-    assert re.search(r"group send:\n  send\.createManifest +names what to send", text)
-    text = run("api", "--socket", fake.path, "createManifest", "--help").stdout
-    assert re.search(r"--fileMappings=VALUE \(may be repeated\) +may be left out", text)
+def test_help_needs_no_server(tmp_path):
+    text = run("api", "--help", TRADEWIND_API_SOCKET=str(tmp_path / "none")).stdout
+    for group, method in (("server", "getServerInfo"), ("send", "send.createManifest"),
+                          ("recv", "recv.getSourcesAsync")):
+        assert re.search(r"group %s:\n(  .*\n)*  %s +\w" % (group, re.escape(method)), text)
+    text = run("api", "createManifest", "--help").stdout
+    assert re.search(r"--fileMappings=VALUE \(may be repeated\) +may be left out; \w", text)
+    assert "did you mean" in run("api", "createManifset", "--help", code=2).stderr
+    assert "--help` lists them" in run("api", code=2).stderr
+
+
+def completed(line, script):
+    """What bash would offer behind `line`."""
+    words = line.split(" ")
+    code = script + """
+COMP_WORDS=(%s); COMP_CWORD=%d; compopt() { :; }
+_tradewind; printf '%%s\\n' "${COMPREPLY[@]}" """ % (
+        " ".join('"%s"' % word for word in words), len(words) - 1)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, timeout=20, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_completion_knows_methods_and_parameters():
+    script = run("completion").stdout
+    assert "top" in completed("tradewind t", script)
+    assert completed("tradewind api send.createM", script) == ["send.createManifest"]
+    assert "--socket" in completed("tradewind api --so", script)
+    assert completed("tradewind api --socket x createTransfer --dest", script) == [
+        "--destinationId=", "--destinationPath="]
+    assert completed("tradewind api createTransfer --interval", script) == []
+    assert completed("tradewind top --inter", script) == ["--interval"]
 
 
 def test_batch(fake):
