@@ -78,8 +78,14 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	link->engine->news = true;
-	while (left-- && tw_worker_event(link->worker, &event))
+	tw_worker_heard(link->worker);
+	while (left && tw_worker_event(link->worker, &event)) {
 		hear(link, &event);
+		left--;
+	}
+	/* The bell has been silenced: what is left is fetched in another turn. */
+	if (!left)
+		event_active(link->readable, EV_READ, 0);
 	if (!TAILQ_EMPTY(&link->engine->kicks) &&
 	    !event_pending(link->engine->kick, EV_TIMEOUT, NULL))
 		event_add(link->engine->kick, &(struct timeval){ 0 });

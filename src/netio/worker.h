@@ -241,9 +241,13 @@ int tw_worker_stop(struct tw_worker *worker);
  */
 int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_address *remote);
 
-/* Readable when there may be an event or a newer snapshot; emptied by tw_worker_snapshot(), so that
- * is called first, then events are taken until there are none. */
+/*
+ * Readable when there may be an event or a newer snapshot, until tw_worker_heard() or
+ * tw_worker_snapshot(). Behind these events are taken until there are none; a snapshot may be
+ * taken later.
+ */
 int tw_worker_fd(const struct tw_worker *worker);
+void tw_worker_heard(struct tw_worker *worker);
 /* False: none now. */
 bool tw_worker_event(struct tw_worker *worker, struct tw_worker_event *ret);
 /* The newest; valid until the next call. NULL: none yet. */

@@ -155,12 +155,18 @@ void tw_worker_publish_due(struct tw_worker *worker, tw_ns now)
 		tw_worker_publish(worker, now);
 }
 
-const struct tw_worker_snapshot *tw_worker_snapshot(struct tw_worker *worker)
+void tw_worker_heard(struct tw_worker *worker)
 {
 	uint64_t count;
 
+	/* Nothing to read is as good. */
 	if (read(worker->control_fd, &count, sizeof count) < 0)
-		count = 0;
+		return;
+}
+
+const struct tw_worker_snapshot *tw_worker_snapshot(struct tw_worker *worker)
+{
+	tw_worker_heard(worker);
 	if (atomic_load(&worker->offered) & FRESH)
 		worker->reading = atomic_exchange(&worker->offered, worker->reading) & ~FRESH;
 	return worker->snapshots[worker->reading].serial ? &worker->snapshots[worker->reading]
