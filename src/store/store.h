@@ -54,8 +54,8 @@ struct tw_store;
 #define TW_STORE_BLOB_MAX (UINT64_C(512) << 20)
 
 /*
- * Opens or makes @path/tradewind.db (mode 0600), and the folder @path (0700) when only that is
- * missing; brings older schemas up to date in one transaction, checks what it finds. -errno;
+ * Opens or makes @path/tradewind.db (mode 0600), and what is missing of the folder @path (0700);
+ * brings older schemas up to date in one transaction, checks what it finds. -errno;
  * TW_E_VERSION: made by a newer program (nothing is touched); TW_E_FORMAT: damaged: it is renamed
  * to tradewind.db.damaged-<time> by tw_store_quarantine() only when the operator says so;
  * TW_E_EXISTS: another server has it open. @ret_message: a sentence for the operator; "" after 0.

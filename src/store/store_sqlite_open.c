@@ -291,12 +291,29 @@ static void explain(const struct store_sqlite *backend, int error, const char *d
 		say(ret, "%s cannot be opened: %s", backend->file, detail);
 }
 
+/* What is missing of @path; nobody else may look inside. */
+static int make_folders(const char *path)
+{
+	char part[STORE_PATH_ROOM];
+
+	if ((size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part))
+		return -ENAMETOOLONG;
+	for (char *at = part; *at;) {
+		char *end = strchrnul(at + 1, '/'), kept = *end;
+
+		*end = '\0';
+		if (mkdir(part, 0700) && errno != EEXIST)
+			return -errno;
+		*end = kept;
+		at = end;
+	}
+	return 0;
+}
+
 static int take_lock(const char *path, struct store_lock *ret, char *ret_message)
 {
-	int pid = 0, r = 0;
+	int pid = 0, r = make_folders(path);
 
-	if (mkdir(path, 0700) && errno != EEXIST)
-		r = -errno;
 	if (!r)
 		r = store_lock_take(path, ret, &pid);
 	if (r == TW_E_EXISTS)

@@ -333,12 +333,13 @@ static void test_one_server(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	store = reopen(store);
 	tw_store_close(store);
-	assert_int_equal(tw_store_open(at("no/such"), &other, message), -ENOENT);
+	assert_int_equal(tw_store_open(at("tradewind.db/state"), &other, message), -ENOTDIR);
 	assert_true(strlen(message) > 10);
-	/* A folder that is missing is made. */
-	assert_int_equal(tw_store_open(at("state"), &other, message), 0);
+	/* What is missing is made. */
+	assert_int_equal(tw_store_open(at("lib/state/"), &other, message), 0);
 	tw_store_close(other);
-	assert_int_equal(stat(at("state"), &st), 0);
+	assert_int_equal(stat(at("lib/state/tradewind.db"), &st), 0);
+	assert_int_equal(stat(at("lib"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
