@@ -48,6 +48,10 @@ static void check_promises(struct transfer_world *world)
 	world->promise_life = world->peers[0].finished ? 0 : world->peers[1].lives + 1;
 	world->files_promised = world->peers[0].last.files_done;
 	whole = transfer_count_whole(world);
+	/* All of it stands under its names, and the journal went with the last of them: a sender
+	 * that never heard of it begins anew, as one would that sends twice. */
+	if (whole == world->content_files)
+		world->durable_promised = 0;
 	if (whole < world->files_promised)
 		sim_fail(&world->sim, "%" PRIu64 " files were done, %" PRIu64 " are there",
 			 world->files_promised, whole);
