@@ -66,8 +66,12 @@ static void take_out(struct tw_stream_table *table, uint64_t id)
 	table->count--;
 	memmove(&table->streams[place], &table->streams[place + 1],
 		(table->count - place) * sizeof(*table->streams));
-	/* A full memory of ended streams forgets this one: a stray repeat then opens it again,
-	 * which the session refuses. */
+	if (tw_ranges_add(&table->over, id, id + 1) != TW_E_FULL)
+		return;
+	/* A full memory of ended streams closes its lowest gap: numbers that were left out so long
+	 * ago are not used any more. Those that are still open are found before it is asked. */
+	const struct tw_range *lowest = table->over.at;
+	(void)tw_ranges_add(&table->over, lowest[0].end, lowest[1].start);
 	(void)tw_ranges_add(&table->over, id, id + 1);
 }
 

@@ -5,7 +5,8 @@
  * overrun.
  *
  * Streams of a connection sit in a table sorted by number, one table a direction. A stream that is
- * finished and acknowledged (or read to its end) is dropped; its number stays used.
+ * finished and acknowledged (or read to its end) is dropped; its number stays used. Numbers that
+ * are left out for thousands of later streams count as used too.
  */
 #pragma once
 

@@ -39,7 +39,7 @@ int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_p
 		return -ENOMEM;
 	sender->options = *options;
 	sender->port = *port;
-	sender->now = sender->started_at = now;
+	sender->now = sender->started_at = sender->sent_at = now;
 	/* Distinguishes this run from an earlier one of the same job: clocks do not stand still
 	 * between the two. */
 	sender->instance = now;
@@ -240,6 +240,7 @@ void tw_sender_tick(struct tw_sender *sender, tw_ns now)
 	sender->now = now;
 	sender->sha.wait = false;
 	tw_sender_tail_tick(sender);
+	tw_sender_blocks_tick(sender);
 	tw_sender_pump(sender);
 }
 
@@ -382,6 +383,7 @@ const uint8_t *tw_sender_data_take(struct tw_sender *sender, const struct tw_dat
 	assert(run->kind != TW_RUN_NONE && piece->offset == run->start && end <= run->end);
 	bytes = run->block->bytes + (piece->offset - run->block->start);
 	sender->lent = run->block;
+	sender->sent_at = sender->now;
 	again = tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
 	sender->bytes_sent += piece->length;
 	sender->bytes_retransmitted += again;

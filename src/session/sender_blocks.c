@@ -18,6 +18,7 @@
 
 /* So many blocks each sender may have, whatever the others of its budget hold. */
 #define BLOCKS_MIN 2
+#define BLOCKS_IDLE (100 * TW_MSEC)
 
 static void block_free(struct tw_sender *sender, size_t index)
 {
@@ -40,12 +41,17 @@ void tw_sender_blocks_deinit(struct tw_sender *sender)
 	}
 }
 
+static bool is_pushed_aside(const struct tw_sender *sender)
+{
+	return tw_ns_since(sender->now, sender->sent_at) >= BLOCKS_IDLE;
+}
+
 static bool may_grow(const struct tw_sender *sender)
 {
 	const struct tw_sender_budget *budget = sender->options.budget;
 
 	return !budget || sender->block_count < BLOCKS_MIN ||
-	       budget->blocks_used < budget->blocks_max;
+	       (budget->blocks_used < budget->blocks_max && !is_pushed_aside(sender));
 }
 
 static struct tw_sender_block *block_new(struct tw_sender *sender)
@@ -239,6 +245,49 @@ static void read_again(struct tw_sender *sender, uint64_t start, uint64_t end)
 	}
 	if (rereads < REREADS_MAX)
 		block_read(sender, start, end, false);
+}
+
+/*
+ * The block that is wanted last; TW_SENDER_BLOCKS: none can go. One that has been sent in part
+ * stays until its digests are out: they come with its bytes only.
+ */
+static size_t block_last(struct tw_sender *sender)
+{
+	size_t best = TW_SENDER_BLOCKS, i;
+
+	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
+		const struct tw_sender_block *block = sender->blocks[i];
+
+		if (!block || block->state == TW_BLOCK_READING || block == sender->run.block ||
+		    block == sender->lent)
+			continue;
+		if (block->state == TW_BLOCK_FREE)
+			return i;
+		if (block->start < sender->owed.cursor && !block_evictable(sender, block))
+			continue;
+		if (best == TW_SENDER_BLOCKS || block->start > sender->blocks[best]->start)
+			best = i;
+	}
+	return best;
+}
+
+/*
+ * A sender that others have pushed aside keeps two blocks when their budget is used up: what it
+ * read for later is read again when its turn comes.
+ */
+void tw_sender_blocks_tick(struct tw_sender *sender)
+{
+	const struct tw_sender_budget *budget = sender->options.budget;
+	size_t last;
+
+	if (!budget || budget->blocks_used < budget->blocks_max || !is_pushed_aside(sender))
+		return;
+	while (sender->block_count > BLOCKS_MIN) {
+		last = block_last(sender);
+		if (last == TW_SENDER_BLOCKS)
+			return;
+		block_free(sender, last);
+	}
 }
 
 void tw_sender_blocks_pump(struct tw_sender *sender)

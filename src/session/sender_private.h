@@ -121,6 +121,7 @@ struct tw_sender {
 	struct tw_sender_tail tail;
 	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
 	size_t block_count;
+	tw_ns sent_at; /* about when it was last asked for a piece */
 	uint64_t use_clock;
 	bool whole_chunks;      /* the last block read ahead was one chunk of full length */
 	struct tw_ranges holes; /* to be told */
@@ -189,6 +190,7 @@ void tw_sender_data_lost(struct tw_sender *sender, const struct tw_data_ref *pie
 /* sender_blocks.c */
 void tw_sender_blocks_deinit(struct tw_sender *sender);
 void tw_sender_blocks_pump(struct tw_sender *sender);
+void tw_sender_blocks_tick(struct tw_sender *sender);
 void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *block);
 bool tw_sender_is_block(const struct tw_sender *sender, const struct tw_job *job);
 /* Tape offsets below may be sent now. */

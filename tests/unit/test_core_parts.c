@@ -298,6 +298,40 @@ static void test_stream_refusals(void **state)
 	tw_receive_streams_deinit(&in);
 }
 
+/* 100 000 streams one after the other, some numbers left out: all that ended stay ended, and the
+ * memory of them does not grow. */
+static void test_streams_without_end(void **state)
+{
+	(void)state;
+	const struct tw_range nothing = { 0, 0 };
+	struct tw_stream_table out, in;
+	struct tw_receive_stream *receiver;
+	const uint64_t count = 100000;
+	tw_stream_table_init(&out);
+	tw_stream_table_init(&in);
+	for (uint64_t id = 0; id < count; id++) {
+		if (id % 5 == 3)
+			continue;
+		struct tw_send_stream *sender = tw_send_stream_open(&out, id, TW_STREAM_BUFFER);
+		assert_non_null(sender);
+		tw_send_stream_drop(&out, sender);
+		assert_int_equal(tw_receive_stream_add(&in, id, &nothing, NULL, true, &receiver),
+				 0);
+		tw_receive_stream_drop(&in, receiver);
+	}
+	assert_int_equal(in.count + out.count, 0);
+	assert_true(in.over.count <= TW_STREAMS_MAX && out.over.count <= TW_STREAMS_MAX);
+	for (uint64_t id = 0; id < count; id++) {
+		if (id % 5 == 3 && id >= 1000)
+			continue;
+		assert_int_equal(tw_receive_stream_add(&in, id, &nothing, NULL, true, &receiver),
+				 TW_E_END);
+		assert_null(tw_send_stream_open(&out, id, TW_STREAM_BUFFER));
+	}
+	tw_send_streams_deinit(&out);
+	tw_receive_streams_deinit(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_streams_at_random),
 		cmocka_unit_test(test_stream_refusals),
+		cmocka_unit_test(test_streams_without_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

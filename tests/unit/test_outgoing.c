@@ -530,6 +530,41 @@ static void replaced(void **state)
 	assert_int_equal(piece.offset, 0);
 }
 
+/* Who does not get a turn gives back what he read ahead, but for two blocks, when others need it.
+ */
+static void budget(void **state)
+{
+	struct tw_conn *conn = &conns[0];
+	struct tw_sender_status status;
+	unsigned i;
+
+	(void)state;
+	world.budget.blocks_max = 4;
+	add(1, UINT64_MAX);
+	assert_int_equal(world.budget.blocks_used, 3);
+	connect_to(conn);
+	tell_ready(conn, 0);
+	add(0, UINT64_MAX);
+	tell_ready(conn, 1);
+	assert_int_equal(world.budget.blocks_used, 5);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(send_one(conn), 1);
+		tick(20 * TW_MSEC);
+	}
+	assert_int_equal(world.budget.blocks_used, 4);
+	while (send_one(conn) == 1)
+		;
+	tw_sender_status(world.senders[0], &status);
+	assert_int_equal(status.bytes_read, 3000000);
+	while (send_one(conn) == 0)
+		;
+	tw_sender_status(world.senders[0], &status);
+	assert_int_equal(status.bytes_sent, SIZE);
+	assert_true(status.bytes_read > SIZE);
+	take_away(1);
+	take_away(0);
+}
+
 static void limits(void **state)
 {
 	struct tw_message limit = { .type = TW_MESSAGE_LIMIT, .limit.max_bps = 5000000 };
@@ -583,6 +618,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(farewells, up, down),
 		cmocka_unit_test_setup_teardown(orphans, up, down),
 		cmocka_unit_test_setup_teardown(replaced, up, down),
+		cmocka_unit_test_setup_teardown(budget, up, down),
 		cmocka_unit_test_setup_teardown(limits, up, down),
 		cmocka_unit_test_setup_teardown(broken, up, down),
 	};
