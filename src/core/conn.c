@@ -143,7 +143,7 @@ static tw_ns established_deadline(const struct tw_conn *conn)
 	tw_ns last_seen = tw_ns_max(conn->heard_at, conn->established_at);
 	at = tw_ns_min(at, tw_recovery_deadline(conn));
 	at = tw_ns_min(at, tw_conn_path_deadline(conn));
-	at = tw_ns_min(at, tw_mtu_deadline(&conn->mtu));
+	at = tw_ns_min(at, tw_conn_mtu_deadline(conn));
 	at = tw_ns_min(at, last_seen + conn->config.idle_timeout);
 	at = tw_ns_min(at, conn->last_sent_at + conn->config.keep_alive);
 	if (conn->path.response_owed || conn->recovery.probes_owed || tw_conn_control_owed(conn))

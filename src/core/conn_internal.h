@@ -187,6 +187,8 @@ bool tw_conn_wants_to_send(const struct tw_conn *conn);
 /* Frames wait that neither pacer nor window holds back. */
 bool tw_conn_control_owed(const struct tw_conn *conn);
 bool tw_conn_window_open(const struct tw_conn *conn);
+/* When the next probe of the path MTU may leave. */
+tw_ns tw_conn_mtu_deadline(const struct tw_conn *conn);
 
 /* recovery.c */
 void tw_recovery_init(struct tw_conn *conn);

@@ -12,6 +12,8 @@
 
 /* Below this many bytes a piece of a stream or of data waits for the next packet. */
 #define SMALL_PIECE 32
+/* A probe of the path MTU takes at most this part of the window. */
+#define MTU_PROBES_A_WINDOW 2
 
 struct packet {
 	struct tw_writer writer; /* over the payload */
@@ -250,9 +252,25 @@ static void open_packet(struct tw_conn *conn, struct packet *packet, uint8_t *by
 		       size - TW_PACKET_HEADER_SIZE - tag);
 }
 
-static bool send_mtu_probe(struct tw_conn *conn, struct tw_train *train, tw_ns now)
+/* The probe that may leave now, or 0: at a crawl a jumbo one would fill the window, and content
+ * would wait until it is known to be lost. */
+static uint32_t mtu_probe_size(const struct tw_conn *conn, tw_ns now)
 {
 	uint32_t size = tw_mtu_wants(&conn->mtu, now);
+	if (!size)
+		return 0;
+	uint64_t window = tw_rate_controller_window(&conn->rate, &conn->model);
+	return size <= window / MTU_PROBES_A_WINDOW ? size : 0;
+}
+
+tw_ns tw_conn_mtu_deadline(const struct tw_conn *conn)
+{
+	return mtu_probe_size(conn, TW_NEVER) ? tw_mtu_deadline(&conn->mtu) : TW_NEVER;
+}
+
+static bool send_mtu_probe(struct tw_conn *conn, struct tw_train *train, tw_ns now)
+{
+	uint32_t size = mtu_probe_size(conn, now);
 	if (!size || size > train->room || !conn->path.validated ||
 	    tw_sent_map_reserve(&conn->recovery.sent, 1))
 		return false;
@@ -416,7 +434,7 @@ bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	bool ack = tw_ack_tracker_due(&conn->acks, conn->model.rtt_smoothed) <= now;
 	if (conn->path.response_owed || conn->recovery.probes_owed)
 		return send_bare(conn, train, ack, now);
-	if (tw_mtu_wants(&conn->mtu, now) && !ack && send_mtu_probe(conn, train, now))
+	if (mtu_probe_size(conn, now) && !ack && send_mtu_probe(conn, train, now))
 		return true;
 	if ((conn->streams_ready || conn->data_ready) && send_train(conn, train, ack, now)) {
 		note_limits(conn);

@@ -75,6 +75,9 @@ static inline void wire_put(struct wire *wire, int to, const struct tw_path *pat
 	wire->bytes[to] += length;
 	if (tw_prng_unit(&wire->prng) < wire->loss || (wire->mtu && length > wire->mtu))
 		return;
+	/* Nobody is there. */
+	if (!tw_address_equal(&path->remote, &wire->addresses[to]))
+		return;
 	struct wire_datagram *datagram = malloc(sizeof(*datagram));
 	memcpy(datagram->bytes, bytes, length);
 	datagram->length = length;

@@ -46,6 +46,7 @@ struct world {
 	struct tw_dialer_options dialer_options;
 	tw_ns tick_at;
 	bool cut; /* nothing passes */
+	bool closed_shop; /* nobody is let in */
 	uint64_t blackout_from, blackout_to;
 	unsigned started, resumed, finished, files_done, files_failed;
 	enum tw_transfer_error finished_error;
@@ -94,6 +95,8 @@ static inline enum tw_verdict world_admit(void *context, const struct tw_public_
 	struct world *world = context;
 
 	(void)path;
+	if (world->closed_shop)
+		return TW_ACCEPT_NOT_AUTHORIZED;
 	*ret_config =
 		(struct tw_conn_config){ .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX };
 	return tw_receiver_admit(world->hub, peer, ret_app, ret_context) ? TW_ACCEPT_BUSY

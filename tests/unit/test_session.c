@@ -538,6 +538,183 @@ static void gives_up(void **state)
 	world_deinit(&world);
 }
 
+/* Says what stands in the way and goes on trying, for as long as it takes. */
+static void patient(void **state)
+{
+	enum tw_conn_end end;
+	const char *message;
+	tw_ns since;
+
+	(void)state;
+	world_init(&world, 27, one_file(MIB));
+	world.dialer_options.patient = true;
+	world_start(&world);
+	world.cut = true;
+	world_run(&world, 9900 * TW_MSEC, NULL);
+	assert_false(tw_dialer_failed(world.dialer, &end, &message));
+	world_run(&world, 200 * TW_SECOND, NULL);
+	assert_true(tw_dialer_failed(world.dialer, &end, &message));
+	assert_int_equal(end, TW_CONN_TIMEOUT);
+	assert_true(tw_dialer_waiting(world.dialer, &since));
+	assert_true(tw_dialer_calling(world.dialer));
+	world.cut = false;
+	finish_whole(4 * TW_SECOND);
+	assert_false(tw_dialer_failed(world.dialer, &end, &message));
+	assert_false(tw_dialer_waiting(world.dialer, &since));
+	world_deinit(&world);
+}
+
+/* A refusal is no reason to knock every second, unless somebody asks for it. */
+static void patient_refused(void **state)
+{
+	enum tw_conn_end end;
+	const char *message;
+	tw_ns opened;
+
+	(void)state;
+	world_init(&world, 28, one_file(MIB));
+	world.dialer_options.patient = true;
+	world.closed_shop = true;
+	world_start(&world);
+	world_run(&world, TW_SECOND, NULL);
+	assert_true(tw_dialer_failed(world.dialer, &end, &message));
+	assert_int_equal(end, TW_CONN_NOT_AUTHORIZED);
+	assert_false(tw_dialer_calling(world.dialer));
+	world.closed_shop = false;
+	opened = world.wire.now;
+	world_run(&world, 8 * TW_SECOND, NULL);
+	assert_int_equal(world.started, 0);
+	finish_whole(4 * TW_SECOND);
+	assert_true(world.wire.now - opened > 9 * TW_SECOND);
+	world_deinit(&world);
+
+	world_init(&world, 29, one_file(MIB));
+	world.dialer_options.patient = true;
+	world.closed_shop = true;
+	world_start(&world);
+	world_run(&world, TW_SECOND, NULL);
+	world.closed_shop = false;
+	tw_dialer_redial(world.dialer, world.wire.now);
+	assert_true(world_run(&world, 2 * TW_SECOND, world_both_finished));
+	world_deinit(&world);
+}
+
+/* The impatient give up for good, until they are told to try again. */
+static void gives_up_and_tries_again(void **state)
+{
+	enum tw_conn_end end;
+	const char *message;
+
+	(void)state;
+	world_init(&world, 30, one_file(MIB));
+	world.closed_shop = true;
+	world_start(&world);
+	world_run(&world, TW_SECOND, NULL);
+	assert_true(tw_dialer_failed(world.dialer, &end, &message));
+	world.closed_shop = false;
+	world_run(&world, 20 * TW_SECOND, NULL);
+	assert_int_equal(world.started, 0);
+	tw_dialer_redial(world.dialer, world.wire.now);
+	assert_false(tw_dialer_failed(world.dialer, &end, &message));
+	finish_whole(2 * TW_SECOND);
+	world_deinit(&world);
+}
+
+/* Where to is told later, and then told otherwise. */
+static void addresses_later(void **state)
+{
+	struct tw_address wrong = wire_address(77, 8886);
+	enum tw_conn_end end;
+	const char *message;
+
+	(void)state;
+	world_init(&world, 31, one_file(MIB));
+	world.dialer_options.remote_count = 0;
+	world_start(&world);
+	world_run(&world, 60 * TW_SECOND, NULL);
+	assert_false(tw_dialer_failed(world.dialer, &end, &message));
+	assert_false(tw_dialer_calling(world.dialer));
+	tw_dialer_set_remotes(world.dialer, &wrong, 1, world.wire.now);
+	world_run(&world, 5 * TW_SECOND, NULL);
+	assert_true(tw_dialer_calling(world.dialer));
+	assert_int_equal(world.started, 0);
+	tw_dialer_set_remotes(world.dialer, &world.wire.addresses[1], 1, world.wire.now);
+	finish_whole(2 * TW_SECOND);
+	world_deinit(&world);
+}
+
+/* With nothing to send the connection goes after a while, and the next transfer brings another. */
+static void lingers(void **state)
+{
+	struct tw_conn *before;
+
+	(void)state;
+	world_init(&world, 32, one_file(MIB));
+	world.dialer_options.linger = 5 * TW_SECOND;
+	world_start(&world);
+	assert_true(world_run(&world, 2 * TW_SECOND, world_both_finished));
+	world_run(&world, 4500 * TW_MSEC, NULL);
+	before = tw_outgoing_conn(world.outgoing);
+	assert_non_null(before);
+	assert_true(tw_sender_farewell_said(world.sender));
+	world_run(&world, TW_SECOND, NULL);
+	assert_null(tw_outgoing_conn(world.outgoing));
+	world_run(&world, 60 * TW_SECOND, NULL);
+	assert_null(tw_outgoing_conn(world.outgoing));
+	assert_false(tw_dialer_calling(world.dialer));
+
+	tw_outgoing_remove(world.outgoing, world.sender);
+	tw_sender_free(world.sender);
+	world.source->walked = 0;
+	assert_int_equal(tw_sender_new(&world.sender_options, &world.disks[0].port, world.wire.now,
+				       &world.sender),
+			 0);
+	assert_int_equal(tw_outgoing_add(world.outgoing, world.sender, 0, UINT64_MAX), 0);
+	assert_true(world_run(&world, 2 * TW_SECOND, world_sender_finished));
+	assert_int_equal(sender_status().error, TW_TRANSFER_OK);
+	world_deinit(&world);
+}
+
+/* Put away without a word, resumed from the journal; and the receiver's limit on the way. */
+static void paused(void **state)
+{
+	struct tw_receiver_status status;
+	struct tw_conn *conn;
+
+	(void)state;
+	world_init(&world, 33, one_file(30 * MIB));
+	world.wire.rate_bps = 100000000;
+	world_start(&world);
+	world_run(&world, TW_SECOND, NULL);
+	assert_true(tw_receiver_status(world.hub, 0, &status));
+	assert_true(status.last_received_at && status.last_sent_at && !status.last_error_at);
+	conn = tw_endpoint_conn(world.wire.ends[1], 0);
+	tw_receiver_set_limit(world.hub, conn, 20000000);
+	world_run(&world, 100 * TW_MSEC, NULL);
+	assert_int_equal(tw_outgoing_peer_max_bps(world.outgoing), 20000000);
+	tw_receiver_set_limit(world.hub, conn, UINT64_MAX);
+	tw_sender_pause(world.sender);
+	world_run(&world, TW_SECOND, NULL);
+	assert_true(sender_status().paused && tw_sender_farewell_said(world.sender));
+	assert_true(tw_outgoing_peer_max_bps(world.outgoing) == UINT64_MAX);
+	assert_int_equal(world.finished, 0);
+	assert_int_equal(tw_receiver_count(world.hub), 0);
+	assert_true(world.storage.journaled.total > 2 * MIB);
+
+	tw_outgoing_remove(world.outgoing, world.sender);
+	tw_sender_free(world.sender);
+	world.source->walked = 0;
+	assert_int_equal(tw_sender_new(&world.sender_options, &world.disks[0].port, world.wire.now,
+				       &world.sender),
+			 0);
+	assert_int_equal(tw_outgoing_add(world.outgoing, world.sender, 0, UINT64_MAX), 0);
+	assert_true(world_run(&world, 6 * TW_SECOND, world_both_finished));
+	assert_int_equal(sender_status().error, TW_TRANSFER_OK);
+	assert_true(sender_status().bytes_held > 2 * MIB);
+	world_check_content(&world);
+	world_deinit(&world);
+}
+
 /* Random histories: cuts, kills of either side, loss; everything arrives in the end. */
 static void random_history(uint64_t seed)
 {
@@ -636,6 +813,12 @@ int main(void)
 		cmocka_unit_test(nobody_listens),
 		cmocka_unit_test(second_address),
 		cmocka_unit_test(gives_up),
+		cmocka_unit_test(patient),
+		cmocka_unit_test(patient_refused),
+		cmocka_unit_test(gives_up_and_tries_again),
+		cmocka_unit_test(addresses_later),
+		cmocka_unit_test(lingers),
+		cmocka_unit_test(paused),
 		cmocka_unit_test(random_histories),
 	};
 

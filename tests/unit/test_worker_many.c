@@ -355,6 +355,9 @@ static void test_crowd(void **state)
 		add_destination(scene, i, &slow);
 	for (unsigned i = 0; i < TRANSFERS; i++)
 		add_transfer(scene, i, i % DESTINATIONS, i, "small");
+	/* Not over before it is their turn to be meddled with. */
+	must(scene, tw_worker_change_transfer(scene->sender, PAUSED, PAUSED, 20000));
+	must(scene, tw_worker_change_transfer(scene->sender, CANCELLED, CANCELLED, 20000));
 	wait_for_connections(scene, &ends);
 	meddle(scene, &ends);
 	/* One comes back where it was, another elsewhere. */
