@@ -411,6 +411,7 @@ void tw_conn_info(const struct tw_conn *conn, struct tw_conn_info *ret)
 		.data_blocked = conn->data_blocked,
 	};
 	memcpy(ret->peer_server_id, conn->peer.server_id, TW_ID_SIZE);
+	ret->observed = conn->observed;
 	memcpy(ret->peer_server_uid, conn->peer.server_uid, TW_ID_SIZE);
 	info_of_path(conn, ret);
 }

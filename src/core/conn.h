@@ -173,6 +173,7 @@ struct tw_conn_info {
 	enum tw_conn_state state;
 	uint64_t id; /* our connection id */
 	struct tw_path path;
+	struct tw_address observed; /* how the responder saw us; family NONE: it did not say */
 	struct tw_public_key peer_key;
 	enum tw_cipher cipher;
 	enum tw_aead aead;

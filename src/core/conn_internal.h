@@ -101,6 +101,7 @@ struct tw_conn {
 	bool held;      /* no train of it can leave at the moment */
 	struct tw_public_key peer_key;
 	struct tw_params peer;
+	struct tw_address observed; /* ourselves as the responder sees us; family NONE: not told */
 	enum tw_cipher cipher;
 	enum tw_aead aead;
 	struct tw_handshake *handshake; /* owned; NULL once established */

@@ -237,6 +237,19 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 	}
 }
 
+/* The first bytes of an IPv4-mapped IPv6 address. */
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+static void write_ip(const struct tw_address *address, uint8_t ret[16])
+{
+	if (address->family == TW_FAMILY_IPV4) {
+		memcpy(ret, mapped, sizeof(mapped));
+		memcpy(ret + sizeof(mapped), address->ip, 4);
+	} else {
+		memcpy(ret, address->ip, 16);
+	}
+}
+
 int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 			const struct tw_path *path, tw_ns now)
 {
@@ -268,6 +281,7 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	params.cipher = conn->cipher;
 	params.aead = conn->aead;
 	params.observed_port = path->remote.port;
+	write_ip(&path->remote, params.observed_ip);
 	uint8_t answer[PAYLOAD_MAX];
 	error = write_message(handshake, answer, write_payload(conn, &params, answer),
 			      handshake->message, &handshake->message_length);
@@ -293,6 +307,24 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	handshake->refused = true;
 	handshake->give_up_at = now + TW_CLOSE_LINGER;
 	return 0;
+}
+
+/* What the responder told of where it sees us; only ACCEPTs have it. */
+static struct tw_address read_observed(const struct tw_params *params)
+{
+	struct tw_address address = { .family = TW_FAMILY_IPV6,
+				      .port = (uint16_t)params->observed_port };
+	static const uint8_t zeros[16];
+
+	if (memcmp(params->observed_ip, zeros, sizeof(zeros)) == 0)
+		return (struct tw_address){ .family = TW_FAMILY_NONE };
+	memcpy(address.ip, params->observed_ip, sizeof(address.ip));
+	if (memcmp(address.ip, mapped, sizeof(mapped)) == 0) {
+		address.family = TW_FAMILY_IPV4;
+		memset(address.ip, 0, sizeof(address.ip));
+		memcpy(address.ip, params->observed_ip + sizeof(mapped), 4);
+	}
+	return address;
 }
 
 static enum tw_conn_end refusal(uint64_t status)
@@ -330,6 +362,7 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	if (!good)
 		return;
 	conn->peer = theirs;
+	conn->observed = read_observed(&theirs);
 	conn->peer_cid = accept->scid;
 	conn->last_received_at = now;
 	conn->packets_received++;

@@ -9,7 +9,7 @@
 /* One row a parameter, in the order in which they are written. */
 static const struct row {
 	enum tw_param id;
-	bool is_id;   /* TW_ID_SIZE bytes; otherwise a variable-length integer */
+	bool is_id;   /* TW_ID_SIZE plain bytes; otherwise a variable-length integer */
 	size_t place; /* in struct tw_params */
 	uint64_t min, max;
 } rows[] = {
@@ -31,6 +31,7 @@ static const struct row {
 	NUMBER(TW_PARAM_ACK_DELAY, ack_delay_us, 0, TW_PARAM_ACK_DELAY_MAX_US),
 	NUMBER(TW_PARAM_OBSERVED_PORT, observed_port, 0, UINT16_MAX),
 	NUMBER(TW_PARAM_TIME, time_us, 0, TW_VARINT_MAX),
+	ID(TW_PARAM_OBSERVED_IP, observed_ip),
 #undef NUMBER
 #undef ID
 	/* clang-format on */
@@ -38,8 +39,8 @@ static const struct row {
 
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
-static_assert(ROW_COUNT == TW_PARAM_TIME, "a row for every parameter: the ids have no gaps");
-static_assert(TW_PARAMS_SIZE_MAX == 10 * (1 + 1 + 8) + 2 * (1 + 1 + TW_ID_SIZE),
+static_assert(ROW_COUNT == TW_PARAM_OBSERVED_IP, "a row for every parameter: the ids have no gaps");
+static_assert(TW_PARAMS_SIZE_MAX == 10 * (1 + 1 + 8) + 3 * (1 + 1 + TW_ID_SIZE),
 	      "the longest form of every row");
 
 static uint64_t number_get(const struct tw_params *params, const struct row *row)

@@ -25,7 +25,7 @@
 #define TW_PARAM_ACK_DELAY_DEFAULT_US 25000
 
 /* No result of tw_params_write() is longer. */
-#define TW_PARAMS_SIZE_MAX 136
+#define TW_PARAMS_SIZE_MAX 154
 
 enum tw_param {
 	TW_PARAM_STATUS = 0x01,        /* ACCEPT only: enum tw_handshake_status */
@@ -40,6 +40,7 @@ enum tw_param {
 	TW_PARAM_ACK_DELAY = 0x0a,     /* the longest it holds an acknowledgement back, us */
 	TW_PARAM_OBSERVED_PORT = 0x0b, /* ACCEPT: the peer's port as this side sees it */
 	TW_PARAM_TIME = 0x0c,          /* INIT: microseconds since 1970, a hint against replays */
+	TW_PARAM_OBSERVED_IP = 0x0d,   /* ACCEPT: the peer's address as this side sees it */
 };
 
 enum tw_handshake_status {
@@ -59,6 +60,7 @@ struct tw_params {
 	uint64_t observed_port;
 	uint64_t time_us;
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
+	uint8_t observed_ip[TW_ID_SIZE]; /* IPv6, or IPv4-mapped; zeros: not told */
 };
 
 /* The values that hold where the peer says nothing. */
