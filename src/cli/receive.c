@@ -21,6 +21,7 @@
 #define SAY_EVERY (5 * TW_SECOND)
 #define FAILURES_SHOWN 100
 #define ADDRESSES_SHOWN 8
+#define SEEN_LOOKS 20               /* at the relay's status, 50 ms apart */
 #define ONCE_LINGER (2 * TW_SECOND) /* for the last acknowledgements, after the only transfer */
 
 struct receive {
@@ -165,10 +166,40 @@ static int start_worker(struct receive *receive)
 	return TW_EXIT_DONE;
 }
 
+/* Whoever can reach us without the relay shall: at our own addresses, or at the one that the relay
+ * sees, if a NAT there lets our port through. */
+static void offer_direct_ways(struct receive *receive)
+{
+	struct tw_address offers[TW_OFFERS_MAX], seen;
+	unsigned count = 0;
+
+	/* UDP takes a round trip to be seen; without it there is no other way either. */
+	for (unsigned i = 0; i < SEEN_LOOKS; i++) {
+		seen = receive->relay.status.client.seen_udp;
+		if (seen.family != TW_FAMILY_NONE)
+			break;
+		tw_relay_link_wait(&receive->relay, TW_SECOND / 20);
+	}
+	seen.port = receive->port;
+	if (receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind))
+		offers[count++] = receive->bind;
+	else
+		count = tw_local_addresses(offers, TW_OFFERS_MAX - 1);
+	for (unsigned i = 0; i < count; i++)
+		offers[i].port = receive->port;
+	for (unsigned i = 0; i < count; i++)
+		if (tw_address_equal(&offers[i], &seen))
+			seen.family = TW_FAMILY_NONE;
+	if (seen.family != TW_FAMILY_NONE)
+		offers[count++] = seen;
+	tw_worker_set_offers(receive->worker, offers, count);
+}
+
 /* Registers with the relay, on behalf of the sockets that are open by now. */
 static int join_relay(struct receive *receive)
 {
 	struct tw_relay_agent_options options = { .identity = &receive->identity };
+	int r;
 
 	for (unsigned i = 0; i < TW_RELAY_AGENT_SOCKETS_MAX; i++) {
 		const struct tw_udp *udp = tw_worker_socket(receive->worker, i);
@@ -176,7 +207,10 @@ static int join_relay(struct receive *receive)
 		if (udp)
 			options.sockets[options.socket_count++] = udp;
 	}
-	return tw_relay_link_open(&receive->relay, &options, &receive->watch);
+	r = tw_relay_link_open(&receive->relay, &options, &receive->watch);
+	if (!r)
+		offer_direct_ways(receive);
+	return r;
 }
 
 /* Standard output: one line to paste. Standard error: what else may be worth knowing. */

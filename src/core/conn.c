@@ -37,6 +37,7 @@ int tw_conn_new(struct tw_endpoint *endpoint, bool initiator, tw_ns now, struct 
 	conn->state = TW_CONN_CONNECTING;
 	conn->now = now;
 	conn->silent_since = TW_NEVER;
+	conn->trial.next_at = TW_NEVER;
 	conn->data_window = TW_DATA_WINDOW_INITIAL;
 	tw_conn_settle(&conn->config);
 	conn->gone_at = TW_NEVER;

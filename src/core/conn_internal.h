@@ -86,6 +86,17 @@ struct tw_path_state {
 		sent_bytes; /* on a path not yet proved: at most three times as much goes out */
 };
 
+/* The initiator tries the addresses that the responder has offered. */
+struct tw_path_trial {
+	struct tw_address offers[TW_OFFERS_MAX]; /* family NONE: none */
+	uint8_t token[TW_PATH_TOKEN_SIZE];       /* of this round */
+	unsigned owed;                           /* offers not asked yet in this round: a set */
+	unsigned rounds, failures;
+	tw_ns next_at;
+	bool moved;          /* the connection is on an offered address now */
+	struct tw_path home; /* where it came from then */
+};
+
 struct tw_conn {
 	struct tw_timer timer; /* first: the endpoint's heap points here */
 	struct tw_endpoint *endpoint;
@@ -114,6 +125,7 @@ struct tw_conn {
 	struct tw_pacer pacer;
 	struct tw_mtu mtu;
 	struct tw_path_state path;
+	struct tw_path_trial trial;
 	struct tw_stream_table send_streams, receive_streams;
 	unsigned streams_ready; /* a send stream may have something */
 	bool windows_owed;      /* a receive stream owes a STREAM_WINDOW */
@@ -208,7 +220,13 @@ void tw_conn_path_init(struct tw_conn *conn, const struct tw_path *path, bool va
 void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t length, tw_ns now);
 void tw_conn_path_challenged(struct tw_conn *conn, const uint8_t *token,
 			     const struct tw_path *path);
-void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, tw_ns now);
+void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, const struct tw_path *path,
+			   tw_ns now);
+/* @offers: TW_OFFERS_MAX of them. */
+void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, tw_ns now);
+/* The next offer to ask, if it is time for one; sets @ret_path and the token for its challenge. */
+bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t *ret_token,
+			tw_ns now);
 void tw_conn_path_timeout(struct tw_conn *conn, tw_ns now);
 tw_ns tw_conn_path_deadline(const struct tw_conn *conn);
 /* How many bytes may go out on a path that is not proved yet. */

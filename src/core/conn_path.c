@@ -6,6 +6,9 @@
  * there at once, but until the peer has answered a challenge from there at most three times as many
  * bytes go out as came in: a forged source address must not become a flood. If no answer comes, the
  * connection goes back to the last proved path.
+ *
+ * An initiator also tries the addresses that the responder has offered, on the side, and moves only
+ * when one has answered; it goes home when that one falls silent.
  */
 #include <string.h>
 
@@ -13,6 +16,10 @@
 
 #define CHALLENGE_TRIES_SPAN 3 /* probe timeouts until a path is given up */
 #define AMPLIFICATION 3
+#define TRIAL_FIRST (50 * TW_MSEC) /* after the handshake */
+#define TRIAL_LATER (30 * TW_SECOND)
+#define TRIAL_LATEST (600 * TW_SECOND)
+#define TRIAL_SILENCE (500 * TW_MSEC)
 
 static bool path_equal(const struct tw_path *a, const struct tw_path *b)
 {
@@ -55,9 +62,100 @@ static void moved(struct tw_conn *conn, const struct tw_path *from, tw_ns now)
 	tw_pacer_set_datagram(&conn->pacer, conn->mtu.current);
 }
 
+static bool is_offer(const struct tw_path_trial *trial, const struct tw_address *remote)
+{
+	for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
+		if (trial->offers[i].family != TW_FAMILY_NONE &&
+		    tw_address_equal(&trial->offers[i], remote))
+			return true;
+	return false;
+}
+
+void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, tw_ns now)
+{
+	struct tw_path_trial *trial = &conn->trial;
+	bool any = false;
+	*trial = (struct tw_path_trial){ .next_at = TW_NEVER };
+	memcpy(trial->offers, offers, sizeof(trial->offers));
+	for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
+		any = any || offers[i].family != TW_FAMILY_NONE;
+	/* Already there: nothing to try. */
+	if (any && !is_offer(trial, &conn->path.path.remote))
+		trial->next_at = now + TRIAL_FIRST;
+}
+
+static tw_ns trial_pause(const struct tw_path_trial *trial)
+{
+	static const tw_ns pauses[] = { TW_SECOND, 5 * TW_SECOND };
+	return trial->rounds <= sizeof(pauses) / sizeof(*pauses) ? pauses[trial->rounds - 1]
+								 : TRIAL_LATER;
+}
+
+bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t *ret_token,
+			tw_ns now)
+{
+	struct tw_path_trial *trial = &conn->trial;
+	if (!trial->owed) {
+		if (!conn->initiator || trial->moved || now < trial->next_at)
+			return false;
+		for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
+			if (trial->offers[i].family != TW_FAMILY_NONE)
+				trial->owed |= 1u << i;
+		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
+		trial->rounds++;
+		trial->next_at = now + trial_pause(trial);
+	}
+	for (unsigned i = 0; i < TW_OFFERS_MAX; i++) {
+		if (!(trial->owed & 1u << i))
+			continue;
+		trial->owed &= ~(1u << i);
+		*ret_path = (struct tw_path){ .remote = trial->offers[i] };
+		memcpy(ret_token, trial->token, TW_PATH_TOKEN_SIZE);
+		return true;
+	}
+	return false;
+}
+
+/* An offered address has answered. */
+static void trial_move(struct tw_conn *conn, const struct tw_path *to, tw_ns now)
+{
+	struct tw_path_state *state = &conn->path;
+	struct tw_path from = state->path;
+	conn->trial.moved = true;
+	conn->trial.owed = 0;
+	conn->trial.next_at = TW_NEVER;
+	conn->trial.home = state->validated ? state->path : state->previous;
+	tw_conn_path_init(conn, to, true);
+	moved(conn, &from, now);
+}
+
+/* The offered address has fallen silent. */
+static void trial_home(struct tw_conn *conn, tw_ns now)
+{
+	struct tw_path_trial *trial = &conn->trial;
+	struct tw_path from = conn->path.path;
+	tw_ns pause = TRIAL_LATER << (trial->failures < 5 ? trial->failures : 5);
+	trial->moved = false;
+	trial->failures++;
+	trial->next_at = now + tw_ns_min(pause, TRIAL_LATEST);
+	tw_conn_path_init(conn, &trial->home, true);
+	moved(conn, &from, now);
+}
+
+static tw_ns trial_limit(const struct tw_conn *conn)
+{
+	return tw_ns_max(TRIAL_SILENCE, 3 * tw_path_model_pto(&conn->model));
+}
+
 void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t length, tw_ns now)
 {
 	struct tw_path_state *state = &conn->path;
+	/* Those are moved to by their answer alone; and what was still on its way by the old road
+	 * does not lead back. */
+	if (!path_equal(&state->path, path) && conn->initiator &&
+	    (is_offer(&conn->trial, &path->remote) ||
+	     (conn->trial.moved && path_equal(&conn->trial.home, path))))
+		return;
 	if (path_equal(&state->path, path)) {
 		if (!state->validated)
 			state->received_bytes += length;
@@ -83,10 +181,16 @@ void tw_conn_path_challenged(struct tw_conn *conn, const uint8_t *token, const s
 	conn->path.response_owed = true;
 }
 
-void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, tw_ns now)
+void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, const struct tw_path *path,
+			   tw_ns now)
 {
 	struct tw_path_state *state = &conn->path;
-	(void)now;
+	if (conn->initiator && !conn->trial.moved && conn->trial.rounds &&
+	    is_offer(&conn->trial, &path->remote) &&
+	    tw_equal_secret(token, conn->trial.token, TW_PATH_TOKEN_SIZE)) {
+		trial_move(conn, path, now);
+		return;
+	}
 	if (state->validated || !tw_equal_secret(token, state->challenge, TW_PATH_TOKEN_SIZE))
 		return;
 	state->validated = true;
@@ -96,14 +200,19 @@ void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, tw_ns now
 
 tw_ns tw_conn_path_deadline(const struct tw_conn *conn)
 {
-	if (conn->path.validated)
-		return TW_NEVER;
-	return tw_ns_min(conn->path.challenge_at, conn->path.give_up_at);
+	tw_ns at = conn->trial.owed ? 0 : conn->trial.next_at;
+	if (conn->trial.moved)
+		at = tw_ns_add(conn->silent_since, trial_limit(conn));
+	if (!conn->path.validated)
+		at = tw_ns_min(at, tw_ns_min(conn->path.challenge_at, conn->path.give_up_at));
+	return at;
 }
 
 void tw_conn_path_timeout(struct tw_conn *conn, tw_ns now)
 {
 	struct tw_path_state *state = &conn->path;
+	if (conn->trial.moved && now >= tw_ns_add(conn->silent_since, trial_limit(conn)))
+		trial_home(conn, now);
 	if (state->validated)
 		return;
 	if (now >= state->give_up_at) {

@@ -130,7 +130,7 @@ static void receive_frame(struct tw_conn *conn, const struct tw_frame *frame,
 		tw_conn_path_challenged(conn, frame->path_token, in->path);
 		break;
 	case TW_FRAME_PATH_RESPONSE:
-		tw_conn_path_answered(conn, frame->path_token, in->now);
+		tw_conn_path_answered(conn, frame->path_token, in->path, in->now);
 		break;
 	case TW_FRAME_CLOSE: {
 		char reason[TW_CLOSE_REASON_MAX + 1];
@@ -179,6 +179,22 @@ static void confirm(struct tw_conn *conn, tw_ns now)
 	tw_conn_start(conn, rtt);
 }
 
+/* Nothing but path frames and padding: the peer tries a way, it has not moved. */
+static bool only_tries(const uint8_t *bytes, size_t length)
+{
+	size_t at = 0;
+	while (at < length) {
+		if (bytes[at] == TW_FRAME_PADDING)
+			at++;
+		else if (bytes[at] == TW_FRAME_PATH_CHALLENGE ||
+			 bytes[at] == TW_FRAME_PATH_RESPONSE)
+			at += 1 + TW_PATH_TOKEN_SIZE;
+		else
+			return false;
+	}
+	return true;
+}
+
 void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
 {
@@ -212,12 +228,13 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 	}
 	if (conn->state == TW_CONN_CONNECTING)
 		confirm(conn, now);
-	if (!conn->acks.any || number > conn->acks.largest)
+	size_t payload = length - header - tw_cipher_tag_size(conn->cipher);
+	if ((!conn->acks.any || number > conn->acks.largest) &&
+	    !only_tries(bytes + header, payload))
 		tw_conn_path_seen(conn, path, length, now);
 
 	struct incoming in = { .path = path, .number = number, .now = now };
-	receive_frames(conn, bytes + header, length - header - tw_cipher_tag_size(conn->cipher),
-		       &in);
+	receive_frames(conn, bytes + header, payload, &in);
 	if (in.refused || conn->state != TW_CONN_ESTABLISHED)
 		return;
 	if (tw_ack_tracker_add(&conn->acks, number, in.elicits, now))

@@ -288,6 +288,28 @@ static bool send_mtu_probe(struct tw_conn *conn, struct tw_train *train, tw_ns n
 	return true;
 }
 
+/* A challenge to an address that was offered. Nobody waits for its acknowledgement: that it is lost
+ * says nothing about the path in use. */
+static bool send_trial(struct tw_conn *conn, struct tw_train *train, tw_ns now)
+{
+	uint8_t token[TW_PATH_TOKEN_SIZE];
+	struct tw_path path;
+	if ((!conn->trial.owed && now < conn->trial.next_at) ||
+	    tw_sent_map_reserve(&conn->recovery.sent, 1) ||
+	    !tw_conn_trial_next(conn, &path, token, now))
+		return false;
+	struct packet packet;
+	open_packet(conn, &packet, train->bytes, TW_MTU_BASE);
+	tw_frame_write_path(&packet.writer, TW_FRAME_PATH_CHALLENGE, token);
+	tw_frame_write_padding(&packet.writer, tw_writer_room(&packet.writer));
+	train->path = path;
+	train->length = seal_packet(conn, &packet, train->bytes, now);
+	train->segment = (uint32_t)train->length;
+	/* Too long for that way: no matter. */
+	train->mtu_probe = true;
+	return true;
+}
+
 /* A bare packet that the pacer does not hold: acknowledgements, path frames, windows, probes, the
  * keep-alive. */
 static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw_ns now)
@@ -431,6 +453,8 @@ bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return false;
 
+	if (send_trial(conn, train, now))
+		return true;
 	bool ack = tw_ack_tracker_due(&conn->acks, conn->model.rtt_smoothed) <= now;
 	if (conn->path.response_owed || conn->recovery.probes_owed)
 		return send_bare(conn, train, ack, now);

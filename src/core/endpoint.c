@@ -50,6 +50,15 @@ void tw_endpoint_free(struct tw_endpoint *endpoint)
 	free(endpoint);
 }
 
+void tw_endpoint_set_offers(struct tw_endpoint *endpoint, const struct tw_address *offers,
+			    unsigned count)
+{
+	if (count > TW_OFFERS_MAX)
+		count = TW_OFFERS_MAX;
+	memcpy(endpoint->config.offers, offers, count * sizeof(*offers));
+	endpoint->config.offer_count = count;
+}
+
 /* Takes a connection into the tables; on failure it is freed. */
 static int adopt(struct tw_endpoint *endpoint, struct tw_conn *conn)
 {

@@ -41,6 +41,10 @@ struct tw_endpoint_config {
 	enum tw_cipher cipher_min;
 	struct tw_random random;
 	bool accept; /* takes connections from outside */
+	/* Where else than by the address that was dialled initiators may try (a relay's servers).
+	 */
+	struct tw_address offers[TW_OFFERS_MAX];
+	unsigned offer_count;
 	/*
 	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES:
 	 * fill in @ret_config, @ret_app, @ret_context.
@@ -79,6 +83,9 @@ struct tw_train {
 };
 
 int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct tw_endpoint **ret);
+/* Other offers, for connections to come; at most TW_OFFERS_MAX, the rest is left out. */
+void tw_endpoint_set_offers(struct tw_endpoint *endpoint, const struct tw_address *offers,
+			    unsigned count);
 /* Ends every connection without a word to the peers (closed() is called for each). */
 void tw_endpoint_free(struct tw_endpoint *endpoint);
 

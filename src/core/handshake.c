@@ -45,6 +45,66 @@ uint64_t tw_handshake_hash(const struct tw_datagram *init)
 	return hash;
 }
 
+/* The first bytes of an IPv4-mapped IPv6 address. */
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+static void write_ip(const struct tw_address *address, uint8_t ret[16])
+{
+	if (address->family == TW_FAMILY_IPV4) {
+		memcpy(ret, mapped, sizeof(mapped));
+		memcpy(ret + sizeof(mapped), address->ip, 4);
+	} else {
+		memcpy(ret, address->ip, 16);
+	}
+}
+
+/* Zeros are no address. */
+static struct tw_address read_ip(const uint8_t bytes[16], uint16_t port)
+{
+	struct tw_address address = { .family = TW_FAMILY_IPV6, .port = port };
+	static const uint8_t zeros[16];
+
+	if (memcmp(bytes, zeros, sizeof(zeros)) == 0)
+		return (struct tw_address){ .family = TW_FAMILY_NONE };
+	memcpy(address.ip, bytes, sizeof(address.ip));
+	if (memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+		address.family = TW_FAMILY_IPV4;
+		memset(address.ip, 0, sizeof(address.ip));
+		memcpy(address.ip, bytes + sizeof(mapped), 4);
+	}
+	return address;
+}
+
+/* What an ACCEPT tells its initiator of addresses. */
+static void write_addresses(const struct tw_endpoint_config *config, const struct tw_path *path,
+			    struct tw_params *params)
+{
+	params->observed_port = path->remote.port;
+	write_ip(&path->remote, params->observed_ip);
+	for (unsigned i = 0; i < config->offer_count; i++) {
+		uint8_t *offer = params->offers + i * TW_OFFER_SIZE;
+
+		write_ip(&config->offers[i], offer);
+		offer[16] = (uint8_t)(config->offers[i].port >> 8);
+		offer[17] = (uint8_t)config->offers[i].port;
+	}
+}
+
+static void read_addresses(struct tw_conn *conn, const struct tw_params *params, tw_ns now)
+{
+	struct tw_address offers[TW_OFFERS_MAX];
+
+	conn->observed = read_ip(params->observed_ip, (uint16_t)params->observed_port);
+	for (unsigned i = 0; i < TW_OFFERS_MAX; i++) {
+		const uint8_t *offer = params->offers + i * TW_OFFER_SIZE;
+
+		offers[i] = read_ip(offer, (uint16_t)(offer[16] << 8 | offer[17]));
+		if (!offers[i].port)
+			offers[i].family = TW_FAMILY_NONE;
+	}
+	tw_conn_trial_init(conn, offers, now);
+}
+
 static void own_params(const struct tw_conn *conn, struct tw_params *params)
 {
 	const struct tw_endpoint_config *config = &conn->endpoint->config;
@@ -237,19 +297,6 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 	}
 }
 
-/* The first bytes of an IPv4-mapped IPv6 address. */
-static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-static void write_ip(const struct tw_address *address, uint8_t ret[16])
-{
-	if (address->family == TW_FAMILY_IPV4) {
-		memcpy(ret, mapped, sizeof(mapped));
-		memcpy(ret + sizeof(mapped), address->ip, 4);
-	} else {
-		memcpy(ret, address->ip, 16);
-	}
-}
-
 int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 			const struct tw_path *path, tw_ns now)
 {
@@ -280,8 +327,7 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	params.status = status;
 	params.cipher = conn->cipher;
 	params.aead = conn->aead;
-	params.observed_port = path->remote.port;
-	write_ip(&path->remote, params.observed_ip);
+	write_addresses(&conn->endpoint->config, path, &params);
 	uint8_t answer[PAYLOAD_MAX];
 	error = write_message(handshake, answer, write_payload(conn, &params, answer),
 			      handshake->message, &handshake->message_length);
@@ -307,24 +353,6 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	handshake->refused = true;
 	handshake->give_up_at = now + TW_CLOSE_LINGER;
 	return 0;
-}
-
-/* What the responder told of where it sees us; only ACCEPTs have it. */
-static struct tw_address read_observed(const struct tw_params *params)
-{
-	struct tw_address address = { .family = TW_FAMILY_IPV6,
-				      .port = (uint16_t)params->observed_port };
-	static const uint8_t zeros[16];
-
-	if (memcmp(params->observed_ip, zeros, sizeof(zeros)) == 0)
-		return (struct tw_address){ .family = TW_FAMILY_NONE };
-	memcpy(address.ip, params->observed_ip, sizeof(address.ip));
-	if (memcmp(address.ip, mapped, sizeof(mapped)) == 0) {
-		address.family = TW_FAMILY_IPV4;
-		memset(address.ip, 0, sizeof(address.ip));
-		memcpy(address.ip, params->observed_ip + sizeof(mapped), 4);
-	}
-	return address;
 }
 
 static enum tw_conn_end refusal(uint64_t status)
@@ -362,7 +390,7 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	if (!good)
 		return;
 	conn->peer = theirs;
-	conn->observed = read_observed(&theirs);
+	read_addresses(conn, &theirs, now);
 	conn->peer_cid = accept->scid;
 	conn->last_received_at = now;
 	conn->packets_received++;

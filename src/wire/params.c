@@ -9,15 +9,15 @@
 /* One row a parameter, in the order in which they are written. */
 static const struct row {
 	enum tw_param id;
-	bool is_id;   /* TW_ID_SIZE plain bytes; otherwise a variable-length integer */
+	size_t size;  /* plain bytes; 0: a variable-length integer */
 	size_t place; /* in struct tw_params */
 	uint64_t min, max;
 } rows[] = {
 /* clang-format off */
 #define NUMBER(param, field, least, most) \
-	{ param, false, offsetof(struct tw_params, field), least, most }
-#define ID(param, field) \
-	{ param, true, offsetof(struct tw_params, field), 0, 0 }
+	{ param, 0, offsetof(struct tw_params, field), least, most }
+#define BYTES(param, field) \
+	{ param, sizeof((struct tw_params *)NULL)->field, offsetof(struct tw_params, field), 0, 0 }
 	NUMBER(TW_PARAM_STATUS, status, 0, TW_PARAM_STATUS_MAX),
 	NUMBER(TW_PARAM_CIPHER, cipher, 0, TW_PARAM_CIPHER_MAX),
 	NUMBER(TW_PARAM_CIPHER_MIN, cipher_min, 0, TW_PARAM_CIPHER_MAX),
@@ -26,21 +26,23 @@ static const struct row {
 	NUMBER(TW_PARAM_STREAM_WINDOW, stream_window, 0, TW_VARINT_MAX),
 	NUMBER(TW_PARAM_DATAGRAM_MAX, datagram_max, TW_PARAM_DATAGRAM_LEAST,
 	       TW_PARAM_DATAGRAM_MOST),
-	ID(TW_PARAM_SERVER_ID, server_id),
-	ID(TW_PARAM_SERVER_UID, server_uid),
+	BYTES(TW_PARAM_SERVER_ID, server_id),
+	BYTES(TW_PARAM_SERVER_UID, server_uid),
 	NUMBER(TW_PARAM_ACK_DELAY, ack_delay_us, 0, TW_PARAM_ACK_DELAY_MAX_US),
 	NUMBER(TW_PARAM_OBSERVED_PORT, observed_port, 0, UINT16_MAX),
 	NUMBER(TW_PARAM_TIME, time_us, 0, TW_VARINT_MAX),
-	ID(TW_PARAM_OBSERVED_IP, observed_ip),
+	BYTES(TW_PARAM_OBSERVED_IP, observed_ip),
+	BYTES(TW_PARAM_OFFERS, offers),
 #undef NUMBER
-#undef ID
+#undef BYTES
 	/* clang-format on */
 };
 
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
-static_assert(ROW_COUNT == TW_PARAM_OBSERVED_IP, "a row for every parameter: the ids have no gaps");
-static_assert(TW_PARAMS_SIZE_MAX == 10 * (1 + 1 + 8) + 3 * (1 + 1 + TW_ID_SIZE),
+static_assert(ROW_COUNT == TW_PARAM_OFFERS, "a row for every parameter: the ids have no gaps");
+static_assert(TW_PARAMS_SIZE_MAX == 10 * (1 + 1 + 8) + 3 * (1 + 1 + TW_ID_SIZE) +
+					    (1 + 2 + TW_OFFERS_MAX * TW_OFFER_SIZE),
 	      "the longest form of every row");
 
 static uint64_t number_get(const struct tw_params *params, const struct row *row)
@@ -73,9 +75,9 @@ size_t tw_params_write(const struct tw_params *params, uint8_t *bytes, size_t ro
 	tw_writer_init(&writer, bytes, room);
 	for (const struct row *row = rows; row < rows + ROW_COUNT; row++) {
 		tw_write_varint(&writer, row->id);
-		if (row->is_id) {
-			tw_write_varint(&writer, TW_ID_SIZE);
-			tw_write_bytes(&writer, (const uint8_t *)params + row->place, TW_ID_SIZE);
+		if (row->size) {
+			tw_write_varint(&writer, row->size);
+			tw_write_bytes(&writer, (const uint8_t *)params + row->place, row->size);
 		} else {
 			uint64_t value = number_get(params, row);
 
@@ -100,10 +102,10 @@ static int read_value(const struct row *row, const uint8_t *bytes, size_t length
 	struct tw_reader reader;
 	uint64_t value;
 
-	if (row->is_id) {
-		if (length != TW_ID_SIZE)
+	if (row->size) {
+		if (length != row->size)
 			return TW_E_FORMAT;
-		memcpy((uint8_t *)params + row->place, bytes, TW_ID_SIZE);
+		memcpy((uint8_t *)params + row->place, bytes, row->size);
 		return 0;
 	}
 	tw_reader_init(&reader, bytes, length);

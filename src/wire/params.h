@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 #define TW_ID_SIZE 16
+/* Addresses a responder offers: each 16 bytes (IPv4-mapped or IPv6) and a port; zeros: none. */
+#define TW_OFFERS_MAX 4
+#define TW_OFFER_SIZE 18
 
 /* Bounds: what lies outside is TW_E_FORMAT when read and a bug of the caller when written. */
 #define TW_PARAM_STATUS_MAX 63 /* a status that is not known is a refusal */
@@ -25,7 +28,7 @@
 #define TW_PARAM_ACK_DELAY_DEFAULT_US 25000
 
 /* No result of tw_params_write() is longer. */
-#define TW_PARAMS_SIZE_MAX 154
+#define TW_PARAMS_SIZE_MAX 229
 
 enum tw_param {
 	TW_PARAM_STATUS = 0x01,        /* ACCEPT only: enum tw_handshake_status */
@@ -41,6 +44,7 @@ enum tw_param {
 	TW_PARAM_OBSERVED_PORT = 0x0b, /* ACCEPT: the peer's port as this side sees it */
 	TW_PARAM_TIME = 0x0c,          /* INIT: microseconds since 1970, a hint against replays */
 	TW_PARAM_OBSERVED_IP = 0x0d,   /* ACCEPT: the peer's address as this side sees it */
+	TW_PARAM_OFFERS = 0x0e,        /* ACCEPT: where else this side may be reached */
 };
 
 enum tw_handshake_status {
@@ -61,6 +65,7 @@ struct tw_params {
 	uint64_t time_us;
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 	uint8_t observed_ip[TW_ID_SIZE]; /* IPv6, or IPv4-mapped; zeros: not told */
+	uint8_t offers[TW_OFFERS_MAX * TW_OFFER_SIZE];
 };
 
 /* The values that hold where the peer says nothing. */

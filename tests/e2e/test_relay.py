@@ -287,3 +287,30 @@ def test_udp_cut_in_the_middle(world):
     assert "UDP does not pass" in got.process.text()
     world.check(source)
     assert got.process.text().count("started from") == 1
+
+
+def test_leaves_the_relay_when_it_can(world):
+    """The receiver can be reached without its relay after all: the connection moves there by itself,
+    and back within a second or so when that breaks.
+    """
+    receiver = world.side("b", world.net.site(2, "full-cone"))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = world.receiver(receiver, "--relay", relay.name)
+    source, size, process = start_slow(world, sender, got.url, 8)
+
+    def remote():
+        lines = tw.json_lines(process)
+        return tw.fields(lines[-1])["destinationIP"] if lines else None
+
+    relaynet.wait_until(lambda: remote() == "203.0.113.22", 20, "it stays with the relay")
+    world.net.load(receiver.namespace.gate,
+                   "table ip cut { chain f { type filter hook prerouting priority -200;"
+                   ' iifname "outside" ip saddr 203.0.113.30 drop; }; }')
+    relaynet.wait_until(lambda: remote() == "203.0.113.10", 20, "it does not come back")
+    process.wait(LIMIT)
+    assert process.code == 0, process.text()
+    world.check(source)
+    assert got.process.text().count("started from") == 1
+    last = tw.fields(tw.json_lines(process)[-1])
+    assert last["bytesSent"] < 1.5 * size, last

@@ -54,6 +54,9 @@ struct world {
 	struct world_side sides[2];
 	struct tw_address mapped[2]; /* as the relay sees them */
 	struct tw_address public, door;
+	struct tw_address direct; /* where the server hears without the relay */
+	bool direct_cut;
+	uint64_t direct_datagrams;
 	bool udp_cut; /* between server and relay */
 	bool allow;
 	bool control_cut;
@@ -227,6 +230,7 @@ static inline struct world *world_new(uint64_t seed)
 	world->mapped[SERVER] = world_address(20, 2000);
 	world->public = world_address(1, TW_RELAY_PORT_PUBLIC);
 	world->door = world_address(127, 3000);
+	world->direct = world_address(20, 9999);
 	world->config = (struct tw_relay_config){
 		.identity = &world->relay_identity,
 		.random = world->random,
@@ -289,6 +293,15 @@ static inline void world_put(struct world *world, int to, const struct tw_addres
 	flight->from = *from;
 	flight->length = length;
 	memcpy(flight->bytes, bytes, length);
+}
+
+/* Straight between the two, past the relay. */
+static inline void world_direct(struct world *world, int from, const uint8_t *bytes, size_t length)
+{
+	world->direct_datagrams++;
+	if (!world->direct_cut)
+		world_put(world, !from, from == PEER ? &world->mapped[PEER] : &world->direct, bytes,
+			  length);
 }
 
 /* The relay sends. */
@@ -377,6 +390,10 @@ static inline void world_pump_endpoint(struct world *world, int which)
 
 			if (which == SERVER && tw_address_equal(&train.path.remote, &world->door))
 				(void)tw_relay_client_tunnel(world->client, buffer + at, length);
+			else if (tw_address_equal(&train.path.remote,
+						  which == PEER ? &world->direct
+								: &world->mapped[PEER]))
+				world_direct(world, which, buffer + at, length);
 			else if (tw_address_equal(&train.path.remote, &world->public) &&
 				 !(which == SERVER && world->udp_cut))
 				world_put(world, RELAY, &world->mapped[which], buffer + at, length);

@@ -367,6 +367,68 @@ static void test_outgoing_refused(void **state)
 	world_free(world);
 }
 
+static void assert_remote(const struct world *world, int side, const struct tw_address *remote)
+{
+	struct tw_conn_info info;
+
+	tw_conn_info(world->sides[side].conn, &info);
+	assert_true(tw_address_equal(&info.path.remote, remote));
+}
+
+/* Both can reach each other: the connection leaves the relay by itself, comes back within a second
+ * when the direct way breaks, and tries it again later. */
+static void test_direct_way(void **state)
+{
+	struct world *world = served_world(23);
+
+	(void)state;
+	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &world->direct, 1);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	world_run(world, world->now + TW_SECOND, NULL);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->direct);
+	assert_remote(world, SERVER, &world->mapped[PEER]);
+	world->direct_cut = true;
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->public);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, SERVER, &world->public);
+	/* It is tried again, in vain, then with success; nothing is felt of it. */
+	world_run(world, world->now + 45 * TW_SECOND, NULL);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->public);
+	world->direct_cut = false;
+	world_run(world, world->now + 70 * TW_SECOND, NULL);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->direct);
+	assert_remote(world, SERVER, &world->mapped[PEER]);
+	world_free(world);
+}
+
+/* Only one of the two directions works: it stays with the relay, and does not flap. */
+static void test_no_direct_way(void **state)
+{
+	struct world *world = served_world(24);
+	uint64_t asked;
+
+	(void)state;
+	world->direct_cut = true;
+	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &world->direct, 1);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	asked = world->direct_datagrams;
+	assert_true(asked >= 1);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_goes_on(world, TW_SECOND);
+		assert_remote(world, PEER, &world->public);
+		world_run(world, world->now + TW_SECOND, NULL);
+	}
+	assert_int_equal(info_of(world).counters.moves, 0);
+	assert_true(world->direct_datagrams <= asked + 4);
+	world_free(world);
+}
+
 static void test_not_allowed(void **state)
 {
 	struct world *world = world_new(14);
@@ -617,6 +679,7 @@ int main(void)
 		cmocka_unit_test(test_replayed_packet), cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_control_cut),     cmocka_unit_test(test_tunnel),
 		cmocka_unit_test(test_outgoing),        cmocka_unit_test(test_outgoing_refused),
+		cmocka_unit_test(test_direct_way),      cmocka_unit_test(test_no_direct_way),
 		cmocka_unit_test(test_not_allowed),     cmocka_unit_test(test_wrong_relay),
 		cmocka_unit_test(test_ports),           cmocka_unit_test(test_take_over),
 		cmocka_unit_test(test_bad_control),     cmocka_unit_test(test_idle_route),
