@@ -3,7 +3,8 @@
  * what was found, and its stored form.
  *
  * The one who starts a build owns it until @done has been called, from the loop; progress can be
- * asked for at any time between. Stopping only asks: @done comes all the same.
+ * asked for at any time between. One that is stopped is not heard of any more, and ends by itself
+ * within some hundred entries.
  */
 #pragma once
 
