@@ -228,6 +228,19 @@ static void clean_up(struct server *server)
 	tw_identity_wipe(&server->identity);
 }
 
+/* The folders above @path; the engine makes the last one, and says what it cannot do. */
+static void make_above(const char *path)
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof folder, "%s", path);
+	for (char *at = folder + 1; (at = strchr(at, '/')); at++) {
+		*at = '\0';
+		mkdir(folder, 0755);
+		*at = '/';
+	}
+}
+
 static int run_with(const struct tw_arguments *arguments)
 {
 	struct server *server = calloc(1, sizeof *server);
@@ -240,8 +253,11 @@ static int run_with(const struct tw_arguments *arguments)
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	r = tw_server_read(arguments, &server->settings);
-	if (!r)
+	if (!r) {
+		make_above(server->settings.state_dir);
+		make_above(server->settings.receive_dir);
 		r = tw_load_identity(tw_argument(arguments, "identity"), &server->identity);
+	}
 	if (!r)
 		r = serve(server);
 	clean_up(server);
