@@ -134,7 +134,7 @@ static const struct tw_api_parameter request_parameters[] = {
 };
 
 static const struct tw_api_parameter event_parameters[] = {
-	TW_P_TIME("since", "only what happened after this time"),
+	TW_P_TIME("since", "only what happened at this time or later"),
 	TW_P_INT("afterId", 0, INT64_MAX, NULL, "only entries with higher numbers"),
 	TW_P_INT("limit", 1, EVENTS_MAX, "10000", "at most so many, the oldest of them"),
 };

@@ -273,7 +273,8 @@ static int run(const struct tw_arguments *arguments)
 	char complaint[TW_COMPLAINT] = "";
 	int r;
 
-	if (!path)
+	/* The one of the environment may be missing: it is what packages name. */
+	if (!path && getenv("TRADEWIND_CONFIG") && access(getenv("TRADEWIND_CONFIG"), F_OK) == 0)
 		path = getenv("TRADEWIND_CONFIG");
 	if (path && path[0]) {
 		r = tw_config_load(arguments->command, path, &config, complaint);
