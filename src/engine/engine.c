@@ -289,6 +289,7 @@ static void init_tables(struct tw_engine *engine)
 	tw_index_init(&engine->transfer_numbers);
 	TAILQ_INIT(&engine->dirty);
 	TAILQ_INIT(&engine->kicks);
+	TAILQ_INIT(&engine->file_works);
 	tw_heap_init(&engine->resolves);
 	tw_heap_init(&engine->retries);
 	tw_waits_init(engine);
@@ -444,6 +445,7 @@ void tw_engine_free(struct tw_engine *engine)
 	if (engine->watches)
 		tw_watches_stop(engine->watches);
 	tw_links_close(engine);
+	tw_file_requests_stop(engine);
 	if (engine->pool)
 		tw_pool_free(engine->pool);
 	tw_watches_free(engine->watches);

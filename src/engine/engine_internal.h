@@ -286,6 +286,7 @@ struct tw_engine {
 	bool file_events;
 
 	json_t *mappings, *wranglers;
+	TAILQ_HEAD(, tw_file_work) file_works;
 	struct tw_index waits;
 
 	/* Lent to callers until the next call. */
@@ -509,6 +510,9 @@ void tw_receive_expire(struct tw_engine *engine, tw_ns now);
 /* Adds what live receptions have brought. */
 void tw_receive_figures(const struct tw_engine *engine, struct tw_engine_figures *ret);
 int tw_receive_admission(struct tw_engine *engine, struct tw_worker_admission *ret);
+
+/* file_requests.c */
+void tw_file_requests_stop(struct tw_engine *engine);
 
 /* password.c */
 /* malloc'd text by which tw_password_check() knows @password again; NULL: no memory. */

@@ -140,14 +140,3 @@ const struct tw_watch_view *tw_engine_watch_next(struct tw_engine *engine,
 {
 	return tw_watches_next(engine->watches, caller, cursor);
 }
-
-/* File operations. */
-
-int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *caller,
-			   const char *operation, json_t *parameters, const char **ret_id,
-			   struct tw_fault *fault)
-{
-	(void)engine, (void)caller, (void)parameters, (void)ret_id;
-	return tw_fault_set(fault, TW_FAULT_UNAVAILABLE, NULL,
-			    "\"%s\" is not there in this server.", operation);
-}

@@ -83,7 +83,7 @@ static inline void host_stopped(void *context)
 	((struct host *)context)->stopped = true;
 }
 
-/* As a kill would: nothing is said, nothing is written that was not yet. */
+/* Away in the middle of everything: no transfer is paused, nobody is told. */
 static inline void host_kill(struct world *world, unsigned index)
 {
 	tw_engine_free(world->hosts[index].engine);
