@@ -52,7 +52,7 @@ static void join_message(const char *told, const char *advice, char *ret, size_t
 {
 	char text[512];
 
-	snprintf(text, sizeof(text), "%.120s%s%.300s", told, *told && *advice ? " " : "", advice);
+	snprintf(text, sizeof(text), "%.200s%s%.300s", told, *told && *advice ? " " : "", advice);
 	tw_text_clean(text, strlen(text), ret, room);
 }
 
@@ -82,15 +82,9 @@ static void fill_error(const struct tw_destination *destination,
 		ret->last_error = "unreachable";
 		told = tw_strerror(-live->socket_error);
 		advice = "The system refuses to send there: check routes, addresses and firewall.";
-	} else if (!TAILQ_EMPTY(&destination->jobs)) {
-		const struct tw_transfer *transfer = TAILQ_FIRST(&destination->jobs);
-
-		/* What the other side said when it last refused the first in line. */
-		if (transfer->state == TW_STATE_PENDING && transfer->attempts &&
-		    transfer->error_message) {
-			ret->last_error = "destinationFull";
-			told = transfer->error_message;
-		}
+	} else if (destination->refused) {
+		ret->last_error = destination->refused;
+		told = destination->refused_message;
 	}
 	if (ret->last_error)
 		join_message(told, advice, ret->last_error_message,

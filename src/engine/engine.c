@@ -19,7 +19,6 @@
 
 #define POOL_THREADS 4
 #define RESOLVER_THREADS 4
-#define TRIM_EVERY 60 /* seconds between two looks at the length of the event log */
 
 /* The texts of struct tw_engine_options. */
 static const size_t option_texts[] = {
@@ -68,9 +67,9 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	/* A worker's ring is full: it empties within a turn of its loop. */
+	/* Enough for one turn, or a worker's ring is full: it empties within a turn of its loop. */
 	if (tw_queue_run(engine))
-		event_add(engine->kick, &(struct timeval){ .tv_usec = 5000 });
+		event_add(engine->kick, &(struct timeval){ .tv_usec = 2000 });
 }
 
 static void on_commit(evutil_socket_t fd, short what, void *context)
@@ -110,8 +109,6 @@ static void on_second(evutil_socket_t fd, short what, void *context)
 	/* What could not be written is tried again. */
 	if (engine->commit_failed)
 		tw_engine_commit(engine);
-	if (++engine->seconds % TRIM_EVERY == 0)
-		tw_store_events_trim(engine->store, TW_EVENTLOG_KEEP);
 }
 
 static void on_garbage(evutil_socket_t fd, short what, void *context)

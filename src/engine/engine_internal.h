@@ -122,6 +122,10 @@ struct tw_destination {
 	unsigned running_count, leaving_count;
 	uint64_t pending_count;
 
+	/* What its last transfer to end was refused for; NULL: nothing. */
+	const char *refused;
+	char refused_message[256];
+
 	/* The slice of time that sendRateAverage is about. */
 	uint64_t slice_of; /* the run that it began with; 0: closed */
 	bool slice_measured;
@@ -141,6 +145,8 @@ struct tw_manifest_object {
 	uint64_t files_so_far, size_so_far;
 	struct tw_listing *listing; /* NULL: in the store */
 	tw_ns listing_used_at;
+	bool loading;           /* a thread decodes it */
+	int damaged;            /* what came of that; 0: nothing bad */
 	struct tw_build *build; /* NULL: not being built */
 	unsigned uses;          /* transfers that have not ended, and shared tokens */
 };
@@ -237,7 +243,6 @@ struct tw_engine {
 	json_t *license;
 	int64_t started_at_us;
 	bool stopping, stop_unsent;
-	uint64_t seconds; /* since the start */
 	void (*stopped)(void *context);
 	void *stopped_context;
 
@@ -250,6 +255,7 @@ struct tw_engine {
 	struct tw_index connections, by_request, destination_numbers, transfer_numbers;
 	TAILQ_HEAD(, tw_object) dirty;
 	TAILQ_HEAD(, tw_destination) kicks;
+	unsigned starts_left;            /* in this turn */
 	uint64_t states[TW_STATE_COUNT]; /* transfers in each */
 	uint64_t files_sent_total;
 	uint64_t commits;
@@ -441,8 +447,13 @@ void tw_queue_retry_due(struct tw_engine *engine, tw_ns now);
 uint64_t tw_queue_rank(const struct tw_transfer *transfer);
 
 /* manifests.c */
-/* Its listing, read from the store when it is not in memory; NULL: cannot (message in @ret). */
+/*
+ * Its listing, read from the store when it is not in memory; NULL: cannot (message in @ret), or it
+ * is a long one that a thread is at (@loading): waiting destinations are kicked when it is there.
+ */
 struct tw_listing *tw_manifest_listing(struct tw_manifest_object *manifest, char ret[256]);
+/* The same at once, however long it takes: for one who asked to see it. */
+struct tw_listing *tw_manifest_listing_now(struct tw_manifest_object *manifest, char ret[256]);
 void tw_manifest_use(struct tw_manifest_object *manifest);
 void tw_manifest_drop(struct tw_manifest_object *manifest);
 /* Lets go of listings that nobody has used for a while. */

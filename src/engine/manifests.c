@@ -12,11 +12,13 @@
 #include "base/text.h"
 #include "engine/build.h"
 #include "engine/engine_internal.h"
+#include "engine/pool.h"
 #include "netio/clock.h"
 
 #define MAPPINGS_MAX 100000
 #define PATTERNS_MAX 1000
 #define LISTING_KEPT (30 * TW_SECOND)
+#define DECODED_AT_ONCE ((size_t)64 << 10) /* stored bytes: some thousand entries */
 
 static const char *const statuses[] = { "pending", "complete", "error" };
 
@@ -221,28 +223,111 @@ void tw_manifest_drop(struct tw_manifest_object *manifest)
 	manifest->uses--;
 }
 
-struct tw_listing *tw_manifest_listing(struct tw_manifest_object *manifest, char ret[256])
-{
-	size_t length;
+/* A listing that is decoded on a thread. */
+struct loading {
+	struct tw_pool_job job;
+	struct tw_engine *engine;
+	char manifest_id[TW_OBJECT_ID];
 	void *blob;
-	int r;
+	size_t length;
+	struct tw_listing *listing;
+	int error;
+};
+
+static void loading_run(struct tw_pool_job *job)
+{
+	struct loading *loading = TW_OWNER(job, struct loading, job);
+
+	loading->error = tw_listing_decode(loading->blob, loading->length, &loading->listing);
+}
+
+static void explain(int error, char ret[256])
+{
+	snprintf(
+		ret, 256,
+		"The stored manifest cannot be read (%s); make the manifest and the transfer anew.",
+		tw_strerror(error));
+}
+
+/* Whoever waits for it is in some queue; a failure shows when it is asked for again. */
+static void loading_done(struct tw_pool_job *job)
+{
+	struct loading *loading = TW_OWNER(job, struct loading, job);
+	struct tw_engine *engine = loading->engine;
+	struct tw_manifest_object *manifest =
+		of(tw_shelf_find(&engine->manifests, loading->manifest_id));
+
+	if (manifest && manifest->loading) {
+		manifest->loading = false;
+		manifest->damaged = loading->error;
+		if (!manifest->listing) {
+			manifest->listing = loading->listing;
+			loading->listing = NULL;
+		}
+		manifest->listing_used_at = tw_clock_now();
+		for (size_t i = 0; i < engine->destinations.used; i++)
+			if (engine->destinations.items[i])
+				tw_queue_kick(
+					(struct tw_destination *)engine->destinations.items[i]);
+	}
+	tw_listing_drop(loading->listing);
+	free(loading->blob);
+	free(loading);
+}
+
+static int load_on_thread(struct tw_manifest_object *manifest, void *blob, size_t length)
+{
+	struct loading *loading = calloc(1, sizeof(*loading));
+
+	if (!loading)
+		return -ENOMEM;
+	loading->job.run = loading_run;
+	loading->job.done = loading_done;
+	loading->engine = manifest->object.engine;
+	memcpy(loading->manifest_id, manifest->object.id, TW_OBJECT_ID);
+	loading->blob = blob;
+	loading->length = length;
+	manifest->loading = true;
+	tw_pool_submit(manifest->object.engine->pool, &loading->job);
+	return 0;
+}
+
+static struct tw_listing *read_listing(struct tw_manifest_object *manifest, size_t length_max,
+				       char ret[256])
+{
+	int r = manifest->damaged;
+	size_t length = 0;
+	void *blob = NULL;
 
 	manifest->listing_used_at = tw_clock_now();
 	if (manifest->listing)
 		return manifest->listing;
-	r = tw_store_blob(manifest->object.engine->store, TW_STORE_MANIFEST, manifest->object.id,
-			  &blob, &length);
-	if (!r) {
-		r = tw_listing_decode(blob, length, &manifest->listing);
-		free(blob);
-	}
+	if (manifest->loading && length_max != SIZE_MAX)
+		return NULL;
 	if (!r)
-		return manifest->listing;
-	snprintf(
-		ret, 256,
-		"The stored manifest cannot be read (%s); make the manifest and the transfer anew.",
-		tw_strerror(r));
-	return NULL;
+		r = tw_store_blob(manifest->object.engine->store, TW_STORE_MANIFEST,
+				  manifest->object.id, &blob, &length);
+	if (!r && length > length_max) {
+		r = load_on_thread(manifest, blob, length);
+		if (!r)
+			return NULL;
+	} else if (!r) {
+		r = tw_listing_decode(blob, length, &manifest->listing);
+	}
+	free(blob);
+	if (r)
+		explain(r, ret);
+	return r ? NULL : manifest->listing;
+}
+
+struct tw_listing *tw_manifest_listing(struct tw_manifest_object *manifest, char ret[256])
+{
+	return read_listing(manifest, DECODED_AT_ONCE, ret);
+}
+
+struct tw_listing *tw_manifest_listing_now(struct tw_manifest_object *manifest, char ret[256])
+{
+	return read_listing(manifest, SIZE_MAX, ret);
 }
 
 void tw_manifests_trim(struct tw_engine *engine, tw_ns now)
@@ -547,7 +632,7 @@ int tw_engine_manifest_files(struct tw_engine *engine, const struct tw_caller *c
 				    "The manifest is %s: its files can be listed once it is "
 				    "complete.",
 				    statuses[manifest->status]);
-	listing = tw_manifest_listing(manifest, reason);
+	listing = tw_manifest_listing_now(manifest, reason);
 	if (!listing)
 		return tw_fault_set(fault, TW_FAULT_INTERNAL, "manifestId", "%s", reason);
 	show_files(engine, listing, slice);

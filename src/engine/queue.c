@@ -23,6 +23,8 @@
 #include "engine/engine_internal.h"
 #include "netio/clock.h"
 
+/* More would keep the API waiting: a thousand transfers start within some tenths of a second. */
+#define STARTS_A_TURN 32
 #define RETRY_FIRST (500 * TW_MSEC)
 #define RETRY_MOST (60 * TW_SECOND)
 
@@ -219,7 +221,7 @@ static int add_to_worker(struct tw_transfer *transfer, struct tw_listing *listin
 	return r;
 }
 
-/* -ENOMEM, TW_E_FULL: not now. */
+/* -ENOMEM, TW_E_FULL: not now. TW_E_AGAIN: its listing comes first. */
 static int start(struct tw_transfer *transfer)
 {
 	struct tw_destination *destination = transfer->destination;
@@ -227,6 +229,8 @@ static int start(struct tw_transfer *transfer)
 	struct tw_listing *listing = tw_manifest_listing(transfer->manifest, reason);
 	int r;
 
+	if (!listing && transfer->manifest->loading)
+		return TW_E_AGAIN;
 	if (!listing) {
 		tw_transfer_enter(transfer, TW_STATE_ERROR, reason);
 		return 0;
@@ -267,8 +271,9 @@ static bool make_way(struct tw_destination *destination, const struct tw_transfe
 
 static bool start_what_may(struct tw_destination *destination)
 {
-	const struct tw_engine *engine = destination->object.engine;
+	struct tw_engine *engine = destination->object.engine;
 	struct tw_transfer *next;
+	int r;
 
 	if (!destination->added || engine->stopping)
 		return true;
@@ -279,8 +284,14 @@ static bool start_what_may(struct tw_destination *destination)
 		if (active >= engine->options.active_per_destination &&
 		    !make_way(destination, next))
 			return true;
-		if (start(next))
+		if (!engine->starts_left)
 			return false;
+		r = start(next);
+		if (r == TW_E_AGAIN)
+			return true; /* its listing is being read: kicked when it is there */
+		if (r)
+			return false;
+		engine->starts_left--;
 	}
 	return true;
 }
@@ -296,6 +307,7 @@ bool tw_queue_run(struct tw_engine *engine)
 	TAILQ_HEAD(, tw_destination) blocked = TAILQ_HEAD_INITIALIZER(blocked);
 	struct tw_destination *destination;
 
+	engine->starts_left = STARTS_A_TURN;
 	while ((destination = TAILQ_FIRST(&engine->kicks))) {
 		TAILQ_REMOVE(&engine->kicks, destination, kick_link);
 		destination->kicked = false;
@@ -372,6 +384,25 @@ static void try_again(struct tw_transfer *transfer, enum tw_transfer_error error
 		    tw_clock_now() + backoff(transfer, outcomes[error].wait_most));
 }
 
+/* What the other side refuses is told at the connection until something has gone through. */
+static void note_refusal(struct tw_destination *destination, enum tw_transfer_error error,
+			 const char *message)
+{
+	switch (error) {
+	case TW_TRANSFER_STORAGE:
+		destination->refused = "destinationFull";
+		break;
+	case TW_TRANSFER_DENIED:
+	case TW_TRANSFER_UNSAFE:
+		destination->refused = "destinationDenied";
+		break;
+	default:
+		destination->refused = NULL;
+		break;
+	}
+	snprintf(destination->refused_message, sizeof(destination->refused_message), "%s", message);
+}
+
 static void finish(struct tw_transfer *transfer, const struct tw_sender_status *sender)
 {
 	static const uint8_t none[sizeof(sender->digest)];
@@ -386,6 +417,8 @@ static void finish(struct tw_transfer *transfer, const struct tw_sender_status *
 		free(transfer->digest);
 		tw_copy_text(digest, &transfer->digest);
 	}
+	if (transfer->destination)
+		note_refusal(transfer->destination, error, sender->message);
 	if (error == TW_TRANSFER_OK) {
 		tw_transfer_enter(transfer, TW_STATE_COMPLETE, NULL);
 		return;
@@ -407,8 +440,7 @@ static void finish(struct tw_transfer *transfer, const struct tw_sender_status *
 static void measure_short(const struct tw_transfer *transfer, const struct tw_sender_status *sender)
 {
 	struct tw_destination *destination = transfer->destination;
-	bool measured =
-		destination->slice_of == transfer->number && destination->slice_measured;
+	bool measured = destination->slice_of == transfer->number && destination->slice_measured;
 
 	if (!measured && sender->finished_at > sender->started_at)
 		destination->slice_kbps =

@@ -1,4 +1,5 @@
 /* What a server remembers: killed and started again, and a crowd of jobs. */
+#include "base/text.h"
 #include "engineworld.h"
 
 #include <malloc.h>
@@ -209,6 +210,49 @@ static void forgets_what_it_shall_not_keep(void **state)
 	assert_int_equal(count_destinations(world), 0);
 }
 
+#define NAMES 7000
+
+/* A manifest that is too long to be read at once is read on a thread; transfers wait for it. */
+static void reads_a_long_manifest(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	struct tw_manifest_object *manifest;
+	char id[TW_OBJECT_ID], name[64], hex[41], reason[256];
+	struct tw_random random;
+	struct tw_prng prng;
+	uint8_t bytes[20];
+
+	host_start(world, 0);
+	host_start(world, 1);
+	mkdir(place_of(&world->hosts[0], "many"), 0755);
+	tw_prng_init(&prng, 1);
+	random = tw_prng_random(&prng);
+	for (int i = 0; i < NAMES; i++) {
+		tw_random_fill(&random, bytes, sizeof(bytes));
+		snprintf(name, sizeof(name), "many/%s", tw_text_hex(bytes, sizeof(bytes), hex));
+		close(open(place_of(&world->hosts[0], name), O_CREAT | O_WRONLY, 0644));
+	}
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "many");
+	assert_int_equal(tw_engine_manifest(world->hosts[0].engine, &caller, options.manifest_id)
+				 ->total_files,
+			 NAMES);
+	strcpy(id, transfer_make(world, 0, &caller, &options));
+	host_kill(world, 0);
+	host_start(world, 0);
+	manifest = (struct tw_manifest_object *)tw_shelf_next(&world->hosts[0].engine->manifests,
+							      &caller, &(size_t){ 0 });
+	assert_null(manifest->listing);
+	assert_null(tw_manifest_listing(manifest, reason));
+	assert_true(manifest->loading);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	assert_int_equal(tw_engine_transfer(world->hosts[0].engine, &caller, id)->files_complete,
+			 NAMES);
+}
+
 #define CROWD 10000
 #define CROWD_DESTINATIONS 50
 
@@ -287,6 +331,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remembers_settings, world_make, world_free),
 		cmocka_unit_test_setup_teardown(forgets_what_it_shall_not_keep, world_make,
 						world_free),
+		cmocka_unit_test_setup_teardown(reads_a_long_manifest, world_make, world_free),
 		cmocka_unit_test_setup_teardown(carries_a_crowd, world_make, world_free),
 	};
 
