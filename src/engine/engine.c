@@ -92,10 +92,12 @@ static void on_tenth(evutil_socket_t fd, short what, void *context)
 		tw_links_admission(engine);
 	if (engine->stop_unsent)
 		engine->stop_unsent = tw_links_stop(engine) == TW_E_FULL;
-	if (engine->incoming_limit == TW_UNSET && engine->outgoing_limit == TW_UNSET)
-		return;
-	tw_links_refresh(engine, true);
-	tw_limits_divide(engine);
+	if (engine->incoming_limit != TW_UNSET || engine->outgoing_limit != TW_UNSET) {
+		tw_links_refresh(engine, true);
+		tw_limits_divide(engine);
+	}
+	/* Last: whoever hears of it may free the engine. */
+	tw_links_check_stopped(engine);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *context)

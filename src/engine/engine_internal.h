@@ -490,6 +490,8 @@ double tw_samples_smooth_bps(const struct tw_samples *samples);
 int tw_links_open(struct tw_engine *engine, char ret_message[512]);
 void tw_links_close(struct tw_engine *engine);
 int tw_links_stop(struct tw_engine *engine);
+/* Says so to whoever asked to stop, once all workers have. */
+void tw_links_check_stopped(struct tw_engine *engine);
 /* Takes the newest snapshots, where a worker has told of something new, or @now_please. */
 void tw_links_refresh(struct tw_engine *engine, bool now_please);
 /* Wall time of a monotonic one, by the clock as it was at the newest refresh; 0 for 0. */

@@ -58,15 +58,10 @@ static void all_stopped(struct tw_engine *engine)
 {
 	void (*stopped)(void *context) = engine->stopped;
 
-	for (unsigned i = 0; i < engine->link_count; i++)
-		if (!engine->links[i].stopped)
-			return;
 	engine->stopped = NULL;
 	tw_engine_commit(engine);
-	if (engine->store)
-		tw_store_sync(engine->store);
-	if (stopped)
-		stopped(engine->stopped_context);
+	tw_store_sync(engine->store);
+	stopped(engine->stopped_context);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
@@ -74,15 +69,13 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	struct tw_link *link = context;
 	struct tw_worker_event event;
 	unsigned left = EVENTS_A_TURN;
-	uint64_t rung;
 
+	(void)fd;
 	(void)what;
 	/* Silenced first: what comes from here on rings again. Snapshots wait until they are
 	 * wanted. */
-	if (read(fd, &rung, sizeof(rung)) < 0)
-		rung = 0;
-	link->engine->news = true;
-	tw_worker_heard(link->worker);
+	if (tw_worker_heard(link->worker))
+		link->engine->news = true;
 	while (left && tw_worker_event(link->worker, &event)) {
 		hear(link, &event);
 		left--;
@@ -93,14 +86,32 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	if (!TAILQ_EMPTY(&link->engine->kicks) &&
 	    !event_pending(link->engine->kick, EV_TIMEOUT, NULL))
 		event_add(link->engine->kick, &(struct timeval){ 0 });
-	if (!link->engine->stopping)
+	tw_links_check_stopped(link->engine);
+}
+
+void tw_links_check_stopped(struct tw_engine *engine)
+{
+	bool more = false;
+
+	if (!engine->stopping || !engine->stopped)
 		return;
-	tw_links_refresh(link->engine, true);
-	if (link->snapshot && link->snapshot->stopped && !link->stopped) {
-		link->stopped = true;
-		event_del(link->readable);
-		all_stopped(link->engine);
+	tw_links_refresh(engine, true);
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		struct tw_link *link = &engine->links[i];
+
+		if (!link->stopped && link->snapshot && link->snapshot->stopped) {
+			struct tw_worker_event event;
+
+			link->stopped = true;
+			/* What it said last. */
+			while (tw_worker_event(link->worker, &event))
+				hear(link, &event);
+			event_del(link->readable);
+		}
+		more = more || !link->stopped;
 	}
+	if (!more)
+		all_stopped(engine);
 }
 
 /* Opening. */
@@ -368,6 +379,9 @@ void tw_links_refresh(struct tw_engine *engine, bool now_please)
 		struct tw_link *link = &engine->links[i];
 
 		link->snapshot = tw_worker_snapshot(link->worker);
+		/* This silences the bell for events too. */
+		if (!engine->stopping)
+			event_active(link->readable, EV_READ, 0);
 		if (!link->snapshot)
 			continue;
 		tie_sending(engine, link->snapshot);

@@ -247,7 +247,8 @@ int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_ad
  * taken later.
  */
 int tw_worker_fd(const struct tw_worker *worker);
-void tw_worker_heard(struct tw_worker *worker);
+/* Whether it had rung. */
+bool tw_worker_heard(struct tw_worker *worker);
 /* False: none now. */
 bool tw_worker_event(struct tw_worker *worker, struct tw_worker_event *ret);
 /* The newest; valid until the next call. NULL: none yet. */

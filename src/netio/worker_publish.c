@@ -155,13 +155,11 @@ void tw_worker_publish_due(struct tw_worker *worker, tw_ns now)
 		tw_worker_publish(worker, now);
 }
 
-void tw_worker_heard(struct tw_worker *worker)
+bool tw_worker_heard(struct tw_worker *worker)
 {
 	uint64_t count;
 
-	/* Nothing to read is as good. */
-	if (read(worker->control_fd, &count, sizeof count) < 0)
-		return;
+	return read(worker->control_fd, &count, sizeof count) > 0;
 }
 
 const struct tw_worker_snapshot *tw_worker_snapshot(struct tw_worker *worker)
