@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/discover.h"
 #include "engine/engine_internal.h"
 #include "engine/pool.h"
 #include "engine/requests.h"
@@ -309,6 +310,14 @@ static int load_settings(struct tw_engine *engine)
 	return r;
 }
 
+static int make_discovers(struct tw_engine *engine)
+{
+	bool listens = engine->options.receive && engine->receive_fs_open;
+
+	return tw_discovers_new(engine->base, engine->resolver,
+				listens ? engine->links[0].worker : NULL, &engine->discovers);
+}
+
 static int make_watches(struct tw_engine *engine)
 {
 	struct tw_watches_options options = {
@@ -334,6 +343,8 @@ static int start(struct tw_engine *engine, char ret_message[512])
 		r = make_modules(engine);
 	if (!r)
 		r = tw_links_open(engine, ret_message);
+	if (!r)
+		r = make_discovers(engine);
 	if (!r)
 		r = tw_persist_load(engine, ret_message);
 	if (!r)
@@ -451,6 +462,8 @@ void tw_engine_free(struct tw_engine *engine)
 	engine->watches = NULL;
 	if (engine->resolver)
 		tw_pool_free(engine->resolver);
+	if (engine->discovers)
+		tw_discovers_free(engine->discovers);
 	if (engine->store)
 		tw_engine_commit(engine);
 	free_timers(engine);

@@ -163,8 +163,10 @@ enum tw_transfer_state {
 
 /* Sums over all runs; the last four are of the transfer as a whole. */
 struct tw_transfer_figures {
-	uint64_t pieces_sent, pieces_retransmitted, bytes_sent, bytes_retransmitted, bytes_read;
-	uint64_t bytes_recv, packets_sent, packets_recv;
+	uint64_t pieces_sent, pieces_retransmitted;
+	uint64_t content_sent, bytes_retransmitted, bytes_read; /* bytes of the files */
+	uint64_t bytes_sent, bytes_recv;                        /* UDP payload */
+	uint64_t packets_sent, packets_recv;
 	uint64_t bytes_acked, bytes_durable, files_complete, block_bytes;
 };
 
@@ -233,6 +235,7 @@ struct tw_engine {
 	struct tw_triggers *triggers;
 	struct tw_requests *requests;
 	struct tw_watches *watches;
+	struct tw_discovers *discovers;
 	struct tw_pool *pool, *resolver;
 	struct tw_fs source_fs, receive_fs;
 	bool source_fs_open, receive_fs_open;
@@ -307,7 +310,7 @@ struct tw_engine {
 	const char **client_texts;
 	struct tw_transfer_sample_view *sample_views;
 	uint64_t port_numbers[TW_RECEIVE_PORTS_MAX];
-	char path_text[2][8193];
+	char path_text[2][TW_SOURCE_PATH_MAX + 2];
 	char token_session[TW_OBJECT_ID];
 };
 
@@ -477,7 +480,9 @@ void tw_transfer_figures(const struct tw_transfer *transfer, struct tw_transfer_
 const struct tw_transfer_view *tw_transfer_view(struct tw_transfer *transfer);
 
 /* samples.c */
-/* The second that ends at @at (the transfer's own time). */
+/* It begins to run: what comes from now on is measured. */
+void tw_samples_begin(struct tw_transfer *transfer);
+/* The second that ends at @at. */
 void tw_samples_add(struct tw_transfer *transfer, tw_ns at);
 /* It has ended: fewer will do. */
 void tw_samples_settle(struct tw_transfer *transfer);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/discover.h"
 #include "engine/engine_internal.h"
 #include "engine/files.h"
 #include "engine/requests.h"
@@ -285,14 +286,32 @@ static int list_roots(struct tw_engine *engine, const struct tw_caller *caller, 
 	return r;
 }
 
+static int discover(struct tw_engine *engine, const struct tw_caller *caller,
+		    bool from_receive_port, json_t *parameters, const char **ret_id,
+		    struct tw_fault *fault)
+{
+	struct tw_request *request;
+	int r = tw_requests_add(engine->requests, caller, ret_id, &request, fault);
+
+	if (r)
+		return r;
+	r = tw_discovers_start(engine->discovers, from_receive_port, parameters, request, fault);
+	if (r)
+		tw_request_fail(request, fault);
+	return r;
+}
+
 int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *caller,
 			   const char *operation, json_t *parameters, const char **ret_id,
 			   struct tw_fault *fault)
 {
 	struct tw_file_work *work;
 	size_t row = 0;
-	int r = tw_caller_may_use_files(caller, fault);
+	int r;
 
+	if (!strcmp(operation, "sendDiscover") || !strcmp(operation, "recvDiscover"))
+		return discover(engine, caller, *operation == 'r', parameters, ret_id, fault);
+	r = tw_caller_may_use_files(caller, fault);
 	if (r)
 		return r;
 	if (!strcmp(operation, "lsRoots"))

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/discover.h"
 #include "engine/engine_internal.h"
 #include "netio/clock.h"
 #include "netio/sockaddr.h"
@@ -48,6 +49,10 @@ static void hear(struct tw_link *link, const struct tw_worker_event *event)
 		transfer = transfer_of(engine, event->id);
 		if (transfer)
 			tw_queue_ended(transfer, &event->sending);
+		return;
+	case TW_WORKER_DISCOVERED:
+		if (engine->discovers)
+			tw_discovers_event(engine->discovers, event);
 		return;
 	default:
 		tw_receive_event(engine, event);

@@ -610,8 +610,10 @@ static int show_files(struct tw_engine *engine, const struct tw_listing *listing
 						    engine->path_text[0][length] != '/';
 			}
 		}
-		tw_listing_source_path(listing, i, engine->path_text[0],
-				       sizeof(engine->path_text[0]));
+		/* As its owner sees it: below the root of what may be sent. */
+		engine->path_text[0][0] = '/';
+		tw_listing_source_path(listing, i, engine->path_text[0] + 1,
+				       sizeof(engine->path_text[0]) - 1);
 		r = slice->each(slice->context, &file);
 	}
 	return r;

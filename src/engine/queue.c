@@ -244,6 +244,7 @@ static int start(struct tw_transfer *transfer)
 	TAILQ_INSERT_TAIL(&destination->running, transfer, running_link);
 	destination->running_count++;
 	tw_transfer_enter(transfer, TW_STATE_ACTIVE, NULL);
+	tw_samples_begin(transfer);
 	return 0;
 }
 
@@ -331,7 +332,8 @@ static void fold(struct tw_transfer *transfer, const struct tw_worker_transfer_s
 
 	sum->pieces_sent += sender->pieces_sent;
 	sum->pieces_retransmitted += sender->pieces_retransmitted;
-	sum->bytes_sent += sender->bytes_sent;
+	sum->bytes_sent += sending->bytes_sent;
+	sum->content_sent += sender->bytes_sent;
 	sum->bytes_retransmitted += sender->bytes_retransmitted;
 	sum->bytes_read += sender->bytes_read;
 	sum->bytes_recv += sending->bytes_received;

@@ -21,7 +21,7 @@
 /* Counters at a moment; rates come from the difference to the sample before. */
 struct sample {
 	int64_t time;
-	uint64_t acked, sent, again, read, rate_kbps;
+	uint64_t acked, sent, content, again, read, rate_kbps;
 };
 
 struct tw_samples {
@@ -99,6 +99,7 @@ static struct sample take(const struct tw_transfer *transfer, tw_ns at)
 		.time = tw_transfer_time(transfer, at),
 		.acked = figures.bytes_acked,
 		.sent = figures.bytes_sent,
+		.content = figures.content_sent,
 		.again = figures.bytes_retransmitted,
 		.read = figures.bytes_read,
 	};
@@ -119,23 +120,22 @@ static uint64_t allowed_kbps(const struct tw_transfer *transfer)
 	return transfer->send_rate_max < rate ? transfer->send_rate_max : rate;
 }
 
+void tw_samples_begin(struct tw_transfer *transfer)
+{
+	if (transfer->samples)
+		return;
+	transfer->samples = calloc(1, sizeof(*transfer->samples));
+	if (transfer->samples)
+		transfer->samples->base = take(transfer, tw_clock_now());
+}
+
 void tw_samples_add(struct tw_transfer *transfer, tw_ns at)
 {
 	struct sample now = take(transfer, at), *before, *added;
 	struct tw_samples *samples = transfer->samples;
 
-	if (!samples) {
-		/* What an earlier start of the server has brought is not this second's. */
-		samples = transfer->samples = calloc(1, sizeof(*samples));
-		if (!samples)
-			return;
-		samples->base = now;
-		if (!transfer->earlier.bytes_sent) {
-			samples->base = (struct sample){ .time = transfer->start_time };
-			if (now.time <= samples->base.time)
-				samples->base = now;
-		}
-	}
+	if (!samples)
+		return;
 	before = samples->fine_count ? &samples->fine[samples->fine_count - 1] : &samples->base;
 	if (now.time <= before->time)
 		return;
@@ -156,9 +156,7 @@ void tw_samples_settle(struct tw_transfer *transfer)
 	struct sample *all;
 
 	/* The last part of a second counts too. */
-	if (transfer->start_time)
-		tw_samples_add(transfer, tw_clock_now());
-	samples = transfer->samples;
+	tw_samples_add(transfer, tw_clock_now());
 	if (!samples || !samples->fine_count)
 		return;
 	count = samples->coarse_count + samples->fine_count;
@@ -194,7 +192,7 @@ static void show(const struct sample *before, const struct sample *sample,
 		 struct tw_transfer_sample_view *ret)
 {
 	int64_t us = sample->time - before->time;
-	uint64_t sent = sample->sent - before->sent;
+	uint64_t sent = sample->content - before->content;
 
 	*ret = (struct tw_transfer_sample_view){
 		.time = sample->time,

@@ -19,7 +19,8 @@ void tw_transfer_figures(const struct tw_transfer *transfer, struct tw_transfer_
 		return;
 	ret->pieces_sent += sender->pieces_sent;
 	ret->pieces_retransmitted += sender->pieces_retransmitted;
-	ret->bytes_sent += sender->bytes_sent;
+	ret->bytes_sent += live->bytes_sent;
+	ret->content_sent += sender->bytes_sent;
 	ret->bytes_retransmitted += sender->bytes_retransmitted;
 	ret->bytes_read += sender->bytes_read;
 	ret->bytes_recv += live->bytes_received;

@@ -66,6 +66,7 @@ static const struct tw_saved rows[] = {
 	TW_SAVED(struct tw_transfer, U64, earlier.pieces_sent, "pieces"),
 	TW_SAVED(struct tw_transfer, U64, earlier.pieces_retransmitted, "piecesAgain"),
 	TW_SAVED(struct tw_transfer, U64, earlier.bytes_sent, "sent"),
+	TW_SAVED(struct tw_transfer, U64, earlier.content_sent, "contentSent"),
 	TW_SAVED(struct tw_transfer, U64, earlier.bytes_retransmitted, "sentAgain"),
 	TW_SAVED(struct tw_transfer, U64, earlier.bytes_read, "read"),
 	TW_SAVED(struct tw_transfer, U64, earlier.bytes_recv, "received"),

@@ -126,7 +126,7 @@ struct tw_worker_transfer_status {
 	bool running;
 	/* Datagrams and UDP payload bytes of its connection while it took part; with several at a
 	 * time each counts what carried its own pieces, and its share of the rest. */
-	uint64_t packets_sent, packets_received, bytes_received;
+	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
 	uint32_t block_bytes; /* tape bytes of a full datagram on this path */
 };
 

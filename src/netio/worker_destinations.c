@@ -348,6 +348,7 @@ void tw_worker_account(struct destination *destination)
 
 	news.packets_sent -= destination->accounted.packets_sent;
 	news.packets_received -= destination->accounted.packets_received;
+	news.bytes_sent -= destination->accounted.bytes_sent;
 	news.bytes_received -= destination->accounted.bytes_received;
 	destination->accounted = traffic;
 	if (!count)
@@ -364,6 +365,7 @@ void tw_worker_account(struct destination *destination)
 		status->packets_sent += pieces[i] + rest / count + (i < rest % count);
 		status->packets_received +=
 			proportion(news.packets_received, pieces[i], sum, count);
+		status->bytes_sent += proportion(news.bytes_sent, pieces[i], sum, count);
 		status->bytes_received += proportion(news.bytes_received, pieces[i], sum, count);
 		i++;
 	}

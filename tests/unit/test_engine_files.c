@@ -162,13 +162,36 @@ static void stays_in_the_sandbox(void **state)
 	free((char *)world->options.sandbox_dir);
 }
 
+/* Does UDP get through to the other one, and as whom? */
+static void discovers(void **state)
+{
+	static const char *const operations[] = { "sendDiscover", "recvDiscover" };
+	struct tw_request_status done;
+	struct scene scene;
+
+	begin(&scene, *state);
+	host_start(scene.world, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(run(&scene, operations[i],
+				     json_pack("{sssi}", "address", "127.0.0.1", "port",
+					       (int)scene.world->hosts[1].port),
+				     &done),
+				 TW_REQUEST_COMPLETE);
+		assert_true(json_is_true(json_object_get(done.result, "reachable")));
+		assert_string_equal(json_string_value(json_object_get(done.result, "observedIP")),
+				    "127.0.0.1");
+	}
+	assert_int_equal(json_integer_value(json_object_get(done.result, "observedPort")),
+			 scene.world->hosts[0].port);
+}
+
 #define FILES(name) cmocka_unit_test_setup_teardown(name, world_make, world_free)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FILES(makes_and_lists), FILES(moves_and_removes),    FILES(lists_several),
-		FILES(refuses),         FILES(stays_in_the_sandbox),
+		FILES(refuses),         FILES(stays_in_the_sandbox), FILES(discovers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

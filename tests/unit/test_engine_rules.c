@@ -286,6 +286,7 @@ static int count_files(void *context, const struct tw_manifest_file_view *file)
 
 	counts[0]++;
 	counts[1] += file->is_empty_dir;
+	assert_int_equal(*file->src_path, '/');
 	assert_non_null(strstr(file->src_path, file->dest_path));
 	return 0;
 }
