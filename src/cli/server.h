@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "cli/config.h"
+#include "cli/relay_name.h"
 #include "crypto/identity.h"
 #include "engine/engine.h"
 
@@ -21,6 +22,7 @@ struct tw_server_settings {
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
 	struct tw_api_superusers superusers;
 	int log_level;
+	struct tw_relay_name relay;
 };
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };

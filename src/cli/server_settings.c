@@ -20,7 +20,8 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "api-disable-shared-tokens", NULL, "take no shared tokens", false },
 	{ "recv-port", "N", "UDP port to receive on; default 8886, 0: any free one", true },
 	{ "recv-dir", "DIR", "where what arrives goes; default: see below", false },
-	{ "recv-relay-host", "HOST", "be reached through this relay", false },
+	{ "recv-relay-host", "HOST#KEY",
+	  "be reached through this relay, whose line `tradewind relay` prints", false },
 	{ "recv-relay-port", "N", "its control port; default 8887", false },
 	{ "external-address", "HOST", "address by which others reach this server", false },
 	{ "persistent-state-dir", "DIR", "where jobs are remembered; default: see below", false },
@@ -284,6 +285,25 @@ static json_t *configuration(const struct tw_arguments *arguments,
 	return all;
 }
 
+/* HOST#KEY, HOST:PORT#KEY; --recv-relay-port counts where both are given. */
+static int read_relay(const struct tw_arguments *arguments, struct tw_server_settings *settings)
+{
+	const char *text = tw_argument(arguments, "recv-relay-host");
+	char complaint[TW_COMPLAINT];
+
+	if (!text)
+		return 0;
+	if (tw_relay_name_parse(text, &settings->relay, complaint, sizeof complaint)) {
+		tw_say("--recv-relay-host: %s", complaint);
+		return TW_EXIT_USAGE;
+	}
+	settings->engine.relay_host = settings->relay.host;
+	settings->engine.relay_key = settings->relay.key;
+	if (!tw_argument(arguments, "recv-relay-port"))
+		settings->engine.relay_port = settings->relay.port;
+	return 0;
+}
+
 int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settings *ret)
 {
 	struct tw_engine_options *options = &ret->engine;
@@ -292,7 +312,6 @@ int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settin
 	memset(ret, 0, sizeof *ret);
 	options->server_name = tw_argument(arguments, "server-name");
 	options->external_address = tw_argument(arguments, "external-address");
-	options->relay_host = tw_argument(arguments, "recv-relay-host");
 	options->persistent_destinations = !tw_argument(arguments, "no-persistent-destinations");
 	options->persistent_transfers = !tw_argument(arguments, "no-persistent-transfers");
 	options->borrow_incoming_rate = tw_argument(arguments, "borrow-incoming-rate") != NULL;
@@ -306,6 +325,8 @@ int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settin
 		r = read_security(arguments, ret);
 	if (!r)
 		r = read_numbers(arguments, options);
+	if (!r)
+		r = read_relay(arguments, ret);
 	if (!r)
 		r = read_folders(arguments, ret);
 	if (!r)

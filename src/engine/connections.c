@@ -91,6 +91,18 @@ static void fill_error(const struct tw_destination *destination,
 			     sizeof(ret->last_error_message));
 }
 
+/* What is in use now: a connection leaves its relay when there is a direct way. */
+static bool by_relay(const struct tw_destination *destination,
+		     const struct tw_worker_destination_status *live)
+{
+	if (!live || !live->conn_known || live->conn.state != TW_CONN_ESTABLISHED)
+		return true;
+	for (size_t i = 0; i < destination->remote_count; i++)
+		if (tw_address_equal(&destination->remotes[i], &live->conn.path.remote))
+			return true;
+	return false;
+}
+
 static void fill_address(const struct tw_destination *destination,
 			 const struct tw_worker_destination_status *live,
 			 struct tw_connection_view *ret)
@@ -103,8 +115,9 @@ static void fill_address(const struct tw_destination *destination,
 		remote = &live->remote;
 	else if (destination->remote_count)
 		remote = &destination->remotes[0];
-	ret->relay_port = settings->relay_address ? settings->relay_port : TW_UNSET;
-	if (settings->relay_address) {
+	ret->relay_port = TW_UNSET;
+	if (settings->relay_address && by_relay(destination, live)) {
+		ret->relay_port = settings->relay_port;
 		if (remote)
 			snprintf(ret->relay_ip, sizeof(ret->relay_ip), "%.63s",
 				 tw_address_format_ip(remote, text));

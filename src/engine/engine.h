@@ -84,7 +84,8 @@ struct tw_engine_options {
 	unsigned workers;                /* 0: cores but one, at least 1 */
 	unsigned active_per_destination; /* transfers running at a time to one destination; 0: 1 */
 	const char *relay_host;          /* NULL: none */
-	uint16_t relay_port;
+	uint16_t relay_port;             /* its control port */
+	struct tw_public_key relay_key;
 	uint16_t api_port; /* shown; given to the launch trigger */
 	bool api_tokens, shared_tokens, auth_required, allow_remote_control;
 	json_t *configuration; /* every effective option; taken */

@@ -27,6 +27,7 @@
 #include "engine/eventlog.h"
 #include "engine/index.h"
 #include "engine/triggers.h"
+#include "netio/relay_agent.h"
 #include "netio/worker.h"
 #include "store/store.h"
 
@@ -251,6 +252,8 @@ struct tw_engine {
 
 	struct tw_link links[TW_ENGINE_WORKERS_MAX];
 	unsigned link_count;
+	struct tw_relay_agent *relay; /* NULL: nobody comes by one */
+	char relay_ip[TW_ADDRESS_TEXT];
 	uint64_t next_number;
 	uint32_t next_sequence;
 
@@ -550,3 +553,10 @@ struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *token, co
 				 struct tw_fault *fault);
 bool tw_token_expired(const struct tw_token *token, int64_t now_us);
 void tw_token_remove(struct tw_token *token);
+
+/* relay.c */
+/* For the receiving worker, before it starts. -errno and a sentence. */
+int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, char ret_message[512]);
+void tw_engine_relay_close(struct tw_engine *engine);
+/* The address and port that senders dial, once known; until then the relay as it was named. */
+void tw_engine_relay_view(struct tw_engine *engine, struct tw_receiver_view *ret);

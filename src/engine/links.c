@@ -207,6 +207,11 @@ static int open_link(struct tw_engine *engine, unsigned index, char ret_message[
 				   on_readable, link);
 	if (!link->readable || event_add(link->readable, NULL))
 		r = -ENOMEM;
+	if (!r && receives) {
+		r = tw_engine_relay_open(engine, link->worker, ret_message);
+		if (r)
+			return r;
+	}
 	if (!r)
 		r = tw_worker_start(link->worker);
 	if (r)
@@ -244,6 +249,7 @@ int tw_links_stop(struct tw_engine *engine)
 
 void tw_links_close(struct tw_engine *engine)
 {
+	tw_engine_relay_close(engine);
 	for (unsigned i = 0; i < TW_ENGINE_WORKERS_MAX; i++) {
 		struct tw_link *link = &engine->links[i];
 

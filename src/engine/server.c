@@ -14,10 +14,9 @@ static void fill_receiver(struct tw_engine *engine, struct tw_receiver_view *ret
 		engine->port_numbers[i] = options->receive_ports[i];
 	*ret = (struct tw_receiver_view){
 		.ports = { engine->port_numbers, count, sizeof(*engine->port_numbers) },
-		.relay_ip = options->relay_host,
-		.relay_port = options->relay_host ? options->relay_port : TW_UNSET,
 		.only_authorized_clients_allowed = engine->only_clients,
 	};
+	tw_engine_relay_view(engine, ret);
 }
 
 void tw_engine_server(struct tw_engine *engine, const struct tw_caller *caller,

@@ -6,11 +6,13 @@ RELAY_MIB sets the size of the files (default 8); `make soak` moves a GiB in eac
 import filecmp
 import os
 import re
+import socket
 import time
 
 import pytest
 
 import relaynet
+import service
 import tw
 
 pytestmark = [pytest.mark.root,
@@ -314,3 +316,48 @@ def test_leaves_the_relay_when_it_can(world):
     assert got.process.text().count("started from") == 1
     last = tw.fields(tw.json_lines(process)[-1])
     assert last["bytesSent"] < 1.5 * size, last
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_service_behind_a_relay(place):
+    """`tradewind server --recv-relay-host`: shown in the API, reached by a destination that names
+    the relay, and still after the relay was started again.
+    """
+    side = tw.Side(os.path.join(place, "relay"))
+    keys = os.path.join(place, "keys")
+    ports = [str(free_port()) for _ in range(3)]
+    options = ["--bind", "127.0.0.1", "--control-port", ports[0], "--port", ports[1], "--ports",
+               "%s-%s" % (ports[2], ports[2]), "--to", "127.0.0.0/8", "--allow-file", keys]
+    open(keys, "w").close()
+    relay = side.start("relay", *options)
+    name = relay.wait_for(r"^(\S+:\d+#\S{43})$", 10).group(1)
+    try:
+        with service.services(place, 1, "--recv-relay-host", name) as (there,), \
+                service.services(os.path.join(place, "more"), 1) as (here,):
+            with open(keys, "w") as file:
+                file.write("%s  # the server\n" % there.key)
+            with there.api() as api:
+                relaynet.wait_until(
+                    lambda: str(api.getServerInfo().receiver.relayPort) == ports[1], 20,
+                    "it does not register")
+                assert api.getServerInfo().receiver.relayIP == "127.0.0.1"
+            for turn in range(2):
+                source = tw.make_file(os.path.join(place, "file%d" % turn), 3_000_000)
+                with here.api() as api:
+                    destination = api.send.createDestination(
+                        destinationAddress="192.0.2.1", destinationPublicKey=there.key,
+                        relayAddress="127.0.0.1", relayPort=int(ports[1]))
+                    transfer = here.send(api, destination, "%s:file%d" % (source, turn))
+                    done = api.send.waitForTransfer(transferId=transfer.transferId)
+                    assert done.status == "complete", done
+                assert filecmp.cmp(source, os.path.join(there.received, "file%d" % turn),
+                                   shallow=False)
+                relay.kill()
+                relay = side.start("relay", *options)
+    finally:
+        side.close()
