@@ -248,6 +248,12 @@ static bool arrived(const struct scene *scene, unsigned hub, unsigned key)
 #define CANCELLED 9
 #define NOWHERE 5000 /* no such destination */
 
+/* What has to last until it is meddled with is large. */
+static const char *name_of(unsigned transfer)
+{
+	return transfer == PAUSED || transfer == CANCELLED ? "large" : "small";
+}
+
 /* How many ended well so far; the others as told in @ret. */
 struct ends {
 	unsigned good;
@@ -307,7 +313,7 @@ static void meddle(struct scene *scene, struct ends *ends)
 	assert_true(ends->paused.paused && !ends->cancelled.paused);
 	assert_int_equal(ends->cancelled.sender.error, TW_TRANSFER_CANCELLED);
 	assert_int_equal(ends->nowhere.sender.error, TW_TRANSFER_CANCELLED);
-	add_transfer(scene, AGAIN, PAUSED % DESTINATIONS, PAUSED, "small");
+	add_transfer(scene, AGAIN, PAUSED % DESTINATIONS, PAUSED, name_of(PAUSED));
 }
 
 static void wait_for_connections(struct scene *scene, struct ends *ends)
@@ -354,10 +360,7 @@ static void test_crowd(void **state)
 	for (unsigned i = 0; i < DESTINATIONS; i++)
 		add_destination(scene, i, &slow);
 	for (unsigned i = 0; i < TRANSFERS; i++)
-		add_transfer(scene, i, i % DESTINATIONS, i, "small");
-	/* Not over before it is their turn to be meddled with. */
-	must(scene, tw_worker_change_transfer(scene->sender, PAUSED, PAUSED, 20000));
-	must(scene, tw_worker_change_transfer(scene->sender, CANCELLED, CANCELLED, 20000));
+		add_transfer(scene, i, i % DESTINATIONS, i, name_of(i));
 	wait_for_connections(scene, &ends);
 	meddle(scene, &ends);
 	/* One comes back where it was, another elsewhere. */
@@ -378,7 +381,7 @@ static void test_crowd(void **state)
 		take_ends(scene, &ends);
 	}
 	for (unsigned i = 0; i < TRANSFERS; i++)
-		if (i != CANCELLED)
+		if (i != CANCELLED && i != PAUSED)
 			assert_true(arrived(scene, i % DESTINATIONS % HUBS, i));
 	assert_int_equal(ends.good, TRANSFERS - 1);
 	wait_a_moment(scene->sender, until);
