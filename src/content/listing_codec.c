@@ -382,13 +382,13 @@ static int check_head(const uint8_t *bytes, size_t length)
 	static const uint8_t zeros[3];
 	struct tw_digest digest;
 
-	if (length < HEAD_SIZE + LENGTH_SIZE || memcmp(bytes, MAGIC, 4))
+	if (length < HEAD_SIZE + LENGTH_SIZE || memcmp(bytes, MAGIC, 4) != 0)
 		return TW_E_FORMAT;
 	if (bytes[4] != VERSION)
 		return TW_E_VERSION;
 	digest = tw_digest_of(bytes + HEAD_SIZE, length - HEAD_SIZE);
-	if (memcmp(bytes + 5, zeros, sizeof(zeros)) ||
-	    memcmp(bytes + HEAD_SIZE - TW_DIGEST_SIZE, digest.bytes, TW_DIGEST_SIZE))
+	if (memcmp(bytes + 5, zeros, sizeof(zeros)) != 0 ||
+	    memcmp(bytes + HEAD_SIZE - TW_DIGEST_SIZE, digest.bytes, TW_DIGEST_SIZE) != 0)
 		return TW_E_FORMAT;
 	return 0;
 }

@@ -132,7 +132,7 @@ static int open_in(const struct tw_files_root *root, const char *path, int flags
 	else
 		fd = walk_in(root, path, flags);
 	if (fd < 0)
-		return errno == EXDEV ? TW_E_UNSAFE : -errno;
+		return errno == EXDEV ? TW_E_UNSAFE : errno > 0 ? -errno : -EIO;
 	*ret_fd = fd;
 	return 0;
 }
@@ -670,7 +670,7 @@ static int move(const struct place *from, const struct place *to, bool overwrite
 static int run_mv(struct run *run)
 {
 	const struct tw_files_request *request = run->request;
-	struct place from, to;
+	struct place from = { .folder = -1 }, to = { .folder = -1 };
 	int r;
 
 	r = find_place(request->root, request->path, &from);

@@ -66,7 +66,7 @@ static struct store_change *find_change(struct tw_store *store, unsigned kind, c
 {
 	struct store_change *change = *bucket_of(store, kind, id);
 
-	while (change && (change->kind != kind || strcmp(change->id, id)))
+	while (change && (change->kind != kind || strcmp(change->id, id) != 0))
 		change = change->hash_next;
 	return change;
 }

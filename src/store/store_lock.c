@@ -109,7 +109,7 @@ static bool read_mark(const struct store_lock *lock, enum store_mark mark, uint6
 	    sizeof(bytes))
 		return false;
 	digest = tw_digest_of(bytes, sizeof(bytes) - TW_DIGEST_SIZE);
-	if (memcmp(digest.bytes, bytes + sizeof(bytes) - TW_DIGEST_SIZE, TW_DIGEST_SIZE))
+	if (memcmp(digest.bytes, bytes + sizeof(bytes) - TW_DIGEST_SIZE, TW_DIGEST_SIZE) != 0)
 		return false;
 	tw_reader_init(&reader, bytes, sizeof(bytes));
 	*ret_serial = tw_read_u64(&reader);

@@ -571,7 +571,7 @@ static int backend_get(void *context, const char *name, char **ret)
 {
 	struct store_sqlite *backend = context;
 	sqlite3_stmt *statement = begin(backend, SETTING_GET);
-	const char *value;
+	const char *value = "";
 	int r;
 
 	bind_text(statement, 1, name);

@@ -94,7 +94,7 @@ static int expect_text(struct store_sqlite *backend, const char *sql, const char
 	if (r == SQLITE_ROW)
 		text = (const char *)sqlite3_column_text(statement, 0);
 	r = store_sqlite_error(backend->db, r);
-	if (!r && (!text || strcmp(text, expected)))
+	if (!r && (!text || strcmp(text, expected) != 0))
 		r = TW_E_FORMAT;
 	if (r)
 		say(ret_message, "%s", text ? text : sqlite3_errmsg(backend->db));
