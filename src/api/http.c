@@ -17,12 +17,39 @@
 
 #define BACKLOG 512
 
-static bool make_room(struct tw_http_side *side)
+static bool is_of(const struct tw_http_conn *conn, const struct tw_http_peer *peer)
 {
-	struct tw_http_conn *oldest = TAILQ_FIRST(&side->waiting);
+	return peer->local && conn->peer.uid == peer->uid;
+}
 
-	if (side->count < TW_HTTP_CONNECTIONS_MAX)
+/* How many connections an account has, and the one of them that has waited for longest. */
+static size_t count_of(const struct tw_http_side *side, const struct tw_http_peer *peer,
+		       struct tw_http_conn **ret_oldest)
+{
+	struct tw_http_conn *conn;
+	size_t count = 0;
+
+	*ret_oldest = NULL;
+	TAILQ_FOREACH(conn, &side->waiting, links)
+	if (is_of(conn, peer)) {
+		count++;
+		*ret_oldest = *ret_oldest ? *ret_oldest : conn;
+	}
+	TAILQ_FOREACH(conn, &side->busy, links)
+	count += is_of(conn, peer);
+	return count;
+}
+
+/* One account cannot keep others out: what it has too much goes before what others have. */
+static bool make_room(struct tw_http_side *side, const struct tw_http_peer *peer)
+{
+	struct tw_http_conn *oldest;
+	bool much = count_of(side, peer, &oldest) >= TW_HTTP_ACCOUNT_MAX;
+
+	if (side->count < TW_HTTP_CONNECTIONS_MAX && !much)
 		return true;
+	if (!much)
+		oldest = TAILQ_FIRST(&side->waiting);
 	if (!oldest) {
 		side->http->refused++;
 		return false;
@@ -63,7 +90,8 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
 
 	(void)listener;
 	(void)length;
-	if (learn_peer(fd, address, &peer) || peer.local != side->local || !make_room(side)) {
+	if (learn_peer(fd, address, &peer) || peer.local != side->local ||
+	    !make_room(side, &peer)) {
 		close(fd);
 		return;
 	}

@@ -23,6 +23,7 @@
 
 #define TW_HTTP_BODY_MAX ((size_t)4 << 20)
 #define TW_HTTP_CONNECTIONS_MAX 1024            /* each of TCP and Unix socket */
+#define TW_HTTP_ACCOUNT_MAX 512                 /* of one account, on the Unix socket */
 #define TW_HTTP_BODIES_MAX ((size_t)64 << 20)   /* of all connections together */
 #define TW_HTTP_ANSWERS_MAX ((size_t)256 << 20) /* not yet taken by their peers, all together */
 #define TW_HTTP_IDLE_SECONDS 120                /* between two requests */

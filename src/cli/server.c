@@ -23,7 +23,7 @@ struct server {
 	struct tw_api *api;
 	struct tw_server_journal *journal;
 	struct event *signals[3], *last_words;
-	bool stopping;
+	bool stopping, over;
 	int exit;
 };
 
@@ -31,6 +31,7 @@ static void stopped(void *context)
 {
 	struct server *server = context;
 
+	server->over = true;
 	event_base_loopbreak(server->base);
 }
 
@@ -204,7 +205,8 @@ static int serve(struct server *server)
 		server->stopping = true;
 		tw_engine_stop(server->engine, stopped, server);
 	}
-	event_base_dispatch(server->base);
+	if (!server->over)
+		event_base_dispatch(server->base);
 	return r;
 }
 

@@ -210,6 +210,15 @@ static void test_many(void **state)
 	close(fd);
 	fd = dial_local(world);
 	assert_non_null(post(world, fd, ECHO));
+	/* And of that an account has a part: its oldest connection goes. */
+	for (size_t i = 0; i < TW_HTTP_ACCOUNT_MAX; i++) {
+		close(crowd[i]);
+		crowd[i] = dial_local(world);
+		if (i % 50 == 0)
+			event_base_loop(world->base, EVLOOP_NONBLOCK);
+	}
+	assert_null(hear(world, fd));
+	assert_non_null(post(world, crowd[TW_HTTP_ACCOUNT_MAX - 1], ECHO));
 	close(fd);
 	close(first);
 	for (size_t i = 0; i < TW_HTTP_CONNECTIONS_MAX + 8; i++)
