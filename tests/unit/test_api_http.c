@@ -1,5 +1,7 @@
 #include "apiworld.h"
 
+#include <sys/resource.h>
+
 #include "api/http.h"
 
 static int setup(void **state)
@@ -189,9 +191,19 @@ static void test_half_a_request(void **state)
 static void test_many(void **state)
 {
 	struct world *world = *state;
-	int first = dial_tcp(world), fd;
+	struct rlimit limit;
+	int first, fd;
 	int *crowd = calloc(TW_HTTP_CONNECTIONS_MAX + 8, sizeof *crowd);
 
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < 4096) {
+		print_message("skipped: too few descriptors are allowed\n");
+		free(crowd);
+		skip();
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	first = dial_tcp(world);
 	event_base_loop(world->base, EVLOOP_NONBLOCK);
 	for (size_t i = 0; i < 400; i++) {
 		crowd[i] = dial_tcp(world);
