@@ -310,6 +310,12 @@ uint64_t tw_conn_stream_acked(const struct tw_conn *conn, uint64_t id)
 	return stream ? stream->base : 0;
 }
 
+uint64_t tw_conn_stream_unsent(const struct tw_conn *conn, uint64_t id)
+{
+	const struct tw_send_stream *stream = tw_send_stream_find(&conn->send_streams, id);
+	return stream ? stream->end - stream->next : 0;
+}
+
 void tw_conn_wake(struct tw_conn *conn)
 {
 	conn->data_ready = true;

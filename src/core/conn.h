@@ -138,6 +138,8 @@ bool tw_conn_stream_flushed(struct tw_conn *conn, uint64_t stream);
  * stream (any more). */
 uint64_t tw_conn_stream_written(const struct tw_conn *conn, uint64_t stream);
 uint64_t tw_conn_stream_acked(const struct tw_conn *conn, uint64_t stream);
+/* How many bytes of @stream wait to be sent for the first time. */
+uint64_t tw_conn_stream_unsent(const struct tw_conn *conn, uint64_t stream);
 
 /* Data. */
 

@@ -60,5 +60,11 @@ void tw_outgoing_stream_readable(struct tw_outgoing *outgoing, struct tw_conn *c
 void tw_outgoing_stream_writable(struct tw_outgoing *outgoing, struct tw_conn *conn,
 				 uint64_t stream);
 
+/* Better ones than the sender in @place have something to send. */
+static inline bool tw_outgoing_is_behind(const struct tw_outgoing *outgoing, unsigned place)
+{
+	return outgoing->ready & ((UINT64_C(1) << place) - 1);
+}
+
 /* The sender in @place has something to send again. */
 void tw_outgoing_wake(struct tw_outgoing *outgoing, unsigned place);

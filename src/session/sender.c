@@ -355,6 +355,7 @@ void tw_sender_attach(struct tw_sender *sender, struct tw_conn *conn, struct tw_
 	sender->total_unsaid = sender->total_entries || sender->total_known;
 	sender->walk.open = sender->attempts == 1;
 	sender->walk.finished = false;
+	sender->walk.written = 0;
 	tw_sender_pump(sender);
 }
 

@@ -57,6 +57,7 @@ struct tw_sender_walk {
 	bool finished; /* the stream has been finished */
 	uint8_t *bytes;
 	size_t at, length; /* bytes not yet written to the stream */
+	uint64_t written;  /* over this connection */
 };
 
 struct tw_sender_sha {

@@ -2,12 +2,16 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "session/outgoing_private.h"
 #include "session/sender_private.h"
 
 #define WALK_BYTES ((size_t)64 << 10)
 /* The first step is short: data starts behind it. */
 #define WALK_ENTRIES_FIRST 256
 #define WALK_ENTRIES 4096
+#define MANIFEST_UNSENT_MIN (UINT64_C(32) << 10)
+#define MANIFEST_MOMENT (50 * TW_MSEC)
+#define MANIFEST_BEHIND (UINT64_C(16) << 10)
 
 static void submit_walk(struct tw_sender *sender)
 {
@@ -24,14 +28,46 @@ static void submit_walk(struct tw_sender *sender)
 	tw_sender_submit(sender, &walk->job);
 }
 
+/*
+ * How much of the manifest may be written now. Streams go before DATA, so what lies in one delays
+ * the content of better transfers: no more than leaves in a moment, and behind better ones only the
+ * first entries, so that there is something to send as soon as they leave room.
+ */
+static size_t manifest_room(const struct tw_sender *sender)
+{
+	const struct tw_sender_walk *walk = &sender->walk;
+	uint64_t unsent = tw_conn_stream_unsent(sender->conn, TW_STREAM_MANIFEST(sender->number));
+	uint64_t most = MANIFEST_UNSENT_MIN;
+	struct tw_conn_info info;
+
+	if (walk->written >= MANIFEST_BEHIND &&
+	    tw_outgoing_is_behind(sender->outgoing, sender->place))
+		return 0;
+	if (unsent < most)
+		return (size_t)(most - unsent);
+	tw_conn_info(sender->conn, &info);
+	most = info.pacing_bps / 8 * MANIFEST_MOMENT / TW_SECOND;
+	return unsent < most ? (size_t)(most - unsent) : 0;
+}
+
 static void write_manifest(struct tw_sender *sender)
 {
 	struct tw_sender_walk *walk = &sender->walk;
 	uint64_t stream = TW_STREAM_MANIFEST(sender->number);
 
-	if (walk->at < walk->length)
-		walk->at += tw_conn_stream_write(sender->conn, stream, walk->bytes + walk->at,
-						 walk->length - walk->at);
+	while (walk->at < walk->length) {
+		size_t room = manifest_room(sender), length = walk->length - walk->at;
+
+		if (length > room)
+			length = room;
+		length = length ? tw_conn_stream_write(sender->conn, stream, walk->bytes + walk->at,
+						       length)
+				: 0;
+		if (!length)
+			break;
+		walk->at += length;
+		walk->written += length;
+	}
 	if (walk->over && walk->at == walk->length && !walk->finished) {
 		tw_conn_stream_finish(sender->conn, stream);
 		walk->finished = true;

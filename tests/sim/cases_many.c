@@ -255,6 +255,26 @@ static bool run_rested(PARAMETERS)
 	return many_run(many, ret, ret_failure, judge_rested);
 }
 
+/* A long list of files does not hold up the content of a better one. */
+static void judge_list(struct many *many)
+{
+	expect_connections(many, 1);
+	expect_took(many, 2, 1.0, 1.7);
+}
+
+static bool run_list(PARAMETERS)
+{
+	RUN;
+
+	many_lane(many, 1, 512 * KIB, 0); /* the rate is found */
+	many_lane(many, 20000, 0, 5);
+	many_lane(many, 1, 256 * KIB, 0);
+	order(many, 1, MANY_ADD, 0, 0);
+	order(many, 4 * TW_SECOND, MANY_ADD, 1, 0);
+	order(many, 4200 * TW_MSEC, MANY_ADD, 2, 0);
+	return many_run(many, ret, ret_failure, judge_list);
+}
+
 /* Anything at any time; when it stops, everything arrives. */
 static bool run_history(PARAMETERS)
 {
@@ -350,6 +370,12 @@ const struct sim_case many_cases[] = {
 	  .idle_timeout = 5 * TW_SECOND,
 	  .run = run_idle },
 	{ .name = "many: rested", PATH, .limit = 22 * TW_SECOND, .run = run_rested },
+	{ .name = "many: a long list",
+	  .rate_bps = 2 * MBIT,
+	  .rtt = 40 * TW_MSEC,
+	  .disks = FAST,
+	  .limit = 9 * TW_SECOND,
+	  .run = run_list },
 	{ .name = "many: histories",
 	  .rate_bps = 50 * MBIT,
 	  .rtt = 30 * TW_MSEC,

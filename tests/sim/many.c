@@ -379,7 +379,11 @@ struct many_lane *many_lane(struct many *many, unsigned files, uint64_t file_byt
 							   .mapping_count = 1,
 							   .read_content = true };
 	for (unsigned i = 0; i < files; i++) {
+		/* Long lists have names that make them so. */
 		snprintf(path, sizeof(path), "%s/f%u", lane->source, i);
+		if (files > 1000)
+			snprintf(path, sizeof(path), "%s/%016" PRIx64 "%016" PRIx64, lane->source,
+				 tw_prng_u64(&many->sim.prng), tw_prng_u64(&many->sim.prng));
 		make_file(many, path, file_bytes);
 		lane->content_bytes += file_bytes;
 	}
