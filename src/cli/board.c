@@ -102,6 +102,29 @@ static void put_line(struct pen *pen, const char *colour, const char *text)
 	end(pen, colour);
 }
 
+/* A sentence below a row, over as many lines as it takes. */
+static void put_sentence(struct pen *pen, const char *colour, const char *text)
+{
+	const size_t indent = 2, width = pen->columns - indent;
+	char line[2 * TW_OVERVIEW_NAME + 8];
+
+	while (*text) {
+		size_t length = strlen(text), fits = tw_columns_prefix(text, width);
+
+		/* Between two words, if there is a place. */
+		for (size_t at = fits; fits < length && at > 0; at--) {
+			if (text[at] == ' ') {
+				fits = at;
+				break;
+			}
+		}
+		snprintf(line, sizeof line, "%*s%.*s", (int)indent, "", (int)fits, text);
+		put_line(pen, colour, line);
+		text += fits;
+		text += strspn(text, " ");
+	}
+}
+
 static void put_row(struct pen *pen, const char *colour, const struct tw_column *columns,
 		    size_t count, const char *const *cells)
 {
@@ -189,17 +212,13 @@ static void put_peer(struct pen *pen, const struct tw_peer_row *row)
 		row->limit_bps < 0 ? "no limit" : rate_cell(row->limit_bps, limit),
 		row->method,
 	};
-	char text[TW_OVERVIEW_NAME + 8];
 
 	put_row(pen,
 		row->error[0] ? RED
 		: connected   ? GREEN
 			      : NULL,
 		peer_columns, PEER_COLUMNS, cells);
-	if (row->error[0]) {
-		snprintf(text, sizeof text, "  %s", row->error);
-		put_line(pen, RED, text);
-	}
+	put_sentence(pen, RED, row->error);
 }
 
 static const struct tw_column job_columns[] = {
@@ -248,10 +267,8 @@ static void put_job(struct pen *pen, const struct tw_job_row *row)
 	/* Text to the right of an arrow is where the bytes go. */
 	snprintf(where, sizeof where, "%s %s", row->arriving ? "<-" : "->", row->name);
 	put_row(pen, job_colour(row), job_columns, JOB_COLUMNS, cells);
-	if (row->error[0] && strcmp(row->status, "error") == 0) {
-		snprintf(where, sizeof where, "  %s", row->error);
-		put_line(pen, RED, where);
-	}
+	if (strcmp(row->status, "error") == 0)
+		put_sentence(pen, RED, row->error);
 }
 
 static const char *server_text(const json_t *server, const char *name, char ret[CELL])

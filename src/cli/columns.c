@@ -44,6 +44,19 @@ size_t tw_columns_of(const char *text)
 	return columns;
 }
 
+size_t tw_columns_prefix(const char *text, size_t width)
+{
+	size_t columns = 0, used = 0, length;
+
+	while (text[used]) {
+		columns += measure(text + used, &length);
+		if (columns > width && used > 0)
+			break;
+		used += length;
+	}
+	return used;
+}
+
 static void put(char *ret, size_t room, size_t *used, const char *bytes, size_t length)
 {
 	if (*used + length + 1 > room)

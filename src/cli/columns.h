@@ -18,6 +18,8 @@ struct tw_column {
 
 /* How many columns a text takes. */
 size_t tw_columns_of(const char *text);
+/* How many bytes of a text take at most @width columns; at least one character. */
+size_t tw_columns_prefix(const char *text, size_t width);
 /* A text of exactly @width columns: cut with an ellipsis, filled with spaces in front (@right) or
  * behind. Returns @ret, which is cut further if @room does not hold it. */
 const char *tw_columns_fit(const char *text, size_t width, bool right, char *ret, size_t room);

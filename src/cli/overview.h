@@ -32,7 +32,7 @@ json_t *tw_overview_json(const struct tw_overview *overview);
 struct tw_peer_row {
 	char name[TW_OVERVIEW_NAME]; /* address as it was given, and the port */
 	char state[16];
-	char error[TW_OVERVIEW_NAME]; /* a sentence; "": nothing is wrong */
+	char error[2 * TW_OVERVIEW_NAME]; /* a sentence; "": nothing is wrong */
 	char method[16];
 	double rate_bps, limit_bps, loss_percent, round_trip_ms, queued;
 };
@@ -40,7 +40,7 @@ struct tw_peer_row {
 struct tw_job_row {
 	char id[33], status[16];
 	char name[2 * TW_OVERVIEW_NAME + 32]; /* where it goes, or comes from, and the path there */
-	char error[TW_OVERVIEW_NAME];
+	char error[2 * TW_OVERVIEW_NAME];
 	bool arriving;
 	double share; /* 0 to 1 */
 	double bytes, total_bytes, rate_bps, seconds_left, again_percent, round_trip_ms;

@@ -116,6 +116,19 @@ static void run_free(struct run *run)
 	free(run);
 }
 
+/* Programs run in the folder /: a path that is not absolute would lead nowhere there. */
+static char *absolute(const char *path)
+{
+	char *here = path[0] == '/' ? NULL : get_current_dir_name(), *whole = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	if (here && asprintf(&whole, "%s/%s", here, path) < 0)
+		whole = NULL;
+	free(here);
+	return whole;
+}
+
 int tw_triggers_new(const struct tw_trigger_options *options, struct tw_triggers **ret)
 {
 	struct tw_triggers *triggers = calloc(1, sizeof *triggers);
@@ -128,7 +141,7 @@ int tw_triggers_new(const struct tw_trigger_options *options, struct tw_triggers
 	triggers->waiting_last = &triggers->waiting;
 	triggers->log = stderr;
 	if (options->directory) {
-		triggers->directory = strdup(options->directory);
+		triggers->directory = absolute(options->directory);
 		if (!triggers->directory) {
 			free(triggers);
 			return -ENOMEM;

@@ -24,7 +24,7 @@ struct tw_triggers;
 
 struct tw_trigger_options {
 	struct event_base *base; /* borrowed */
-	const char *directory;   /* NULL: none ever run */
+	const char *directory;   /* NULL: none ever run; made absolute */
 	const char *log_path;    /* NULL: standard error */
 	unsigned limit_seconds;  /* 0: TW_TRIGGER_LIMIT_SECONDS */
 };

@@ -109,7 +109,8 @@ static const char overview_text[] =
 	"{\"destinationId\":\"d2\",\"destinationAddress\":\"evil\\u001b[2J\","
 	"\"destinationPort\":1,\"encryptedConnectionState\":\"disconnected\","
 	"\"lossPercent\":null,\"roundTripTimeMs\":null,\"numTransfersQueued\":0,"
-	"\"sendRateAverageWindow\":2000,\"lastErrorMessage\":\"nobody answers\"}],"
+	"\"sendRateAverageWindow\":2000,\"lastErrorMessage\":\"nobody answers, and "
+	"this is a long sentence that says why, what to do about it, and whom to ask\"}],"
 	"\"transfers\":["
 	"{\"transferId\":\"0123456789abcdef\",\"destinationId\":\"d1\",\"status\":\"active\","
 	"\"destinationPath\":\"films\",\"totalBytes\":1000,\"bytesAcked\":999,"
@@ -277,6 +278,7 @@ static void test_board_says_what_matters(void **state)
 	(void)state;
 	load(&now, 1);
 	text = drawn(&board, 4);
+	assert_non_null(strstr(text, "what to do about it, and whom\n  to ask\n"));
 	for (size_t i = 0; i < ARRAY_SIZE(says); i++)
 		if (!strstr(text, says[i]))
 			fail_msg("no \"%s\" in\n%s", says[i], text);

@@ -98,6 +98,29 @@ static void test_arguments_and_entry(void **state)
 	json_decref(entry);
 }
 
+/* Programs run in /, where a relative path of the server's would lead nowhere. */
+static void test_a_folder_that_is_not_absolute(void **state)
+{
+	struct world *world = *state;
+	struct tw_trigger_options options = { .base = world->base, .directory = "." };
+	json_t *entry = complete_event();
+	struct tw_triggers *triggers;
+	char *before = get_current_dir_name();
+
+	script(world, "send.transferComplete", "echo done > \"$out\"", 0755);
+	assert_int_equal(chdir(world->folder), 0);
+	assert_int_equal(tw_triggers_new(&options, &triggers), 0);
+	assert_int_equal(chdir("/"), 0);
+	tw_triggers_run(triggers, "send.transferComplete", "", entry);
+	while (tw_triggers_count(triggers))
+		event_base_loop(world->base, EVLOOP_ONCE);
+	assert_string_equal(content(world->out), "done\n");
+	tw_triggers_free(triggers);
+	assert_int_equal(chdir(before), 0);
+	free(before);
+	json_decref(entry);
+}
+
 static void test_only_executable_files_of_that_name(void **state)
 {
 	struct world *world = *state;
@@ -215,6 +238,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(arguments_and_entry),
+		TEST(a_folder_that_is_not_absolute),
 		TEST(only_executable_files_of_that_name),
 		TEST(output_goes_to_the_log_cleaned),
 		TEST(limit_ends_its_children_too),
