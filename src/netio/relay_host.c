@@ -29,7 +29,7 @@ enum watch_type {
 	WATCH_STOP,
 	WATCH_LISTENER,
 	WATCH_LINK,
-	WATCH_PORT,
+	WATCH_SOCKET,
 };
 
 struct watch {
@@ -42,14 +42,22 @@ struct listener {
 	int fd;
 };
 
-/* A server's public sockets, one for each bind. */
-struct port {
+struct port;
+
+struct port_socket {
 	struct watch watch;
+	struct port *port;
+	struct tw_udp udp;
+	bool ready;
+};
+
+/* A server's public port: a socket for each bind. */
+struct port {
 	struct tw_relay_server *server;
-	struct tw_udp udp[TW_RELAY_HOST_BINDS_MAX];
+	struct port_socket sockets[TW_RELAY_HOST_BINDS_MAX];
 	unsigned count;
 	int64_t credit;
-	bool paused, ready, closed;
+	bool paused, closed;
 	struct port *next;
 };
 
@@ -90,7 +98,7 @@ static int watch_fd(struct tw_relay_host *host, int operation, int fd, struct wa
 static void free_port(struct port *port)
 {
 	for (unsigned i = 0; i < port->count; i++)
-		tw_udp_close(&port->udp[i]);
+		tw_udp_close(&port->sockets[i].udp);
 	free(port);
 }
 
@@ -120,7 +128,6 @@ static int open_port(void *context, struct tw_relay_server *server, uint16_t num
 
 	if (!port)
 		return -ENOMEM;
-	port->watch = (struct watch){ WATCH_PORT, port };
 	port->server = server;
 	for (unsigned i = 0; i < host->options.bind_count && !r; i++) {
 		struct tw_udp_options options = { .local = host->options.binds[i],
@@ -132,11 +139,14 @@ static int open_port(void *context, struct tw_relay_server *server, uint16_t num
 		if (share && share < TW_UDP_BUFFER_WANTED && !options.receive_bytes)
 			options.receive_bytes =
 				share > BUFFER_LEAST ? (uint32_t)share : BUFFER_LEAST;
-		r = tw_udp_open(&options, &port->udp[i]);
+		port->sockets[i].watch = (struct watch){ WATCH_SOCKET, &port->sockets[i] };
+		port->sockets[i].port = port;
+		r = tw_udp_open(&options, &port->sockets[i].udp);
 		if (r)
 			break;
 		port->count++;
-		r = watch_fd(host, EPOLL_CTL_ADD, port->udp[i].fd, &port->watch, EPOLLIN);
+		r = watch_fd(host, EPOLL_CTL_ADD, port->sockets[i].udp.fd, &port->sockets[i].watch,
+			     EPOLLIN);
 	}
 	if (r) {
 		free_port(port);
@@ -279,12 +289,14 @@ static void send_by(struct port *port, const struct tw_path *path, const uint8_t
 	size_t sent = 0;
 
 	for (unsigned i = 0; i < port->count; i++) {
-		if (port->udp[i].local.family != path->remote.family)
+		struct tw_udp *udp = &port->sockets[i].udp;
+
+		if (udp->local.family != path->remote.family)
 			continue;
 		/* Full or refused is lost, as anywhere on the way. A refusal that belongs to an
 		 * earlier datagram took the call: once more. */
-		if (tw_udp_send(&port->udp[i], &train, &sent) == TW_E_UNREACHABLE)
-			(void)tw_udp_send(&port->udp[i], &train, &sent);
+		if (tw_udp_send(udp, &train, &sent) == TW_E_UNREACHABLE)
+			(void)tw_udp_send(udp, &train, &sent);
 		return;
 	}
 }
@@ -345,16 +357,18 @@ static void pause_port(struct tw_relay_host *host, struct port *port, bool pause
 	if (port->paused == paused)
 		return;
 	for (unsigned i = 0; i < port->count; i++)
-		watch_fd(host, EPOLL_CTL_MOD, port->udp[i].fd, &port->watch, paused ? 0 : EPOLLIN);
+		watch_fd(host, EPOLL_CTL_MOD, port->sockets[i].udp.fd, &port->sockets[i].watch,
+			 paused ? 0 : EPOLLIN);
 	port->paused = paused;
 }
 
-/* A turn of one port: as many bytes as it has credit for. */
-static void serve_port(struct tw_relay_host *host, struct port *port, tw_ns now)
+/* A turn of one socket: as many bytes as its port has credit for. */
+static void serve_socket(struct tw_relay_host *host, struct port_socket *socket, tw_ns now)
 {
+	struct port *port = socket->port;
 	bool more = true;
 
-	port->ready = false;
+	socket->ready = false;
 	if (port->closed || tw_relay_ready_at(host->relay, port->server) > now) {
 		if (!port->closed)
 			pause_port(host, port, true);
@@ -362,9 +376,7 @@ static void serve_port(struct tw_relay_host *host, struct port *port, tw_ns now)
 	}
 	port->credit = port->credit > 0 ? QUANTUM : port->credit + QUANTUM;
 	while (more && port->credit > 0 && !port->closed) {
-		more = false;
-		for (unsigned i = 0; i < port->count && port->credit > 0; i++)
-			more |= receive(host, port, &port->udp[i], now);
+		more = receive(host, port, &socket->udp, now);
 		if (more && port->server && tw_relay_ready_at(host->relay, port->server) > now)
 			break;
 	}
@@ -593,8 +605,8 @@ static void take_event(struct tw_relay_host *host, struct watch *watch, tw_ns no
 	case WATCH_LINK:
 		read_link(host, watch->owner, now);
 		break;
-	case WATCH_PORT:
-		((struct port *)watch->owner)->ready = true;
+	case WATCH_SOCKET:
+		((struct port_socket *)watch->owner)->ready = true;
 		break;
 	}
 }
@@ -618,8 +630,8 @@ static int turn(struct tw_relay_host *host, tw_ns limit)
 	for (int i = 0; i < count; i++) {
 		struct watch *watch = events[i].data.ptr;
 
-		if (watch->type == WATCH_PORT && ((struct port *)watch->owner)->ready)
-			serve_port(host, watch->owner, now);
+		if (watch->type == WATCH_SOCKET && ((struct port_socket *)watch->owner)->ready)
+			serve_socket(host, watch->owner, now);
 	}
 	tw_relay_timeout(host->relay, now);
 	send_replies(host);
