@@ -328,7 +328,7 @@ static void work(struct tw_relay_client *client, tw_ns now)
 	while (!client->over && !client->datagram_taken) {
 		struct tw_relay_message message;
 		size_t taken = 0;
-		int r = tw_relay_message_read(client->in.bytes + client->in.start,
+		int r = tw_relay_message_read(tw_relay_pipe_front(&client->in),
 					      tw_relay_pipe_length(&client->in), &message, &taken);
 
 		if (r == TW_E_AGAIN)
@@ -401,7 +401,7 @@ int tw_relay_client_tunnel(struct tw_relay_client *client, const uint8_t *bytes,
 const uint8_t *tw_relay_client_output(const struct tw_relay_client *client, size_t *ret_length)
 {
 	*ret_length = tw_relay_pipe_length(&client->out);
-	return client->out.bytes + client->out.start;
+	return tw_relay_pipe_front(&client->out);
 }
 
 void tw_relay_client_sent(struct tw_relay_client *client, size_t length)

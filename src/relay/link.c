@@ -257,7 +257,7 @@ static void work(struct tw_relay_link *link, tw_ns now)
 	while (link->state != LINK_OVER && !link->datagram_taken) {
 		struct tw_relay_message message;
 		size_t taken = 0;
-		int r = tw_relay_message_read(link->in.bytes + link->in.start,
+		int r = tw_relay_message_read(tw_relay_pipe_front(&link->in),
 					      tw_relay_pipe_length(&link->in), &message, &taken);
 
 		if (r == TW_E_AGAIN)
@@ -322,7 +322,7 @@ bool tw_relay_link_datagram(struct tw_relay_link *link, tw_ns now, const uint8_t
 const uint8_t *tw_relay_link_output(const struct tw_relay_link *link, size_t *ret_length)
 {
 	*ret_length = tw_relay_pipe_length(&link->out);
-	return link->out.bytes + link->out.start;
+	return tw_relay_pipe_front(&link->out);
 }
 
 void tw_relay_link_sent(struct tw_relay_link *link, size_t length)

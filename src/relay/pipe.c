@@ -25,6 +25,11 @@ size_t tw_relay_pipe_length(const struct tw_relay_pipe *pipe)
 	return pipe->end - pipe->start;
 }
 
+const uint8_t *tw_relay_pipe_front(const struct tw_relay_pipe *pipe)
+{
+	return tw_relay_pipe_length(pipe) ? pipe->bytes + pipe->start : NULL;
+}
+
 static int make_room(struct tw_relay_pipe *pipe, size_t length)
 {
 	size_t held = tw_relay_pipe_length(pipe), room = pipe->room ? pipe->room : ROOM_FIRST;

@@ -17,6 +17,8 @@ struct tw_relay_pipe {
 void tw_relay_pipe_init(struct tw_relay_pipe *pipe, size_t room_max);
 void tw_relay_pipe_deinit(struct tw_relay_pipe *pipe);
 size_t tw_relay_pipe_length(const struct tw_relay_pipe *pipe);
+/* The first byte; NULL when there is none. */
+const uint8_t *tw_relay_pipe_front(const struct tw_relay_pipe *pipe);
 /* TW_E_FULL: beyond the cap, nothing was put in. -ENOMEM. */
 int tw_relay_pipe_put(struct tw_relay_pipe *pipe, const void *bytes, size_t length);
 void tw_relay_pipe_take(struct tw_relay_pipe *pipe, size_t length);
