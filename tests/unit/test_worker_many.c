@@ -658,6 +658,105 @@ static void test_removal(void **state)
 		wait_a_moment(scene->sender, until);
 }
 
+/* Ends of transfers are told however many there are, and none twice. */
+static void test_no_end_lost(void **state)
+{
+	enum { COUNT = 3 * TW_WORKER_EVENTS / 2 };
+	static bool told[COUNT];
+	struct scene *scene = *state;
+	struct tw_worker_event event;
+	tw_ns until = tw_clock_now() + PATIENCE;
+	unsigned ended = 0;
+
+	start_sender(scene);
+	for (unsigned i = 0; i < COUNT; i++)
+		add_transfer(scene, i, NOWHERE, i, "small");
+	/* Nobody has listened so far; the worker does not end before all is said. */
+	must(scene, tw_worker_stop(scene->sender));
+	while (!tw_worker_snapshot(scene->sender) || !tw_worker_snapshot(scene->sender)->stopped) {
+		while (tw_worker_event(scene->sender, &event)) {
+			assert_int_equal(event.type, TW_WORKER_ENDED);
+			assert_false(told[event.id]);
+			told[event.id] = true;
+			ended++;
+		}
+		wait_for_news(scene->sender, until);
+	}
+	while (tw_worker_event(scene->sender, &event))
+		ended++;
+	assert_int_equal(ended, COUNT);
+}
+
+/* A port of ours that is free at the moment. */
+static uint16_t free_port(void)
+{
+	struct tw_udp_options options = { .local = tw_address_any(TW_FAMILY_IPV4, 0) };
+	struct tw_udp udp;
+	uint16_t port;
+
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	port = udp.local.port;
+	tw_udp_close(&udp);
+	return port;
+}
+
+static void change_rate_only(struct scene *scene, struct tw_worker_destination *destination)
+{
+	destination->limits = no_limits;
+	must(scene, tw_worker_change_destination(scene->sender, destination));
+}
+
+static bool two_connected(const struct tw_worker_snapshot *snapshot)
+{
+	return find(snapshot, 0) && find(snapshot, 0)->connected && find(snapshot, 1) &&
+	       find(snapshot, 1)->connected;
+}
+
+/* Two destinations from the same own port, with buffers as asked; then one from another. */
+static void test_own_address(void **state)
+{
+	struct tw_rate_limits slow = { .max_bps = 2000000 };
+	const struct tw_worker_destination_status *status;
+	struct tw_worker_destination destinations[2];
+	struct scene *scene = *state;
+	uint16_t port = free_port(), other = 0;
+
+	start_hub(scene, 0);
+	start_hub(scene, 1);
+	start_sender(scene);
+	for (unsigned i = 0; i < 2; i++) {
+		destinations[i] = destination_of(scene, i, &slow);
+		destinations[i].local = tw_address_any(TW_FAMILY_IPV4, port);
+		destinations[i].socket_send_bytes = i ? 0 : 100000;
+		must(scene, tw_worker_add_destination(scene->sender, &destinations[i]));
+		add_transfer(scene, i, i, i, "large");
+	}
+	wait_until(scene, two_connected);
+	for (unsigned i = 0; i < 2; i++) {
+		status = find(tw_worker_snapshot(scene->sender), i);
+		assert_int_equal(status->local.port, port);
+		assert_int_equal(status->local.ip[0], 127);
+	}
+	/* The kernel counts twice what is asked for. */
+	status = find(tw_worker_snapshot(scene->sender), 0);
+	assert_int_equal(status->send_granted, 200000);
+	while (!other || other == port)
+		other = free_port();
+	assert_true(tw_address_parse_ip("127.0.0.1", &destinations[1].local));
+	destinations[1].local.port = other;
+	must(scene, tw_worker_change_destination(scene->sender, &destinations[1]));
+	do
+		status = find(next_snapshot(scene->sender, 0), 1);
+	while (status->local.port != other || !status->connected);
+	/* Both go on. */
+	for (unsigned i = 0; i < 2; i++)
+		change_rate_only(scene, &destinations[i]);
+	while (tw_worker_snapshot(scene->sender)->sending_count > 0)
+		wait_a_moment(scene->sender, tw_clock_now() + PATIENCE);
+	status = find(tw_worker_snapshot(scene->sender), 0);
+	assert_int_equal(status->local.port, port);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -668,6 +767,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_admission, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_seats, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_removal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_end_lost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_own_address, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
