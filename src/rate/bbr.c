@@ -16,7 +16,7 @@
 #define STARTUP_GAIN \
 	2.9 /* 4 ln 2 doubles each round trip when samples lag by one; ours lag more \
 	     */
-#define RAMP_BODY_GAIN 2.0 /* over what whole round trips delivered, where leads prove less */
+#define RAMP_BODY_GAIN 2.0  /* over what whole round trips delivered, where leads prove less */
 #define ACCELERATE_GAIN 2.0 /* first round after a probe found more */
 #define UP_GAIN 1.25
 #define FOUND_MAX 1.3 /* the most that one is believed */
@@ -41,6 +41,7 @@
 	     */
 #define OFFSET_SPAN (10 * TW_SECOND) /* a queue that was judged not to be ours is judged again */
 #define LOSS_MARGIN 0.01
+#define SLOW 0.95               /* of the rate meant: what was sent below it was sent too slowly */
 #define STARTUP_LOSS_MARGIN 0.1 /* doubling shows itself by more than that */
 #define QUEUE_BYTES 3000        /* on a slow path a few datagrams are a queue already */
 #define QUEUE_FRESH (5 * TW_SECOND)
@@ -131,6 +132,7 @@ static void open_segment(struct tw_bbr *bbr, uint64_t start, tw_ns now)
 		.end = UINT64_MAX,
 		.sent_from = now,
 		.resolved_from = TW_NEVER,
+		.pace_bps = bbr->pace_bps,
 		.mode = bbr->mode,
 	};
 }
@@ -343,6 +345,12 @@ static void judge_startup(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 }
 
+/* It could not have delivered more, whatever the path takes. */
+static bool bounded_below(const struct tw_bbr_segment *segment)
+{
+	return segment->app_limited || segment->slow;
+}
+
 static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 		     const struct verdict *verdict)
 {
@@ -364,7 +372,7 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 			(double)found >= SMALL_SHARE * (double)bbr->before_bps;
 	if (found > tw_rate_scale(bbr->before_bps, FOUND_MAX))
 		found = tw_rate_scale(bbr->before_bps, FOUND_MAX);
-	if (found >= bbr->capacity_bps || !verdict->segment->app_limited)
+	if (found >= bbr->capacity_bps || !bounded_below(verdict->segment))
 		note_capacity(bbr, found);
 	if ((double)found < FOUND * (double)bbr->before_bps ||
 	    queue_now(bbr, path) >= queue_high(bbr, path)) {
@@ -380,7 +388,7 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 
 static void judge_cruise(struct tw_bbr *bbr, const struct verdict *verdict)
 {
-	if (!verdict->segment->app_limited ||
+	if (!bounded_below(verdict->segment) ||
 	    compensate(bbr, verdict->delivered_bps) > bbr->capacity_bps)
 		note_capacity(bbr, compensate(bbr, verdict->delivered_bps));
 	if (!loss_is_excess(bbr, verdict, LOSS_MARGIN) || verdict->delivered_bps == 0)
@@ -489,6 +497,19 @@ static void judge(struct tw_bbr *bbr, const struct tw_path_model *path,
 	}
 }
 
+/*
+ * A sender that gets the processor late falls behind its own rate; its segments must not pull the
+ * estimate down, or it would follow its own lateness. Where the window stopped it, the path did.
+ */
+static bool sent_slowly(const struct tw_bbr_segment *segment)
+{
+	tw_ns span = tw_ns_since(segment->sent_until, segment->sent_from);
+
+	return !segment->window_limited && span > 0 &&
+	       (double)tw_rate_of(segment->end - segment->start, span) <
+		       SLOW * (double)segment->pace_bps;
+}
+
 /* Books the sample on the oldest segment, judges those that are over, and cuts one a round trip. */
 static void account(struct tw_bbr *bbr, const struct tw_path_model *path,
 		    const struct tw_rate_sample *sample)
@@ -500,9 +521,12 @@ static void account(struct tw_bbr *bbr, const struct tw_path_model *path,
 		head->lost += sample->lost_bytes;
 		head->packets += sample->acked_packets + sample->lost_packets;
 		head->app_limited |= sample->app_limited;
+		head->window_limited |=
+			sample->in_flight_before + bbr->window_bytes / 8 >= bbr->window_bytes;
 	}
 	while (bbr->resolved >= head->end) {
 		over = *head;
+		over.slow = sent_slowly(&over);
 		bbr->head = (uint8_t)((bbr->head + 1) % TW_BBR_SEGMENTS);
 		bbr->count--;
 		head = segment_head(bbr);
@@ -811,6 +835,10 @@ static void set_rates(struct tw_rate_controller *controller, const struct tw_pat
 	least_bytes = (bbr->mode == TW_BBR_STARTUP ? 64 : 8) * datagram;
 	if (controller->window_bytes < least_bytes)
 		controller->window_bytes = least_bytes;
+	bbr->pace_bps = tw_rate_controller_pacing(controller);
+	bbr->window_bytes = controller->window_bytes;
+	if (bbr->count && bbr->pace_bps < segment_open(bbr)->pace_bps)
+		segment_open(bbr)->pace_bps = bbr->pace_bps;
 }
 
 static void set_start(struct tw_rate_controller *controller, const struct tw_path_model *path)

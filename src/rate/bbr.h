@@ -36,8 +36,10 @@ struct tw_bbr_segment {
 	uint64_t acked, lost; /* bytes */
 	uint64_t packets;
 	tw_ns queue_from; /* queue when it began to be acknowledged */
-	uint8_t mode;     /* enum tw_bbr_mode it was sent in */
-	bool app_limited;
+	uint64_t pace_bps; /* the lowest rate it was to be sent at */
+	uint8_t mode;      /* enum tw_bbr_mode it was sent in */
+	bool app_limited, window_limited;
+	bool slow; /* sent slower than meant: what it delivered bounds the path from below only */
 };
 
 /* A share of packets lost, and how many packets it was seen on (older ones count less). */
@@ -64,6 +66,7 @@ struct tw_bbr {
 	uint64_t fresh_from; /* segments that start before this are not judged */
 	struct tw_bbr_segment segments[TW_BBR_SEGMENTS];
 	uint8_t head, count; /* ring of segments; the last one is open */
+	uint64_t pace_bps, window_bytes; /* in force */
 	/* the model */
 	uint64_t capacity_bps; /* rate the path takes: the higher of the two cycles below */
 	uint64_t cycle_bps[2]; /* highest of this cycle and of the one before */

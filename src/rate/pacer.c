@@ -51,6 +51,16 @@ void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_
 	size_train(pacer);
 }
 
+/* How far back credit reaches. */
+static tw_ns catch_up(const struct tw_pacer *pacer)
+{
+	tw_ns span = tw_ns_min(TW_PACER_CATCH_UP,
+			       tw_rate_time(pacer->rate_bps, TW_PACER_CATCH_UP_BYTES));
+
+	/* A lead is there to be seen apart: nothing comes on top of it. */
+	return pacer->lead_bytes > 0 ? 0 : span >> pacer->train_shift;
+}
+
 static void change_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
 {
 	tw_ns left = tw_ns_since(pacer->paid_until, now);
@@ -61,6 +71,12 @@ static void change_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
 		uint64_t debt = tw_rate_bytes(pacer->rate_bps, left) + 1;
 
 		pacer->paid_until = tw_ns_add(now, tw_rate_time(rate_bps, debt));
+	} else if (pacer->paid_until > 0) {
+		/* Credit is bytes at the rate it was missed at. */
+		tw_ns missed = tw_ns_min(now - pacer->paid_until, catch_up(pacer));
+		uint64_t bytes = tw_rate_bytes(pacer->rate_bps, missed);
+
+		pacer->paid_until = tw_ns_since(now, tw_rate_time(rate_bps, bytes));
 	}
 	pacer->rate_bps = rate_bps;
 	size_train(pacer);
@@ -134,8 +150,11 @@ tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now)
 
 void tw_pacer_spent(struct tw_pacer *pacer, tw_ns now, size_t bytes)
 {
-	tw_ns from = tw_ns_max(pacer->paid_until, now);
+	tw_ns from = tw_ns_max(pacer->paid_until, tw_ns_since(now, catch_up(pacer)));
 
+	/* Before the first byte there was nothing to miss. */
+	if (pacer->paid_until == 0)
+		from = now;
 	pacer->paid_until = tw_ns_add(from, tw_rate_time(pacer->rate_bps, bytes));
 	if (pacer->lead_bytes == 0)
 		return;

@@ -1,14 +1,18 @@
 /*
  * pacer.h - spreads a connection's datagrams evenly over time.
  *
- * Promise: over any interval t, at most rate * t + burst leaves, when the caller spends no more
- * than it was allowed. Debt is carried, credit beyond one burst is lost, so an idle connection
- * cannot save up a flood. Knows nothing of acknowledgements; the rate is set from outside.
+ * Promise: over any interval t, at most rate * t + burst + catch-up leaves, when the caller spends
+ * no more than it was allowed. Debt is carried. Credit beyond a burst is kept for
+ * TW_PACER_CATCH_UP, at most TW_PACER_CATCH_UP_BYTES: a machine with more to do than processors
+ * wakes its programs up some milliseconds late, again and again, and without catching up a sender
+ * would fall to a fraction of its rate. What is older is lost, so an idle connection cannot save up
+ * a flood. Knows nothing of acknowledgements; the rate is set from outside.
  *
  * A train is rate * 0.5 to 1 ms in whole datagrams, between one datagram and the most a train can
  * hold. The burst is what a late timer may catch up: rate * 1 ms, at least a train and a datagram;
  * above what one train holds it is several trains one after another. Trains that lose several
- * datagrams at once halve train and burst (tw_pacer_train_lost), quiet rounds let them grow again.
+ * datagrams at once halve train, burst and catch-up (tw_pacer_train_lost), quiet rounds let them
+ * grow again.
  *
  * A lead is a number of bytes that leave at a rate of their own before the set rate holds again;
  * the promise holds for whichever rate is in force.
@@ -20,6 +24,8 @@
 
 #include "base/time.h"
 
+#define TW_PACER_CATCH_UP (8 * TW_MSEC)
+#define TW_PACER_CATCH_UP_BYTES (UINT64_C(1) << 20)
 #define TW_TRAIN_BYTES_MAX 65000 /* one GSO send: below 65507 with room for the last segment */
 
 struct tw_pacer {

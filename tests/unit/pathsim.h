@@ -76,6 +76,7 @@ struct sim_flow {
 	struct sim_tcp tcp;
 	tw_ns send_at, pto_at;
 	tw_ns stops;     /* sends nothing from then on */
+	tw_ns late;      /* a busy machine: it wakes up to send so much too late, at most */
 	tw_ns began;
 	tw_ns farther;   /* round trip beyond the link's */
 	tw_ns ack_every; /* 0: an eighth of a round trip, at least 1 ms */
@@ -386,6 +387,8 @@ static inline void sim_send(struct sim *sim, struct sim_flow *flow)
 			return;
 	}
 	flow->send_at = tw_pacer_next(&flow->pacer, sim->now);
+	if (flow->late)
+		flow->send_at += tw_prng_below(&sim->prng, flow->late);
 }
 
 static inline void sim_note_newest(struct sim_flow *flow, const struct sim_packet *packet,

@@ -644,12 +644,49 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/*
+ * A sender that gets the processor late cannot pace as it means to. What it sent too slowly says
+ * nothing about the path: the rate must not follow its own lateness down.
+ */
+static void test_busy_machine(void **state)
+{
+	static const struct {
+		tw_ns late;
+		double share_min;
+	} cases[] = {
+		{ TW_MSEC, 0.98 },
+		{ 4 * TW_MSEC, 0.97 },
+		{ 10 * TW_MSEC, 0.95 },
+		{ 30 * TW_MSEC, 0.90 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sim_link link = link_of(200 * MBIT, 50 * TW_MSEC, 1, 0);
+		static struct sim sim;
+		uint64_t before;
+		double got;
+
+		sim_init(&sim, &link, 1, &no_limits, 7);
+		sim.flows[0].late = cases[i].late;
+		sim_run(&sim, 5 * TW_SECOND);
+		before = sim.flows[0].delivered;
+		sim_run(&sim, 25 * TW_SECOND);
+		got = share(sim.flows[0].delivered - before, link.rate_bps, 20 * TW_SECOND);
+		print_message("# up to %u ms late: %.3f\n", (unsigned)(cases[i].late / TW_MSEC),
+			      got);
+		assert_true(got >= cases[i].share_min);
+		sim_deinit(&sim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steady),  cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_sharing), cmocka_unit_test(test_neighbours),
-		cmocka_unit_test(test_maximum), cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_busy_machine), cmocka_unit_test(test_steady),
+		cmocka_unit_test(test_changes),      cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_neighbours),   cmocka_unit_test(test_maximum),
+		cmocka_unit_test(test_rebinding),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
