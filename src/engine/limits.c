@@ -2,10 +2,10 @@
  * limits.c - what the whole server may send and receive.
  *
  * Every tenth of a second the limits are divided anew from what the workers' sockets have carried.
- * A direction that may borrow gets what the other one has left over at the moment, but a tenth of
- * the other one's limit stays free so that it can grow back at once; what it then needs it takes
- * back within two tenths. Several workers share by need: each gets what it uses and an equal share
- * of the rest.
+ * With borrowIncomingRate outgoing gets what incoming has left over at the moment, with
+ * borrowOutgoingRate the other way round; but a tenth of the lender's limit stays free so that it
+ * can grow back at once, and what it then needs it takes back within two tenths of a second.
+ * Several workers share by need: each gets what it uses and an equal share of the rest.
  */
 #include <math.h>
 #include <string.h>
@@ -157,8 +157,8 @@ void tw_limits_divide(struct tw_engine *engine)
 		sending += engine->links[i].sending_bps;
 		receiving += engine->links[i].receiving_bps;
 	}
-	may_send = tw_limits_borrowed(outgoing, incoming, receiving, engine->borrow_outgoing);
-	may_receive = tw_limits_borrowed(incoming, outgoing, sending, engine->borrow_incoming);
+	may_send = tw_limits_borrowed(outgoing, incoming, receiving, engine->borrow_incoming);
+	may_receive = tw_limits_borrowed(incoming, outgoing, sending, engine->borrow_outgoing);
 	for (unsigned i = 0; i < engine->link_count; i++) {
 		struct tw_link *link = &engine->links[i];
 		uint64_t out = share(may_send, link->sending_bps, sending, engine->link_count);

@@ -35,7 +35,8 @@ struct tw_reception {
 	char destination[256];
 	enum reception_state state;
 	bool connected, total_known;
-	uint64_t total_bytes, bytes_received, bytes_durable, files_done;
+	uint64_t total_bytes, bytes_received, bytes_held, bytes_durable, files_done;
+	tw_ns started_at;
 	struct tw_address source;
 	int64_t last_recv, last_send, last_error;
 	tw_ns touched_at;
@@ -51,10 +52,13 @@ struct tw_source_group {
 	bool connected, negotiating, encrypted;
 	uint64_t receptions; /* that refer to it */
 	uint64_t active, inactive, complete, failed;
-	/* Rates: what its connections have brought. */
-	uint64_t conn_bytes, conn_bytes_before, bytes_total;
-	tw_ns active_ns, seen_at;
-	uint64_t window_kbps;
+	/* What its connections have brought, for the rate of the newest second. */
+	uint64_t conn_bytes, conn_bytes_before, window_kbps;
+	/* Content of its transfers, and the time in which there were any: of those that have ended
+	 * (up to @busy_until), and of those that are under way. */
+	uint64_t ended_bytes, live_bytes;
+	tw_ns ended_ns, busy_until, live_ns;
+	tw_ns seen_at;
 };
 
 static struct tw_source_group *group_of(struct tw_index_node *node)
@@ -200,6 +204,8 @@ static void update(struct tw_engine *engine, struct tw_reception *reception,
 	if (status->total_bytes)
 		reception->total_bytes = status->total_bytes;
 	reception->bytes_received = status->bytes_received;
+	reception->bytes_held = status->bytes_held;
+	reception->started_at = status->started_at;
 	reception->bytes_durable = status->bytes_durable;
 	reception->files_done = status->files_done;
 	if (status->last_received_at)
@@ -244,6 +250,32 @@ static void announce(struct tw_engine *engine, const struct tw_reception *recept
 	tw_engine_event(engine, name, "", object);
 }
 
+/* Several that come at a time share their time. */
+static tw_ns time_alone(const struct tw_source_group *group, const struct tw_reception *reception,
+			tw_ns until)
+{
+	return tw_ns_since(until, tw_ns_max(reception->started_at, group->busy_until));
+}
+
+static uint64_t fresh_bytes(const struct tw_reception *reception)
+{
+	return reception->bytes_received > reception->bytes_held
+		       ? reception->bytes_received - reception->bytes_held
+		       : 0;
+}
+
+static void count_ended(struct tw_source_group *group, const struct tw_reception *reception,
+			const struct tw_receiver_status *status)
+{
+	tw_ns end = status->finished_at ? status->finished_at : tw_clock_now();
+
+	group->complete += reception->state == RECEIVED;
+	group->failed += reception->state == FAILED;
+	group->ended_bytes += fresh_bytes(reception);
+	group->ended_ns += time_alone(group, reception, end);
+	group->busy_until = tw_ns_max(group->busy_until, end);
+}
+
 static void finished(struct tw_engine *engine, struct tw_reception *reception,
 		     const struct tw_worker_event *event)
 {
@@ -255,10 +287,8 @@ static void finished(struct tw_engine *engine, struct tw_reception *reception,
 	reception->state = whole ? RECEIVED : FAILED;
 	if (!whole && !reception->last_error)
 		reception->last_error = (int64_t)tw_clock_wall_us();
-	if (reception->group) {
-		reception->group->complete += whole;
-		reception->group->failed += !whole;
-	}
+	if (reception->group)
+		count_ended(reception->group, reception, &event->transfer);
 	engine->files_received += event->transfer.files_done;
 	engine->bytes_durable_ended += event->transfer.bytes_durable;
 	announce(engine, reception, whole ? "recv.transferComplete" : "recv.transferError",
@@ -311,6 +341,7 @@ static void refresh_conns(struct tw_engine *engine, const struct tw_worker_snaps
 	{
 		group->connected = group->negotiating = false;
 		group->active = group->inactive = group->conn_bytes = 0;
+		group->live_bytes = group->live_ns = 0;
 	}
 	for (size_t i = 0; i < snapshot->conn_count; i++) {
 		const struct tw_conn_info *conn = &snapshot->conns[i];
@@ -351,6 +382,11 @@ void tw_receive_refresh(struct tw_engine *engine)
 			continue;
 		reception->group->active += reception->connected;
 		reception->group->inactive += !reception->connected;
+		reception->group->live_bytes += fresh_bytes(reception);
+		if (reception->connected)
+			reception->group->live_ns =
+				tw_ns_max(reception->group->live_ns,
+					  time_alone(reception->group, reception, snapshot->at));
 	}
 }
 
@@ -363,9 +399,6 @@ static void measure(struct tw_source_group *group, tw_ns duration)
 				 : group->conn_bytes;
 
 	group->conn_bytes_before = group->conn_bytes;
-	group->bytes_total += bytes;
-	if (group->active)
-		group->active_ns += duration;
 	group->window_kbps = (uint64_t)((double)bytes * 8e6 / (double)duration);
 }
 
@@ -409,6 +442,15 @@ const struct tw_receive_transfer_view *tw_engine_receive_transfer_next(struct tw
 	return show(engine, reception);
 }
 
+static uint64_t mean_kbps(const struct tw_source_group *group)
+{
+	tw_ns duration = group->ended_ns + group->live_ns;
+
+	return duration ? (uint64_t)((double)(group->ended_bytes + group->live_bytes) * 8e6 /
+				     (double)duration)
+			: 0;
+}
+
 const struct tw_source_view *tw_engine_source_next(struct tw_engine *engine, size_t *cursor)
 {
 	struct tw_source_view *view = &engine->source_view;
@@ -434,9 +476,7 @@ const struct tw_source_view *tw_engine_source_next(struct tw_engine *engine, siz
 		.inactive_transfer_count = group->inactive,
 		.complete_transfer_count = group->complete,
 		.error_transfer_count = group->failed,
-		.ave_recv_rate = group->active_ns ? (uint64_t)((double)group->bytes_total * 8e6 /
-							       (double)group->active_ns)
-						  : 0,
+		.ave_recv_rate = mean_kbps(group),
 		.ave_recv_rate_window = group->window_kbps,
 	};
 	snprintf(view->destination_public_key, sizeof(view->destination_public_key), "%s",

@@ -68,7 +68,7 @@ static void outgoing_limit_holds(void **state)
 static void borrows_the_other_direction(void **state)
 {
 	const bool yes = true;
-	struct tw_bandwidth_change change = { .borrow_outgoing_rate = &yes };
+	struct tw_bandwidth_change change = { .borrow_incoming_rate = &yes };
 	const uint64_t limit = LIMIT;
 	struct world *world = *state;
 

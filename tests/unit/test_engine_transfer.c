@@ -97,6 +97,7 @@ static void shows_what_arrives(void **state)
 	source = tw_engine_source_next(world->hosts[1].engine, &cursor);
 	assert_non_null(source);
 	assert_int_equal(source->complete_transfer_count, 1);
+	assert_true(source->ave_recv_rate > 0);
 	assert_int_equal(source->active_transfer_count + source->inactive_transfer_count, 0);
 	assert_string_equal(source->destination_public_key,
 			    tw_public_key_format(&world->hosts[0].identity.public_key, key));
