@@ -15,7 +15,7 @@
 #include "base/error.h"
 
 #define TIME_EIGHTHS_MIN 9
-#define TIME_EIGHTHS_MAX 16
+#define TIME_EIGHTHS_MAX 24
 #define QUIET_ROUNDS 32
 #define REORDER_COUNTED \
 	256 /* where packets come later than that, only time tells (RFC 8985, 6.2) */
@@ -394,8 +394,12 @@ static tw_ns pto_interval(const struct tw_conn *conn)
 	tw_ns pto = tw_path_model_pto(&conn->model) +
 		    tw_ns_min(conn->peer.ack_delay_us, 1000000) * TW_USEC;
 	tw_ns cap = tw_ns_max(TW_PTO_MAX, pto);
-	/* Every second one: at heavy loss the first silence is chance more often than an outage. */
-	unsigned doublings = conn->recovery.pto_count / 2;
+	/* The second of a pair, so far behind the first that one burst does not take both. */
+	if (conn->recovery.pto_count & 1)
+		return tw_ns_max(conn->model.rtt_smoothed / 4, TW_RTT_GRANULARITY);
+	/* Every second pair: at heavy loss the first silence is chance more often than an outage.
+	 */
+	unsigned doublings = conn->recovery.pto_count / 4;
 	if (doublings > 16)
 		doublings = 16;
 	return tw_ns_min(pto << doublings, cap);
@@ -425,11 +429,10 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 	if (!recovery->in_flight_packets || recovery->last_eliciting_at + pto_interval(conn) > now)
 		return;
 	recovery->pto_count++;
-	/* Two, because one of them may be lost as what it asks about (RFC 9002, 6.2.4). */
-	recovery->probes_owed = 2;
-	/* The first probe only asks about the tail; silence beyond it is news for the controller.
-	 */
-	if (recovery->pto_count == 2)
+	/* In pairs, because one may be lost as what it asks about (RFC 9002, 6.2.4). */
+	recovery->probes_owed = 1;
+	/* The first pair only asks about the tail; silence beyond it is news for the controller. */
+	if (recovery->pto_count == 3)
 		tw_rate_controller_timeout(&conn->rate, &conn->model, now);
 	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 }

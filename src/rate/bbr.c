@@ -30,12 +30,6 @@
 #define FOUND 1.1          /* an up-probe that brings that much found more */
 #define START_DATAGRAMS 64 /* in the first round trip */
 #define START_RTT_MIN TW_MSEC
-#define LOSS_BASE_MAX 0.6
-#define LOSS_WEIGHT_MIN 100.0 /* packets that what was seen before counts for: at most so many */
-#define LOSS_WEIGHT_MAX 1000.0
-#define LOSS_WEIGHT_ROUNDS 10.0
-#define LOSS_BURST 6.0 /* losses come in bursts: the variance of a share is that much higher */
-#define LOSS_SLOPE 2.0 /* how far the difference between above and below is drawn on downward */
 #define LOSS_RESPONSE \
 	0.7 /* loss that falls below that share of itself when we send less is ours \
 	     */
@@ -109,7 +103,7 @@ static tw_ns standing_span(const struct tw_bbr *bbr, const struct tw_path_model 
 
 static uint64_t compensate(const struct tw_bbr *bbr, uint64_t delivered_bps)
 {
-	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss_base));
+	return tw_rate_scale(delivered_bps, 1 / (1 - bbr->loss.base));
 }
 
 /* segments */
@@ -195,7 +189,7 @@ static void accelerate(struct tw_bbr *bbr, tw_ns now)
 	bbr->accelerating = true;
 	bbr->up_found = 0;
 	bbr->flat_rounds = 0;
-	bbr->flat_bps = tw_rate_scale(bbr->capacity_bps, 1 - bbr->loss_base);
+	bbr->flat_bps = tw_rate_scale(bbr->capacity_bps, 1 - bbr->loss.base);
 	bbr->before_bps = bbr->capacity_bps;
 	enter(bbr, TW_BBR_STARTUP, now);
 }
@@ -234,7 +228,9 @@ static void send_lead(struct tw_rate_controller *controller, const struct tw_pat
 	controller->lead_bytes = tw_rate_bytes(controller->lead_bps, tw_ramp_lead_span(path));
 	if (bbr->body_bps == 0)
 		controller->lead_bytes = (uint64_t)START_DATAGRAMS * controller->datagram_bytes;
-	tw_ramp_lead(&bbr->ramp, path, controller->lead_bps, controller->lead_bytes,
+	tw_ramp_lead(&bbr->ramp, path,
+		     &(struct tw_ramp_lead){ controller->lead_bps, controller->lead_bytes,
+					     proven_bps },
 		     bbr->resolved + bbr->in_flight);
 }
 
@@ -247,69 +243,25 @@ struct verdict {
 	tw_ns now;
 };
 
-/*
- * Loss that is there whatever we send is the same above and below the estimate. Where it is higher
- * above, part of what is seen below is congestion too, made by us with others: it must not be
- * compensated, or each would drive the other.
- */
-static void update_loss_base(struct tw_bbr *bbr)
-{
-	const struct tw_bbr_loss *up = &bbr->loss_up, *down = &bbr->loss_down;
-	double base = down->share, apart = up->share - down->share;
-
-	if (up->weight > 0 && down->weight > 0 && apart > 0) {
-		double noise =
-			4 * up->share * (1 - up->share) * (1 / up->weight + 1 / down->weight);
-
-		if (apart * apart > noise)
-			base -= LOSS_SLOPE * (apart - noise / apart);
-	}
-	base = base > 0 ? base : 0;
-	bbr->loss_base = base < LOSS_BASE_MAX ? base : LOSS_BASE_MAX;
-}
-
-static void learn_loss(struct tw_bbr *bbr, struct tw_bbr_loss *loss, const struct verdict *verdict)
-{
-	double packets = (double)verdict->segment->packets, weight = loss->weight;
-	double most = LOSS_WEIGHT_ROUNDS * packets;
-
-	if (packets < 1)
-		return;
-	/* Many packets for a steady estimate, few rounds for one that follows. */
-	most = most < LOSS_WEIGHT_MIN ? LOSS_WEIGHT_MIN : most;
-	most = most > LOSS_WEIGHT_MAX ? LOSS_WEIGHT_MAX : most;
-	weight = weight > most ? most : weight;
-	loss->share = (loss->share * weight + verdict->loss * packets) / (weight + packets);
-	loss->weight = weight + packets;
-	update_loss_base(bbr);
-}
-
 /* Below the estimate. Loss from a full queue is somebody's doing: it can only prove that there is
  * less than believed. */
 static void learn_loss_down(struct tw_bbr *bbr, const struct tw_path_model *path,
 			    const struct verdict *verdict)
 {
-	if (queue_now(bbr, path) < queue_high(bbr, path) || verdict->loss < bbr->loss_down.share)
-		learn_loss(bbr, &bbr->loss_down, verdict);
+	if (queue_now(bbr, path) < queue_high(bbr, path) || verdict->loss < bbr->loss.down.share)
+		tw_loss_learn(&bbr->loss, &bbr->loss.down, verdict->segment->packets,
+			      verdict->loss);
 }
 
-/* Is that loss more than what is always there, by @margin at least and beyond doubt? */
 static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdict, double margin)
 {
-	double share = bbr->loss_base > 0.01 ? bbr->loss_base : 0.01, noise, over;
-
-	if (bbr->loss_down.weight < 1 || verdict->segment->packets == 0)
-		return false;
-	noise = share * (1 - share) * LOSS_BURST;
-	noise *= 1 / (double)verdict->segment->packets + 1 / bbr->loss_down.weight;
-	over = verdict->loss - (bbr->loss_base * 1.1 + margin);
-	return over > 0 && over * over > 4 * 4 * noise;
+	return tw_loss_is_excess(&bbr->loss, verdict->segment->packets, verdict->loss, margin);
 }
 
 static void leave_startup(struct tw_bbr *bbr, tw_ns now)
 {
-	if (!bbr->accelerating && bbr->ramp.proven_bps > bbr->capacity_bps)
-		bbr->capacity_bps = bbr->ramp.proven_bps;
+	if (!bbr->accelerating && bbr->body_bps > bbr->capacity_bps)
+		bbr->capacity_bps = bbr->body_bps;
 	bbr->cycle_bps[0] = bbr->capacity_bps;
 	bbr->cycle_bps[1] = 0;
 	bbr->unmeasured = !bbr->accelerating && bbr->capacity_bps < bbr->start_bps;
@@ -357,7 +309,7 @@ static void judge_up(struct tw_bbr *bbr, const struct tw_path_model *path,
 	uint64_t found = compensate(bbr, verdict->delivered_bps);
 	bool jitters = path->jitter > probe_span(bbr, path) / 32;
 
-	learn_loss(bbr, &bbr->loss_up, verdict);
+	tw_loss_learn(&bbr->loss, &bbr->loss.up, verdict->segment->packets, verdict->loss);
 	if (loss_is_excess(bbr, verdict, LOSS_MARGIN)) {
 		uint64_t most = tw_rate_scale(bbr->before_bps, 1.05);
 
@@ -412,11 +364,13 @@ static void judge_test(struct tw_bbr *bbr, const struct tw_path_model *path,
 		return;
 	if (verdict->loss < LOSS_RESPONSE * bbr->loss_trigger ||
 	    queue_now(bbr, path) >= queue_high(bbr, path)) {
-		if (verdict->loss < bbr->loss_down.share)
-			learn_loss(bbr, &bbr->loss_down, verdict);
+		if (verdict->loss < bbr->loss.down.share)
+			tw_loss_learn(&bbr->loss, &bbr->loss.down, verdict->segment->packets,
+			      verdict->loss);
 	} else {
-		bbr->loss_up.weight = bbr->loss_down.weight = 0;
-		learn_loss(bbr, &bbr->loss_down, verdict);
+		tw_loss_forget(&bbr->loss);
+		tw_loss_learn(&bbr->loss, &bbr->loss.down, verdict->segment->packets,
+			      verdict->loss);
 	}
 	/* What was delivered while the loss set in is part of the time before: no reason to go
 	 * faster. */
@@ -603,8 +557,8 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 	if (outcome == TW_RAMP_LOST) {
 		bbr->start_told = true;
 	} else if (outcome == TW_RAMP_SATURATED) {
-		if (ramp->proven_bps > bbr->capacity_bps)
-			set_capacity(bbr, ramp->proven_bps);
+		if (ramp->free_bps > bbr->capacity_bps)
+			set_capacity(bbr, ramp->free_bps);
 		leave_startup(bbr, sample->now);
 	} else if (outcome == TW_RAMP_CLEAR) {
 		bbr->body_bps = ramp->proven_bps;
@@ -613,7 +567,7 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 		bbr->lead_skipped = bbr->over_since != TW_NEVER;
 		if (!bbr->lead_skipped)
 			send_lead(controller, path, bbr->body_bps);
-	} else if (ramp->lead_end == UINT64_MAX && bbr->over_since == TW_NEVER &&
+	} else if (ramp->lead_end == UINT64_MAX && !ramp->settling && bbr->over_since == TW_NEVER &&
 		   (bbr->in_flight == 0 || bbr->lead_skipped || bbr->body_bps == 0)) {
 		/* Nothing was there to lead with, the delay was high, or the round trip has only
 		 * become known. */
@@ -942,7 +896,7 @@ static void bbr_path_changed(struct tw_rate_controller *controller,
 	bbr->queue_offset = 0;
 	bbr->queue_high_since = TW_NEVER;
 	bbr->queue_low_at = now;
-	bbr->loss_up.weight = bbr->loss_down.weight = 0;
+	tw_loss_forget(&bbr->loss);
 	resume(bbr, now);
 	set_rates(controller, path);
 }

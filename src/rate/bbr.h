@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/loss.h"
 #include "rate/ramp.h"
 
 #define TW_BBR_SEGMENTS 8
@@ -40,11 +41,6 @@ struct tw_bbr_segment {
 	uint8_t mode;      /* enum tw_bbr_mode it was sent in */
 	bool app_limited, window_limited;
 	bool slow; /* sent slower than meant: what it delivered bounds the path from below only */
-};
-
-/* A share of packets lost, and how many packets it was seen on (older ones count less). */
-struct tw_bbr_loss {
-	double share, weight;
 };
 
 struct tw_bbr {
@@ -78,8 +74,7 @@ struct tw_bbr {
 	uint64_t body_bps; /* startup: what leads have proved; 0: nothing yet */
 	bool lead_skipped; /* startup: the next lead waits until the delay is low */
 	bool start_told;   /* start_bps comes from the caller: no leads before it */
-	struct tw_bbr_loss loss_down, loss_up; /* seen below and above the estimate */
-	double loss_base;       /* share lost whatever rate we send at: what the two say */
+	struct tw_loss loss;
 	double loss_trigger;    /* what made us test */
 	tw_ns queue_offset;     /* delay above the path's minimum that is not a queue of ours */
 	tw_ns offset_at;        /* when that was judged */

@@ -13,6 +13,8 @@
 static const struct tw_rate_ops *const methods[] = {
 	[TW_RATE_FIXED] = &tw_rate_fixed_ops,
 	[TW_RATE_BBR] = &tw_rate_bbr_ops,
+	[TW_RATE_DELAY] = &tw_rate_delay_ops,
+	[TW_RATE_LEDBAT] = &tw_rate_ledbat_ops,
 };
 static_assert(sizeof(methods) / sizeof(methods[0]) == TW_RATE_METHOD_COUNT,
 	      "a row for each method");

@@ -1,7 +1,8 @@
 /*
  * controller.h - a rate controller: samples in, a pacing rate and a window out. One file and one
  * const vtable each: `fixed` holds the rate asked for; `bbr` follows a model of the path (delivery
- * rate, minimum round trip) and tolerates loss that comes without queueing.
+ * rate, minimum round trip) and tolerates loss that comes without queueing; `delay` holds the
+ * queueing delay small and shares a path alike; `ledbat` gives way to everybody.
  *
  * Rate first, window second: the pacing rate rules, the window only stops a sender whose
  * acknowledgements fail to come. The limits sit outside the algorithms and always hold: whatever a
@@ -15,6 +16,8 @@
 
 #include "base/time.h"
 #include "rate/bbr.h"
+#include "rate/delay.h"
+#include "rate/ledbat.h"
 #include "rate/pacer.h"
 #include "rate/path.h"
 #include "rate/sample.h"
@@ -22,6 +25,8 @@
 enum tw_rate_method {
 	TW_RATE_FIXED = 0,
 	TW_RATE_BBR,
+	TW_RATE_DELAY,
+	TW_RATE_LEDBAT,
 	TW_RATE_METHOD_COUNT,
 };
 
@@ -43,6 +48,8 @@ struct tw_rate_controller {
 	uint64_t lead_bytes, lead_bps;
 	union {
 		struct tw_bbr bbr;
+		struct tw_delay delay;
+		struct tw_ledbat ledbat;
 	};
 };
 
@@ -64,7 +71,7 @@ struct tw_rate_ops {
 			     const struct tw_path_model *path, tw_ns now);
 };
 
-/* "fixed", "bbr"; false for an unknown name. */
+/* "fixed", "bbr", "delay", "ledbat"; false for an unknown name. */
 bool tw_rate_method_parse(const char *name, enum tw_rate_method *ret);
 const char *tw_rate_method_name(enum tw_rate_method method);
 

@@ -8,23 +8,27 @@
 #define JITTER_SHARE 24
 #define SATURATED 0.6
 #define LOST_MARGIN 0.2
+#define SETTLE_MIN (4 * TW_MSEC)
 
 void tw_ramp_init(struct tw_ramp *ramp)
 {
 	*ramp = (struct tw_ramp){ .lead_end = UINT64_MAX };
 }
 
-void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path, uint64_t lead_bps,
-		  uint64_t bytes, uint64_t sent_total)
+void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
+		  const struct tw_ramp_lead *lead, uint64_t sent_total)
 {
+	ramp->leads++;
 	ramp->jitter = path->jitter;
 	ramp->loss_before = path->loss_smoothed;
 	ramp->lead_acked = ramp->lead_lost = 0;
-	ramp->lead_bps = lead_bps;
-	ramp->lead_bytes = bytes;
-	ramp->lead_end = sent_total + bytes;
+	ramp->lead_bps = lead->lead_bps;
+	ramp->lead_bytes = lead->bytes;
+	ramp->body_bps = lead->body_bps;
+	ramp->lead_end = sent_total + lead->bytes;
 	ramp->lead_proven_bps = 0;
 	ramp->lead_queue = 0;
+	ramp->settling = false;
 }
 
 tw_ns tw_ramp_lead_span(const struct tw_path_model *path)
@@ -88,6 +92,31 @@ static bool met_bottleneck(const struct tw_ramp *ramp)
 	return ramp->lead_queue >= stretched / 2;
 }
 
+/*
+ * A queue of nobody else's goes as fast as time passes, but for what we send behind the lead. One
+ * that stays is kept up by others: the part of time that it did not go is their part of the path.
+ */
+static enum tw_ramp_outcome settled(struct tw_ramp *ramp, const struct tw_path_model *path,
+				    const struct tw_rate_sample *sample)
+{
+	tw_ns passed, gone = tw_ns_since(ramp->lead_queue, path->queue_latest);
+	double part;
+
+	if (sample->rtt == 0)
+		return TW_RAMP_WAIT;
+	passed = tw_ns_since(sample->sent_at, ramp->lead_queued_at);
+	if (passed < ramp->lead_queue + SETTLE_MIN && gone < ramp->lead_queue / 10 * 9)
+		return TW_RAMP_WAIT;
+	ramp->settling = false;
+	/* Arrivals are as far apart as what was sent, less what the queue fell. */
+	passed = tw_ns_max(tw_ns_since(passed, gone), 1);
+	part = gone >= ramp->lead_queue / 10 * 9 ? 1 : (double)gone / (double)passed;
+	ramp->free_bps = tw_rate_scale(ramp->proven_bps, part < 1 ? part : 1) + ramp->body_bps;
+	if (ramp->free_bps > ramp->proven_bps)
+		ramp->free_bps = ramp->proven_bps;
+	return TW_RAMP_SATURATED;
+}
+
 enum tw_ramp_outcome tw_ramp_sample(struct tw_ramp *ramp, const struct tw_path_model *path,
 				    const struct tw_rate_sample *sample, uint64_t resolved)
 {
@@ -110,12 +139,22 @@ enum tw_ramp_outcome tw_ramp_sample(struct tw_ramp *ramp, const struct tw_path_m
 	}
 	ramp->lead_acked += sample->acked_bytes;
 	ramp->lead_lost += sample->lost_bytes;
-	ramp->lead_queue = tw_ns_max(ramp->lead_queue, path->queue_latest);
+	if (ramp->settling)
+		return settled(ramp, path, sample);
+	if (path->queue_latest > ramp->lead_queue) {
+		ramp->lead_queue = path->queue_latest;
+		ramp->lead_queued_at = sample->sent_at;
+	}
 	if (resolved < ramp->lead_end)
 		return TW_RAMP_WAIT;
 	ramp->lead_end = UINT64_MAX;
-	if ((double)ramp->lead_lost >
-	    (ramp->loss_before + LOST_MARGIN) * (double)(ramp->lead_acked + ramp->lead_lost))
+	/* What the first one loses, the path loses. */
+	if (ramp->leads > 1 &&
+	    (double)ramp->lead_lost > (ramp->loss_before + LOST_MARGIN) *
+					      (double)(ramp->lead_acked + ramp->lead_lost))
 		return TW_RAMP_LOST;
-	return !sample->app_limited && met_bottleneck(ramp) ? TW_RAMP_SATURATED : TW_RAMP_CLEAR;
+	if (sample->app_limited || !met_bottleneck(ramp))
+		return TW_RAMP_CLEAR;
+	ramp->settling = true;
+	return settled(ramp, path, sample);
 }

@@ -7,7 +7,8 @@
  * it costs little where it is too fast. The peer's clock says how fast the lead arrived, and the
  * return path does not count. What arrived at a rate proves that rate; the round trip that follows
  * goes at it. A lead that came out much slower than it went in has met the bottleneck: that rate is
- * the path's, give or take a fifth.
+ * the path's, give or take a fifth; and how fast the queue it left goes says how much of that is
+ * free: where others send, part of it stays.
  *
  * No figure is ever above what was sent: an arrival interval counts for at least the interval of
  * sending, so a receiver that was asleep cannot fake a rate. Knows no modes; whoever uses it
@@ -35,31 +36,39 @@ struct tw_ramp_point {
 struct tw_ramp {
 	struct tw_ramp_point points[TW_RAMP_POINTS]; /* ring, newest before @next */
 	uint8_t next, count;
-	uint64_t proven_bps;            /* highest arrival rate so far; 0: none */
-	uint64_t lead_proven_bps;       /* the same since the lead was asked for */
-	tw_ns lead_queue;               /* longest queueing delay since then */
-	uint64_t lead_acked, lead_lost; /* bytes, since then */
-	double loss_before;             /* share of the path when it was asked for */
-	tw_ns jitter; /* of the path when the lead was asked for: what came later may be its own */
-	uint64_t lead_bps, lead_bytes;
+	uint64_t proven_bps; /* highest arrival rate so far; 0: none */
+	uint64_t free_bps;   /* after TW_RAMP_SATURATED: what nobody else uses */
+	/* the lead */
+	uint64_t lead_bps, lead_bytes, body_bps;
 	uint64_t
 		lead_end; /* number among all bytes sent that ends it; UINT64_MAX: none under way */
+	uint64_t lead_proven_bps;       /* highest arrival rate since it was asked for */
+	uint64_t lead_acked, lead_lost; /* bytes since then */
+	double loss_before;             /* share of the path when it was asked for */
+	tw_ns jitter;                   /* the same: what came later may be its own */
+	tw_ns lead_queue;               /* longest queueing delay since then */
+	tw_ns lead_queued_at;           /* when the packet that met it was sent */
+	unsigned leads;                 /* that have gone out */
+	bool settling;                  /* the lead is through: does its queue go? */
 };
 
 enum tw_ramp_outcome {
 	TW_RAMP_WAIT = 0,  /* the lead is under way, or there is none */
 	TW_RAMP_CLEAR,     /* it came through: go at proven_bps, and send the next */
-	TW_RAMP_SATURATED, /* it met the bottleneck: proven_bps is the path's rate */
+	TW_RAMP_SATURATED, /* it met the bottleneck: proven_bps is the path's rate, free_bps ours */
 	TW_RAMP_LOST, /* much of it was lost: leads say nothing here, policers let them through */
 };
 
 void tw_ramp_init(struct tw_ramp *ramp);
 /*
- * A lead of @bytes at @lead_bps begins with the byte @sent_total (counted from the start). The
- * caller has it paced (tw_pacer_lead()).
+ * A lead of @bytes at @lead_bps begins with the byte @sent_total (counted from the start); behind
+ * it goes @body_bps. The caller has it paced (tw_pacer_lead()).
  */
-void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path, uint64_t lead_bps,
-		  uint64_t bytes, uint64_t sent_total);
+struct tw_ramp_lead {
+	uint64_t lead_bps, bytes, body_bps;
+};
+void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
+		  const struct tw_ramp_lead *lead, uint64_t sent_total);
 /* How long a lead at TW_RAMP_GAIN times a rate may last. */
 tw_ns tw_ramp_lead_span(const struct tw_path_model *path);
 /* False: this path is too short, or jitters too much, for its leads to mean anything. */

@@ -1,0 +1,249 @@
+/*
+ * ledbat.c - gives way to everything else; see ledbat.h for the model. Section numbers are those of
+ * draft-irtf-iccrg-ledbat-plus-plus.
+ */
+#include "rate/ledbat.h"
+
+#include <assert.h>
+
+#include "rate/controller.h"
+#include "rate/units.h"
+
+#define TARGET (60 * TW_MSEC) /* 4.2, at most: buffers may be shorter */
+#define TARGET_MIN (5 * TW_MSEC)
+#define TARGET_SHARE 8        /* an eighth of a round trip */
+#define QUIET_ROUNDS 60       /* nobody was seen for so long: what is free is ours */
+#define GAIN_MOST 16          /* 4.2: the smallest gain is one over that */
+#define DECREASE 1.0          /* 4.2: for a delay of twice the target, in a round trip */
+#define SLOW_START_SHARE 0.75 /* 4.3: slow start ends at that part of the target */
+#define SLOWDOWN_ROUNDS 2     /* 4.4 */
+#define SLOWDOWN_SHARE 9      /* 4.4: so many times as long as the last one takes until the next */
+#define WINDOW_MIN 2          /* datagrams */
+#define WINDOW_INITIAL 10
+#define HOLD_ROUNDS 3
+#define MOST 2.2
+#define CROWDED_SHARE 0.25 /* of the target */
+
+#define TO(mode) (1u << TW_LEDBAT_##mode)
+
+static const struct {
+	const char *name;
+	unsigned next; /* allowed successors */
+} modes[] = {
+	[TW_LEDBAT_SLOW_START] = { "slow start", TO(SLOW_START) | TO(STEADY) },
+	[TW_LEDBAT_STEADY] = { "steady", TO(SLOW_START) | TO(SLOWDOWN) },
+	[TW_LEDBAT_SLOWDOWN] = { "slowdown", TO(SLOW_START) },
+};
+static_assert(sizeof(modes) / sizeof(modes[0]) == TW_LEDBAT_MODE_COUNT, "a row for each mode");
+
+static tw_ns base_rtt(const struct tw_path_model *path)
+{
+	return path->rtt_min == TW_NEVER ? path->rtt_smoothed : tw_ns_max(path->rtt_min, TW_MSEC);
+}
+
+static tw_ns target(const struct tw_path_model *path)
+{
+	return tw_ns_min(tw_ns_max(base_rtt(path) / TARGET_SHARE, TARGET_MIN), TARGET);
+}
+
+/* 4.2: the longer the round trip is beside the target, the nearer to what TCP adds. */
+static double gain(const struct tw_path_model *path)
+{
+	double over = 2 * (double)target(path) / (double)base_rtt(path);
+
+	over = over < 1 ? 1 : over;
+	return 1 / (over < GAIN_MOST ? over : GAIN_MOST);
+}
+
+static void enter(struct tw_ledbat *ledbat, enum tw_ledbat_mode mode, tw_ns now)
+{
+	assert(modes[ledbat->mode].next & (1u << mode));
+	ledbat->mode = (uint8_t)mode;
+	ledbat->mode_since = now;
+}
+
+static void end_slow_start(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now)
+{
+	tw_ns took = tw_ns_since(now, ledbat->slowdown_began);
+	double fits = (double)tw_path_model_bdp(path);
+
+	/* Doubling went beyond what the path holds by up to as much again. */
+	if (fits > 0 && ledbat->window > fits)
+		ledbat->window = fits > ledbat->window / 2 ? fits : ledbat->window / 2;
+
+	/* 4.4: the first slowdown comes two round trips after the first slow start. */
+	if (ledbat->slowdown_began == 0)
+		ledbat->slowdown_at = now + SLOWDOWN_ROUNDS * path->rtt_smoothed;
+	else
+		ledbat->slowdown_at = now + SLOWDOWN_SHARE * took;
+	/* Until what was sent has drained, the delay is the old one's. */
+	ledbat->hold_until = now + HOLD_ROUNDS * path->rtt_smoothed;
+	enter(ledbat, TW_LEDBAT_STEADY, now);
+}
+
+static void grow(struct tw_ledbat *ledbat, const struct tw_path_model *path,
+		 const struct tw_rate_sample *sample, double datagram)
+{
+	double acked = (double)sample->acked_bytes, step = gain(path);
+	double off = (double)path->queue_delay / (double)target(path) - 1;
+
+	/* What the sender did not use proves nothing. */
+	if (sample->app_limited)
+		return;
+	if (ledbat->mode == TW_LEDBAT_SLOW_START) {
+		ledbat->window += acked;
+		return;
+	}
+	if (sample->now < ledbat->hold_until)
+		return;
+	if (off <= 0) {
+		ledbat->window += step * datagram * acked / ledbat->window;
+		return;
+	}
+	/* 4.2: in proportion to what lies above the target, at most a half in a round trip. */
+	off *= DECREASE;
+	off = off < 0.5 ? off : 0.5;
+	ledbat->window += (step * datagram / ledbat->window - off) * acked;
+}
+
+static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now,
+		 double datagram)
+{
+	tw_ns queue = path->queue_delay;
+
+	if ((double)queue > CROWDED_SHARE * (double)target(path)) {
+		ledbat->crowded = true;
+		ledbat->crowded_at = now;
+	}
+	switch ((enum tw_ledbat_mode)ledbat->mode) {
+	case TW_LEDBAT_SLOW_START:
+		if (ledbat->window >= ledbat->slow_start_max ||
+		    (double)path->queue_latest > SLOW_START_SHARE * (double)target(path))
+			end_slow_start(ledbat, path, now);
+		break;
+	case TW_LEDBAT_STEADY:
+		if (tw_ns_since(now, tw_ns_max(ledbat->crowded_at, ledbat->mode_since)) >
+		    QUIET_ROUNDS * path->rtt_smoothed) {
+			ledbat->slow_start_max = 1e18;
+			ledbat->slowdown_began = now;
+			enter(ledbat, TW_LEDBAT_SLOW_START, now);
+		}
+		if (now < ledbat->slowdown_at || ledbat->mode != TW_LEDBAT_STEADY)
+			break;
+		/* Where nobody else was seen there may be more than there was. */
+		ledbat->slow_start_max = ledbat->crowded ? ledbat->window : 1e18;
+		ledbat->slowdown_began = now;
+		ledbat->window = WINDOW_MIN * datagram;
+		enter(ledbat, TW_LEDBAT_SLOWDOWN, now);
+		break;
+	case TW_LEDBAT_SLOWDOWN:
+		if (tw_ns_since(now, ledbat->mode_since) < SLOWDOWN_ROUNDS * path->rtt_smoothed)
+			break;
+		ledbat->crowded = false;
+		enter(ledbat, TW_LEDBAT_SLOW_START, now);
+		break;
+	case TW_LEDBAT_MODE_COUNT:
+		break;
+	}
+}
+
+static void lose(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now)
+{
+	if (now < ledbat->recovery_until)
+		return;
+	ledbat->recovery_until = now + path->rtt_smoothed;
+	if (ledbat->mode == TW_LEDBAT_SLOWDOWN)
+		return;
+	ledbat->crowded = true;
+	ledbat->crowded_at = now;
+	ledbat->window /= 2;
+	if (ledbat->mode == TW_LEDBAT_SLOW_START)
+		end_slow_start(ledbat, path, now);
+}
+
+static void set_rates(struct tw_rate_controller *controller, const struct tw_path_model *path)
+{
+	struct tw_ledbat *ledbat = &controller->ledbat;
+	double least = (double)WINDOW_MIN * controller->datagram_bytes;
+	tw_ns rtt = tw_ns_max(path->rtt_smoothed, TW_MSEC);
+	double most = MOST * (double)tw_rate_bytes(path->bandwidth_bps, rtt) +
+		      (double)WINDOW_INITIAL * controller->datagram_bytes;
+
+	/* Twice what comes through is what slow start needs; a policer would take any amount. */
+	if (path->bandwidth_bps > 0 && ledbat->window > most)
+		ledbat->window = most;
+	if (!(ledbat->window >= least))
+		ledbat->window = least;
+	if (ledbat->window > 1e15)
+		ledbat->window = 1e15;
+	/* What is acknowledged late is no reason to send less. */
+	controller->window_bytes = (uint64_t)(ledbat->window * (1 + 1.0 / 8));
+	controller->pacing_bps = tw_rate_scale(tw_rate_of((uint64_t)ledbat->window, rtt),
+					       ledbat->mode == TW_LEDBAT_SLOW_START ? 2 : 1.2);
+}
+
+/* the table's functions */
+
+static void ledbat_init(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			tw_ns now)
+{
+	uint64_t start = controller->limits.rate_bps;
+
+	controller->ledbat = (struct tw_ledbat){
+		.window = (double)WINDOW_INITIAL * controller->datagram_bytes,
+		.slow_start_max = 1e18,
+		.slowdown_at = TW_NEVER,
+		.mode_since = now,
+	};
+	if (start > 0)
+		controller->ledbat.window =
+			(double)tw_rate_bytes(start, tw_ns_max(path->rtt_smoothed, TW_MSEC));
+	set_rates(controller, path);
+}
+
+static void ledbat_sample(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			  const struct tw_rate_sample *sample)
+{
+	struct tw_ledbat *ledbat = &controller->ledbat;
+
+	if (sample->lost_packets > 0)
+		lose(ledbat, path, sample->now);
+	if (ledbat->mode != TW_LEDBAT_SLOWDOWN && sample->acked_bytes > 0)
+		grow(ledbat, path, sample, controller->datagram_bytes);
+	step(ledbat, path, sample->now, controller->datagram_bytes);
+	set_rates(controller, path);
+}
+
+static void restart(struct tw_ledbat *ledbat, double slow_start_max, tw_ns now)
+{
+	ledbat->slow_start_max = slow_start_max;
+	ledbat->window = 0; /* the least */
+	ledbat->slowdown_began = now;
+	ledbat->crowded = false;
+	enter(ledbat, TW_LEDBAT_SLOW_START, now);
+}
+
+/* Nothing came back: from the bottom, and up again as fast as the path lets us. */
+static void ledbat_timeout(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			   tw_ns now)
+{
+	restart(&controller->ledbat, 1e18, now);
+	set_rates(controller, path);
+}
+
+static void ledbat_limits(struct tw_rate_controller *controller, const struct tw_path_model *path,
+			  const struct tw_rate_limits *before, tw_ns now)
+{
+	(void)before;
+	(void)now;
+	set_rates(controller, path);
+}
+
+const struct tw_rate_ops tw_rate_ledbat_ops = {
+	.name = "ledbat",
+	.init = ledbat_init,
+	.limits = ledbat_limits,
+	.sample = ledbat_sample,
+	.timeout = ledbat_timeout,
+	.path_changed = ledbat_timeout,
+};

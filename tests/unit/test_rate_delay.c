@@ -1,0 +1,255 @@
+/*
+ * The controllers `delay` and `ledbat` in a closed loop over a simulated path (pathsim.h), in
+ * virtual time. Each row states what must hold.
+ */
+#include "unit.h"
+
+#include <inttypes.h>
+
+#include "pathsim_tcp.h"
+
+#define MBIT UINT64_C(1000000)
+#define SEEDS 2
+
+static const struct tw_rate_limits no_limits = { .max_bps = UINT64_MAX };
+
+static struct sim_link link_of(uint64_t rate_bps, tw_ns rtt, double queue, double loss)
+{
+	return (struct sim_link){
+		.rate_bps = rate_bps,
+		.rtt = rtt,
+		.queue_bytes = (uint64_t)((double)tw_rate_bytes(rate_bps, rtt) * queue),
+		.loss = loss,
+	};
+}
+
+static void begin(struct sim *sim, const struct sim_link *link, unsigned flows, uint64_t seed)
+{
+	sim_init(sim, link, flows, &no_limits, seed);
+	for (unsigned i = 0; i < flows; i++)
+		sim->flows[i].send_at = TW_NEVER;
+}
+
+/* One flow: goodput over the whole run as a share of what there is, the queue that stands. */
+static const struct alone {
+	const char *name;
+	enum tw_rate_method method;
+	uint64_t rate_bps;
+	tw_ns rtt;
+	double queue, loss;
+	tw_ns run;
+	double whole_min;
+	tw_ns queue_max; /* median */
+} alone[] = {
+	{ "delay, ocean", TW_RATE_DELAY, 500 * MBIT, 100 * TW_MSEC, 1, 0, 20 * TW_SECOND, 0.96,
+	  25 * TW_MSEC },
+	{ "delay, deep buffer", TW_RATE_DELAY, 500 * MBIT, 100 * TW_MSEC, 5, 0, 20 * TW_SECOND,
+	  0.96, 25 * TW_MSEC },
+	{ "delay, shallow buffer", TW_RATE_DELAY, 500 * MBIT, 100 * TW_MSEC, 0.2, 0, 20 * TW_SECOND,
+	  0.93, 20 * TW_MSEC },
+	{ "delay, 5 % loss", TW_RATE_DELAY, 500 * MBIT, 100 * TW_MSEC, 1, 0.05, 20 * TW_SECOND,
+	  0.94, 25 * TW_MSEC },
+	{ "delay, 30 % loss", TW_RATE_DELAY, 500 * MBIT, 100 * TW_MSEC, 1, 0.3, 20 * TW_SECOND,
+	  0.88, 30 * TW_MSEC },
+	{ "delay, wide ocean, 1 % loss", TW_RATE_DELAY, 1000 * MBIT, 200 * TW_MSEC, 1, 0.01,
+	  12 * TW_SECOND, 0.90, 50 * TW_MSEC },
+	{ "delay, line", TW_RATE_DELAY, 10 * MBIT, 15 * TW_MSEC, 1, 0, 20 * TW_SECOND, 0.92,
+	  15 * TW_MSEC },
+	{ "ledbat, line", TW_RATE_LEDBAT, 10 * MBIT, 15 * TW_MSEC, 1, 0, 20 * TW_SECOND, 0.6,
+	  12 * TW_MSEC },
+	{ "ledbat, ocean", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 30 * TW_SECOND, 0.2,
+	  15 * TW_MSEC },
+};
+
+static void test_alone(void **state)
+{
+	struct sim *sim = *state;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		for (size_t i = 0; i < ARRAY_SIZE(alone); i++) {
+			const struct alone *row = &alone[i];
+			struct sim_link link =
+				link_of(row->rate_bps, row->rtt, row->queue, row->loss);
+			uint64_t free_bytes = tw_rate_bytes(
+				tw_rate_scale(row->rate_bps, 1 - row->loss), row->run);
+			double whole;
+
+			begin(sim, &link, 1, seed);
+			sim_begin_flow(sim, 0, row->method, &no_limits, 0);
+			sim_run(sim, row->run / 5);
+			sim_clear_queue_stats(sim);
+			sim_run(sim, row->run);
+			whole = (double)sim_received(sim, 0) / (double)free_bytes;
+			print_message("# %-28s whole %.3f, queue median %u ms\n", row->name, whole,
+				      (unsigned)(sim_queue_quantile(sim, 0.5) / TW_MSEC));
+			if (whole < row->whole_min || sim_queue_quantile(sim, 0.5) > row->queue_max)
+				fail_msg("%s, seed %" PRIu64 ": %.3f", row->name, seed, whole);
+			sim_deinit(sim);
+		}
+	}
+}
+
+/* Beside one of TCP's cubic: our part of what both got in a minute, whoever was first. */
+static const struct beside {
+	const char *name;
+	enum tw_rate_method method;
+	uint64_t rate_bps;
+	tw_ns rtt;
+	double queue, ours_min, ours_max;
+} beside[] = {
+	{ "delay, 100 Mbit/s, 100 ms", TW_RATE_DELAY, 100 * MBIT, 100 * TW_MSEC, 1, 0.25, 0.75 },
+	{ "delay, 100 Mbit/s, 40 ms", TW_RATE_DELAY, 100 * MBIT, 40 * TW_MSEC, 1, 0.25, 0.75 },
+	{ "delay, 2 products", TW_RATE_DELAY, 100 * MBIT, 100 * TW_MSEC, 2, 0.2, 0.75 },
+	{ "ledbat, 100 Mbit/s, 100 ms", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 0.1 },
+	{ "ledbat, 100 Mbit/s, 40 ms", TW_RATE_LEDBAT, 100 * MBIT, 40 * TW_MSEC, 1, 0, 0.1 },
+	{ "ledbat, 2 products", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 2, 0, 0.1 },
+};
+
+static void test_beside_tcp(void **state)
+{
+	struct sim *sim = *state;
+
+	for (unsigned first = 0; first < 2; first++) {
+		for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+			const struct beside *row = &beside[i];
+			struct sim_link link = link_of(row->rate_bps, row->rtt, row->queue, 0);
+			uint64_t ours, theirs;
+			double part;
+
+			begin(sim, &link, 2, 1);
+			if (first == 0)
+				sim_begin_flow(sim, 0, row->method, &no_limits, 0);
+			else
+				sim_begin_tcp(sim, 1, &cubic_ops, 0);
+			sim_run(sim, 2 * TW_SECOND);
+			if (first == 0)
+				sim_begin_tcp(sim, 1, &cubic_ops, sim->now);
+			else
+				sim_begin_flow(sim, 0, row->method, &no_limits, sim->now);
+			sim_run(sim, 12 * TW_SECOND);
+			ours = sim_received(sim, 0);
+			theirs = sim_received(sim, 1);
+			sim_run(sim, 72 * TW_SECOND);
+			ours = sim_received(sim, 0) - ours;
+			theirs = sim_received(sim, 1) - theirs;
+			part = (double)ours / (double)(ours + theirs);
+			print_message("# %-28s %s: we take %.3f\n", row->name,
+				      first ? "TCP first" : "we first", part);
+			if (part < row->ours_min || part > row->ours_max)
+				fail_msg("%s: we take %.3f", row->name, part);
+			sim_deinit(sim);
+		}
+	}
+}
+
+/* Two to eight that start within a round trip: Jain's index of round trips 21 to 40. */
+static void test_alike(void **state)
+{
+	static const unsigned counts[] = { 2, 3, 4, 6, 8 };
+	static const double least[] = { 0.95, 0.93, 0.95, 0.9, 0.9 };
+	struct sim_link link = link_of(200 * MBIT, 50 * TW_MSEC, 1, 0);
+	struct sim *sim = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		double index = 0;
+
+		for (uint64_t seed = 1; seed <= 3; seed++) {
+			uint64_t before[SIM_FLOWS];
+			double sum = 0, squares = 0;
+
+			begin(sim, &link, counts[i], seed);
+			for (unsigned flow = 0; flow < counts[i]; flow++)
+				sim_begin_flow(sim, flow, TW_RATE_DELAY, &no_limits,
+					       tw_prng_below(&sim->prng, link.rtt));
+			sim_run(sim, 20 * link.rtt);
+			for (unsigned flow = 0; flow < counts[i]; flow++)
+				before[flow] = sim_received(sim, flow);
+			sim_run(sim, 40 * link.rtt);
+			for (unsigned flow = 0; flow < counts[i]; flow++) {
+				double got = (double)(sim_received(sim, flow) - before[flow]);
+
+				sum += got;
+				squares += got * got;
+			}
+			index += sum * sum / (counts[i] * squares) / 3;
+			sim_deinit(sim);
+		}
+		print_message("# %u flows: Jain's index %.3f\n", counts[i], index);
+		if (index < least[i])
+			fail_msg("%u flows: Jain's index %.3f", counts[i], index);
+	}
+}
+
+/* A path that changes: goodput in round trips 16 to 35 of the new one. */
+static const struct change {
+	const char *name;
+	uint64_t rate_before, rate_after;
+	tw_ns rtt_before, rtt_after, outage;
+	double queue, after_min;
+} changes[] = {
+	{ "ten times the rate", 50 * MBIT, 500 * MBIT, 100 * TW_MSEC, 100 * TW_MSEC, 0, 10, 0.85 },
+	{ "a tenth of the rate", 500 * MBIT, 50 * MBIT, 100 * TW_MSEC, 100 * TW_MSEC, 0, 1, 0.85 },
+	{ "three times the round trip", 100 * MBIT, 100 * MBIT, 100 * TW_MSEC, 300 * TW_MSEC, 0, 1,
+	  0.8 },
+	{ "a third of the round trip", 100 * MBIT, 100 * MBIT, 150 * TW_MSEC, 50 * TW_MSEC, 0, 1,
+	  0.85 },
+	{ "5 s of silence", 200 * MBIT, 200 * MBIT, 100 * TW_MSEC, 100 * TW_MSEC, 5 * TW_SECOND, 1,
+	  0.85 },
+};
+
+static void test_changes(void **state)
+{
+	struct sim *sim = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		const struct change *row = &changes[i];
+		struct sim_link link = link_of(row->rate_before, row->rtt_before, row->queue, 0);
+		uint64_t before;
+		double after;
+
+		begin(sim, &link, 1, 1);
+		sim_begin_flow(sim, 0, TW_RATE_DELAY, &no_limits, 0);
+		sim_run(sim, 5 * TW_SECOND);
+		sim->outage = row->outage > 0;
+		sim_run(sim, sim->now + row->outage);
+		sim->outage = false;
+		sim->link.rate_bps = row->rate_after;
+		sim->link.rtt = row->rtt_after;
+		before = sim->flows[0].delivered;
+		while (row->outage > 0 && sim->flows[0].delivered == before)
+			sim_run(sim, sim->now + TW_MSEC);
+		sim_run(sim, sim->now + 15 * tw_ns_max(row->rtt_after, row->rtt_before));
+		before = sim_received(sim, 0);
+		sim_run(sim, sim->now + 20 * row->rtt_after);
+		after = (double)(sim_received(sim, 0) - before) /
+			(double)tw_rate_bytes(row->rate_after, 20 * row->rtt_after);
+		print_message("# %-28s %.3f\n", row->name, after);
+		if (after < row->after_min)
+			fail_msg("%s: %.3f", row->name, after);
+		sim_deinit(sim);
+	}
+}
+
+static int set_up(void **state)
+{
+	*state = malloc(sizeof(struct sim));
+	return *state ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_beside_tcp),
+		cmocka_unit_test(test_alike),
+		cmocka_unit_test(test_changes),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
