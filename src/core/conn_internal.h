@@ -61,6 +61,7 @@ struct tw_recovery {
 	tw_ns last_eliciting_at;
 	unsigned pto_count;
 	unsigned probes_owed;
+	tw_ns nudged_at;
 	/* reordering seen on this path (RFC 8985): thresholds grow with it and shrink in quiet
 	 * rounds */
 	uint64_t reorder_packets;
@@ -213,6 +214,8 @@ int tw_recovery_ack(struct tw_conn *conn, const struct tw_ack_frame *ack, tw_ns 
 /* Loss by time and probe timeouts that are due. */
 void tw_recovery_timeout(struct tw_conn *conn, tw_ns now);
 tw_ns tw_recovery_deadline(const struct tw_conn *conn);
+/* Somebody on the way says that it is open again: while the peer is silent, one probe now. */
+void tw_recovery_nudge(struct tw_conn *conn, tw_ns now);
 
 /* conn_path.c */
 void tw_conn_path_init(struct tw_conn *conn, const struct tw_path *path, bool validated);

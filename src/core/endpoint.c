@@ -327,7 +327,8 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		break;
 	case TW_DATAGRAM_PROBE:
 		reply_echo(endpoint, &datagram, path);
-		return;
+		tw_recovery_nudge(conn, now);
+		break;
 	case TW_DATAGRAM_ACCEPT:
 		tw_handshake_accepted(conn, &datagram, now);
 		break;

@@ -436,3 +436,17 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 		tw_rate_controller_timeout(&conn->rate, &conn->model, now);
 	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
 }
+
+void tw_recovery_nudge(struct tw_conn *conn, tw_ns now)
+{
+	struct tw_recovery *recovery = &conn->recovery;
+	tw_ns pto = tw_path_model_pto(&conn->model);
+	/* Anybody on the way can say so: no more than one packet a while. */
+	if (conn->state != TW_CONN_ESTABLISHED || conn->silent_since == TW_NEVER ||
+	    tw_ns_since(now, conn->silent_since) < pto ||
+	    tw_ns_since(now, recovery->nudged_at) < tw_ns_max(pto, 100 * TW_MSEC))
+		return;
+	recovery->nudged_at = now;
+	if (!recovery->probes_owed)
+		recovery->probes_owed = 1;
+}

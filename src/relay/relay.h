@@ -44,7 +44,7 @@
 #define TW_RELAY_HALF_OPEN_COOKIE 64    /* of one server; from here on an INIT needs a cookie */
 #define TW_RELAY_HALF_OPEN_MAX 1024     /* of one server; above: the oldest goes */
 #define TW_RELAY_DESTINATIONS_MAX 4096  /* of one server */
-#define TW_RELAY_REPLIES_MAX 64
+#define TW_RELAY_REPLIES_MAX 256
 #define TW_RELAY_GRACE (30 * TW_SECOND)      /* a server whose link is cut keeps its port */
 #define TW_RELAY_ROUTE_IDLE (40 * TW_SECOND) /* longer than any connection stays silent */
 #define TW_RELAY_HALF_OPEN_LIFE (10 * TW_SECOND)

@@ -618,6 +618,18 @@ void server_set_leg(struct tw_relay_server *server, const struct tw_relay_end *t
 	}
 }
 
+/* The peer has been sending into the void: it need not wait for its own timer. */
+static void wake_peer(struct route *route)
+{
+	const struct side *peer = &route->sides[PEER_SIDE];
+	const struct tw_datagram ask = { .type = TW_DATAGRAM_PROBE,
+					 .dcid = peer->cid,
+					 .token = peer->token };
+	struct tw_relay_reply *reply = relay_new_reply(route->server, &peer->end.path);
+
+	reply->length = tw_datagram_write_probe(&ask, reply->bytes, sizeof reply->bytes);
+}
+
 bool server_restore(struct tw_relay_server *server, const struct tw_relay_message *message,
 		    tw_ns now)
 {
@@ -655,6 +667,7 @@ bool server_restore(struct tw_relay_server *server, const struct tw_relay_messag
 		sides[SERVER_SIDE].proved = true;
 	}
 	open_route(route);
+	wake_peer(route);
 	return true;
 }
 

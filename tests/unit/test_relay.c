@@ -231,7 +231,12 @@ static void test_restart(void **state)
 	for (unsigned i = 0; i < 10; i++) {
 		world_kill_relay(world);
 		world_run(world, world->now + 300 * TW_MSEC, NULL);
+		/* Something is on its way while it is down; it need not wait for its own timer. */
+		world->sides[PEER].want += 64 * KIB;
+		world_fill(&world->sides[PEER]);
+		world_run(world, world->now + 900 * TW_MSEC, NULL);
 		world_start_relay(world);
+		assert_true(world_run(world, world->now + 1300 * TW_MSEC, world_all_there));
 		assert_goes_on(world, 2 * TW_SECOND);
 	}
 	assert_int_equal(info_of(world).port, TW_RELAY_PORT_PUBLIC);
