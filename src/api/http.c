@@ -15,7 +15,7 @@
 #include "netio/clock.h"
 #include "netio/sockaddr.h"
 
-#define BACKLOG 512
+#define BACKLOG 1024
 
 static bool is_of(const struct tw_http_conn *conn, const struct tw_http_peer *peer)
 {

@@ -129,14 +129,15 @@ static int create(struct tw_api_call *call)
 				    "\"src:dst\", or mappings, {destPath: srcPath}");
 	options.mappings = calloc(count, sizeof *options.mappings);
 	texts = calloc(count, sizeof *texts);
-	if (!options.mappings || !texts)
-		r = tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
-	else
+	if (options.mappings && texts) {
 		r = list ? take_list(call, list, &options, texts) : take_map(call, map, &options);
-	if (!r)
-		r = create_from(call, &options);
-	for (size_t i = 0; texts && i < count; i++)
-		free(texts[i]);
+		if (!r)
+			r = create_from(call, &options);
+		for (size_t i = 0; i < count; i++)
+			free(texts[i]);
+	} else {
+		r = tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
+	}
 	free(texts);
 	free(options.mappings);
 	return r;

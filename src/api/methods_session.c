@@ -100,10 +100,10 @@ static void login_ended(void *context, const struct tw_api_session *session)
 		tw_engine_request_done(request, answer);
 	} else if (request) {
 		tw_engine_request_fail(request, &fault);
-	} else if (answer) {
+	} else if (call && answer) {
 		call->waiting = NULL;
 		tw_api_call_done(call, tw_api_result_json(call, answer));
-	} else {
+	} else if (call) {
 		call->waiting = NULL;
 		call->fault = fault;
 		tw_api_call_done(call, (int)fault.code);

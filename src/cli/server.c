@@ -144,8 +144,11 @@ static int start_api(struct server *server)
 		return TW_EXIT_NETWORK;
 	}
 	/* Other accounts reach the socket; what lies beside it stays closed. */
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
 		chmod(settings->state_dir, 0711);
+		if (strcmp(settings->state_dir, TW_SERVER_STATE_ROOT "/state") == 0)
+			chmod(TW_SERVER_STATE_ROOT, 0711);
+	}
 	return TW_EXIT_DONE;
 }
 

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 
 #define TW_SERVER_SUPERS_MAX 64
+#define TW_SERVER_STATE_ROOT "/var/lib/tradewind"
 
 struct tw_server_settings {
 	struct tw_engine_options engine; /* without base and identity */

@@ -144,13 +144,13 @@ static int read_folders(const struct tw_arguments *arguments, struct tw_server_s
 	const char *receive = tw_argument(arguments, "recv-dir");
 	struct tw_engine_options *options = &settings->engine;
 	int r = find_folder(tw_argument(arguments, "persistent-state-dir"),
-			    "/var/lib/tradewind/state", "XDG_STATE_HOME", "tradewind",
+			    TW_SERVER_STATE_ROOT "/state", "XDG_STATE_HOME", "tradewind",
 			    settings->state_dir);
 
 	if (r)
 		return r;
 	options->sandbox_dir = tw_argument(arguments, "sandbox-dir");
-	r = find_folder(receive ? receive : options->sandbox_dir, "/var/lib/tradewind/incoming",
+	r = find_folder(receive ? receive : options->sandbox_dir, TW_SERVER_STATE_ROOT "/incoming",
 			"XDG_DATA_HOME", "tradewind/incoming", settings->receive_dir);
 	if (r)
 		return r;

@@ -36,8 +36,9 @@ class Connection(http.client.HTTPConnection):
             super().connect()
             return
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
+        # With a limit of time it would not wait for a place in the queue at all.
         self.sock.connect(self.path)
+        self.sock.settimeout(self.timeout)
 
 
 class Session:

@@ -63,10 +63,17 @@ class World:
         return self.api.call("getTransfer", transferId=self.transfer["transferId"])
 
     def close(self):
+        """Both end in order, whatever they have been through, in the middle of a transfer."""
+        codes = []
+        for server in (self.left, self.right):
+            server.process.signal(15)
+            codes.append(server.process.ended(30) and server.process.code)
+        said = self.left.log()[-2000:] + self.right.log()[-2000:]
         self.left.close()
         self.right.close()
         if self.network:
             self.network.close()
+        assert codes == [0, 0], said
 
 
 @pytest.fixture(scope="module")
@@ -494,8 +501,8 @@ def test_bad_body(world, name):
 
 def raw(world, limit=20):
     peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(limit)
     peer.connect(world.left.socket)
+    peer.settimeout(limit)
     return peer
 
 

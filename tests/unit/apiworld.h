@@ -217,7 +217,7 @@ static inline void expect_fault(json_t *answer, const char *name, const char *pa
 	char *text = json_dumps(answer, 0);
 
 	if (!said || strcmp(said, name) != 0 || !at != !parameter ||
-	    (at && strcmp(at, parameter) != 0))
+	    (at && parameter && strcmp(at, parameter) != 0))
 		fail_msg("wanted %s about %s: %s", name, parameter ? parameter : "nothing", text);
 	assert_true(strlen(json_string_value(json_object_get(error, "message"))) > 5);
 	free(text);
