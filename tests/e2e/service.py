@@ -25,16 +25,20 @@ class Service:
         self.start()
 
     def start(self):
+        self.launch()
+        said = self.process.wait_for(
+            r"public key (\S+)[\s\S]*receives on UDP port (\d+)[\s\S]*"
+            r"controlled by http://\S+?:(\d+)/", 20)
+        self.key, self.port, self.api_port = said.group(1), int(said.group(2)), int(said.group(3))
+
+    def launch(self):
+        """Starts it and waits for nothing."""
         self.process = tw.Process(
             [tw.TRADEWIND, "server", "--persistent-state-dir", self.state, "--recv-dir",
              self.received, "--identity", os.path.join(self.folder, "identity"), "--api-port",
              str(self.api_port), "--recv-port", str(self.port), *self.options],
             env={"HOME": self.folder})
         self.processes.append(self.process)
-        said = self.process.wait_for(
-            r"public key (\S+)[\s\S]*receives on UDP port (\d+)[\s\S]*"
-            r"controlled by http://\S+?:(\d+)/", 20)
-        self.key, self.port, self.api_port = said.group(1), int(said.group(2)), int(said.group(3))
 
     def stop(self):
         self.process.stop(20)
