@@ -76,6 +76,16 @@ static void say_gap(struct tw_api_stream *stream, uint64_t oldest)
 	tw_http_stream_write(stream->conn, text, (size_t)length);
 }
 
+/* So that the client knows at once that it is heard, and from where it can go on should the stream
+ * break before the first entry. */
+static void say_place(struct tw_api_stream *stream)
+{
+	char text[48];
+	int length = snprintf(text, sizeof text, ":\n\nid: %" PRIu64 "\n\n", stream->after);
+
+	tw_http_stream_write(stream->conn, text, (size_t)length);
+}
+
 static void write_entry(struct tw_jsontext *text, json_t *entry, uint64_t id)
 {
 	const char *name = json_string_value(json_object_get(entry, "_event"));
@@ -204,8 +214,7 @@ void tw_api_events_open(struct tw_api *api, struct tw_http_conn *conn,
 	LIST_INSERT_HEAD(&api->streams, stream, links);
 	client->stream = stream;
 	tw_http_stream_begin(conn, "text/event-stream");
-	/* So that the client knows at once that it is heard. */
-	tw_http_stream_write(conn, ":\n\n", 3);
+	say_place(stream);
 	push(stream);
 }
 

@@ -76,7 +76,8 @@ static void show_bare(FILE *to, const json_t *value)
 	size_t at;
 
 	if (json_is_array(value)) {
-		json_array_foreach(value, at, each) show_bare(to, each);
+		json_array_foreach (value, at, each)
+			show_bare(to, each);
 	} else if (json_is_string(value)) {
 		size_t length = json_string_length(value), room = length * 10 + 1;
 		char *clean = malloc(room);
@@ -121,8 +122,7 @@ static json_t *field_at(const json_t *value, const char *path)
 		return value ? field_at(value, rest) : NULL;
 	}
 	all = json_array();
-	json_array_foreach(value, at, each)
-	{
+	json_array_foreach (value, at, each) {
 		if (json_array_append_new(all, field_at(each, path))) {
 			json_decref(all);
 			return NULL;
@@ -165,8 +165,7 @@ void tw_api_show_methods(FILE *to, const json_t *document)
 
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
 		fprintf(to, "\nMethods of the group %s:\n", groups[i]);
-		json_array_foreach(json_object_get(document, "methods"), at, method)
-		{
+		json_array_foreach (json_object_get(document, "methods"), at, method) {
 			clean_string(json_object_get(method, "name"), name);
 			if (strcmp(group_of(name), groups[i]) != 0)
 				continue;
@@ -219,7 +218,8 @@ void tw_api_show_method(FILE *to, const json_t *method)
 		fprintf(to, "\n%s\n", clean_string(more, text));
 	fprintf(to, "\n%s\n",
 		json_array_size(parameters) ? "Parameters:" : "It takes no parameters.");
-	json_array_foreach(parameters, at, parameter) show_parameter(to, parameter);
+	json_array_foreach (parameters, at, parameter)
+		show_parameter(to, parameter);
 }
 
 /* A name that may stand in a shell script as it is. */
@@ -240,8 +240,7 @@ static void show_case(FILE *to, const json_t *method)
 		return;
 	fprintf(to, "\t\t\t%s%s%s) names=- options=\"--help", name, dot ? "|" : "",
 		dot ? dot + 1 : "");
-	json_array_foreach(json_object_get(method, "params"), at, parameter)
-	{
+	json_array_foreach (json_object_get(method, "params"), at, parameter) {
 		const char *here = json_string_value(json_object_get(parameter, "name"));
 
 		if (here && is_word(here))
@@ -256,8 +255,7 @@ void tw_api_show_completion(FILE *to, const json_t *document)
 	size_t at;
 
 	fprintf(to, "\t\tnames=\"");
-	json_array_foreach(json_object_get(document, "methods"), at, method)
-	{
+	json_array_foreach (json_object_get(document, "methods"), at, method) {
 		const char *name = json_string_value(json_object_get(method, "name"));
 
 		if (name && is_word(name))
@@ -265,6 +263,7 @@ void tw_api_show_completion(FILE *to, const json_t *document)
 	}
 	fprintf(to, "\"\n\t\tfor given in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n"
 		    "\t\t\tcase \"$given\" in\n");
-	json_array_foreach(json_object_get(document, "methods"), at, method) show_case(to, method);
+	json_array_foreach (json_object_get(document, "methods"), at, method)
+		show_case(to, method);
 	fprintf(to, "\t\t\tesac\n\t\tdone");
 }

@@ -46,10 +46,11 @@ static unsigned kinds_of(const json_t *schema, unsigned depth)
 	unsigned all = kind_named(json_string_value(type));
 	size_t at;
 
-	json_array_foreach(type, at, each) all |= kind_named(json_string_value(each));
+	json_array_foreach (type, at, each)
+		all |= kind_named(json_string_value(each));
 	for (size_t i = 0; i < sizeof choices / sizeof *choices && depth < SCHEMA_DEPTH; i++)
-		json_array_foreach(json_object_get(schema, choices[i]), at, each) all |=
-			kinds_of(each, depth + 1);
+		json_array_foreach (json_object_get(schema, choices[i]), at, each)
+			all |= kinds_of(each, depth + 1);
 	return all;
 }
 
@@ -62,8 +63,9 @@ static const json_t *inner_schema(const json_t *schema, const char *which, unsig
 
 	for (size_t i = 0; !found && i < sizeof choices / sizeof *choices && depth < SCHEMA_DEPTH;
 	     i++)
-		json_array_foreach(json_object_get(schema, choices[i]), at, each) if (!found)
-			found = inner_schema(each, which, depth + 1);
+		json_array_foreach (json_object_get(schema, choices[i]), at, each)
+			if (!found)
+				found = inner_schema(each, which, depth + 1);
 	return found;
 }
 
@@ -132,8 +134,7 @@ static const json_t *find_parameter(const json_t *method, const char *name)
 	const json_t *parameter;
 	size_t at;
 
-	json_array_foreach(json_object_get(method, "params"), at, parameter)
-	{
+	json_array_foreach (json_object_get(method, "params"), at, parameter) {
 		const char *here = json_string_value(json_object_get(parameter, "name"));
 
 		if (here && strcmp(here, name) == 0)
@@ -156,8 +157,7 @@ static void complain_parameter(const json_t *method, const char *name, char *com
 	const json_t *parameter;
 	size_t count = 0, at;
 
-	json_array_foreach(json_object_get(method, "params"), at, parameter)
-	{
+	json_array_foreach (json_object_get(method, "params"), at, parameter) {
 		const char *here = json_string_value(json_object_get(parameter, "name"));
 
 		if (here && count < PARAMETERS_MAX)
@@ -372,8 +372,7 @@ static const json_t *find_with(const json_t *document, const char *name, const c
 	size_t at;
 	bool several = false;
 
-	json_array_foreach(json_object_get(document, "methods"), at, method)
-	{
+	json_array_foreach (json_object_get(document, "methods"), at, method) {
 		const char *full = method_name(method);
 
 		if (strncmp(full, name, strlen(name)) == 0 &&
@@ -406,8 +405,7 @@ const char *tw_api_suggest_method(const json_t *document, const char *name)
 	const json_t *method;
 	size_t count = 0, at;
 
-	json_array_foreach(json_object_get(document, "methods"), at, method)
-	{
+	json_array_foreach (json_object_get(document, "methods"), at, method) {
 		const char *full = method_name(method), *dot = strrchr(full, '.');
 
 		if (count + 2 > sizeof names / sizeof *names)

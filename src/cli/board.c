@@ -301,8 +301,8 @@ static double source_rate(const json_t *sources)
 	double all = 0;
 	size_t at;
 
-	json_array_foreach(sources, at, source) all +=
-		json_number_value(json_object_get(source, "aveRecvRateWindow")) * 1000;
+	json_array_foreach (sources, at, source)
+		all += json_number_value(json_object_get(source, "aveRecvRateWindow")) * 1000;
 	return all;
 }
 

@@ -208,8 +208,9 @@ struct tw_peer_row *tw_overview_peers(const struct tw_overview *overview, size_t
 	const json_t *object;
 
 	*ret_count = rows ? count : 0;
-	json_array_foreach(overview->destinations, at, object) if (rows)
-		fill_peer(&rows[at], object);
+	json_array_foreach (overview->destinations, at, object)
+		if (rows)
+			fill_peer(&rows[at], object);
 	return rows;
 }
 
@@ -221,8 +222,9 @@ static const json_t *find(const json_t *list, const char *name, const json_t *va
 
 	if (!json_is_string(value))
 		return NULL;
-	json_array_foreach(list, at, object) if (json_equal(json_object_get(object, name),
-							    value)) return object;
+	json_array_foreach (list, at, object)
+		if (json_equal(json_object_get(object, name), value))
+			return object;
 	return NULL;
 }
 
@@ -298,27 +300,25 @@ struct tw_job_row *tw_overview_jobs(const struct tw_overview *overview,
 	size_t sending = json_array_size(overview->transfers), at, count = sending;
 	struct tw_job_row *rows =
 		calloc(sending + json_array_size(overview->receiving) + 1, sizeof *rows);
-	double seconds = before && before->server ? overview->fetched_at - before->fetched_at : 0;
+	const json_t *earlier = before ? before->receiving : NULL;
+	double seconds = earlier ? overview->fetched_at - before->fetched_at : 0;
 	const json_t *object;
 
 	*ret_count = 0;
 	if (!rows)
 		return NULL;
-	json_array_foreach(overview->transfers, at, object)
+	json_array_foreach (overview->transfers, at, object)
 		fill_sending(&rows[at], object,
 			     find(overview->destinations, "destinationId",
 				  json_object_get(object, "destinationId")));
-	json_array_foreach(overview->receiving, at, object)
-	{
+	json_array_foreach (overview->receiving, at, object) {
 		const char *status = json_string_value(json_object_get(object, "status"));
 
 		/* What has arrived is no news for ever. */
 		if (status && strcmp(status, "complete") == 0)
 			continue;
 		fill_arriving(&rows[count++], object,
-			      seconds > 0 ? find(before->receiving, "transferId",
-						 json_object_get(object, "transferId"))
-					  : NULL,
+			      find(earlier, "transferId", json_object_get(object, "transferId")),
 			      seconds);
 	}
 	*ret_count = count;

@@ -176,7 +176,8 @@ static int next_key(void)
 		key = TW_KEY_NONE;
 		length = strcspn(screen.typed + 1, "\033") + 1;
 		for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++) {
-			if (strncmp(screen.typed, sequences[i].bytes, strlen(sequences[i].bytes)))
+			if (strncmp(screen.typed, sequences[i].bytes, strlen(sequences[i].bytes)) !=
+			    0)
 				continue;
 			key = sequences[i].key;
 			length = strlen(sequences[i].bytes);

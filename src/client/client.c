@@ -372,5 +372,6 @@ int tw_client_get(struct tw_client *client, const char *path, char **ret_text, s
 	*ret_text = get.body.bytes;
 	if (ret_length)
 		*ret_length = get.body.length;
+	/* cppcheck-suppress memleak ; it is the caller's now */
 	return 0;
 }

@@ -110,6 +110,16 @@ def test_python_events_outlive_a_restart(tmp_path):
     assert after.data.destinationId == other.destinationId and after.id > before.id
 
 
+def test_events_from_now_on_outlive_a_restart_too(tmp_path):
+    """What happens between the break and the next connection is not lost, though no event was seen."""
+    with service.services(tmp_path, 1) as (server,):
+        with server.api() as api, api.events(away=30, quiet=20) as events:
+            server.kill()
+            server.start()
+            made = server.destination(api, server)
+            assert next(events).data.destinationId == made.destinationId
+
+
 def test_c_library_as_it_is_installed(pair, tmp_path):
     left, right = pair
     with left.api() as api:

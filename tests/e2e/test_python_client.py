@@ -261,9 +261,10 @@ def test_the_first_key_is_kept_and_another_refused(tmp_path, certificates):
             plain.settimeout(5)
             try:
                 with context.wrap_socket(plain, server_side=True) as wire:
-                    request = b""
-                    while not request.endswith(b"}}"):
-                        request += wire.recv(65536)
+                    request = piece = wire.recv(65536)
+                    while piece and not request.endswith(b"}}"):
+                        piece = wire.recv(65536)
+                        request += piece
                     received.append(request)
                     wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n"
                                  b"\r\n{\"result\":1}")
