@@ -17,7 +17,10 @@
 #include "netio/udp.h"
 
 #define EVENTS 64
-#define QUANTUM ((int64_t)4 * 65536) /* bytes a port may move in a turn */
+/* Bytes a port may move in a turn; with a shared limit what it lets through in 2 ms, so that who
+ * has little to move does not wait behind who has much. */
+#define QUANTUM ((int64_t)4 * 65536)
+#define QUANTUM_LEAST ((int64_t)16384)
 #define MESSAGE_ROOM ((size_t)65536)
 #define READS 16         /* of a control connection in a turn */
 #define STRANGERS_MAX 64 /* control connections beyond one a server */
@@ -82,6 +85,7 @@ struct tw_relay_host {
 	struct link *links;
 	struct port *ports;
 	size_t link_count;
+	int64_t quantum;
 	bool stop;
 	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
 	bool no_pwait2;
@@ -119,11 +123,20 @@ static void sweep_ports(struct tw_relay_host *host)
 	}
 }
 
+/* 0: there is none. */
+static uint64_t least_limit(const struct tw_relay_config *config)
+{
+	if (!config->rate_bps || !config->server_rate_bps)
+		return config->rate_bps + config->server_rate_bps;
+	return config->rate_bps < config->server_rate_bps ? config->rate_bps
+							  : config->server_rate_bps;
+}
+
 static int open_port(void *context, struct tw_relay_server *server, uint16_t number)
 {
 	struct tw_relay_host *host = context;
 	struct port *port = calloc(1, sizeof *port);
-	uint64_t share = host->options.relay.server_rate_bps / 80; /* 100 ms */
+	uint64_t share = least_limit(&host->options.relay) / 80; /* 100 ms */
 	int r = 0;
 
 	if (!port)
@@ -203,6 +216,15 @@ static int listen_on(struct tw_relay_host *host, const struct tw_address *bind_t
 	return r;
 }
 
+static int64_t choose_quantum(uint64_t rate_bps)
+{
+	uint64_t share = rate_bps / 8 / 500;
+
+	if (!rate_bps || share > (uint64_t)QUANTUM)
+		return QUANTUM;
+	return share < (uint64_t)QUANTUM_LEAST ? QUANTUM_LEAST : (int64_t)share;
+}
+
 int tw_relay_host_new(const struct tw_relay_host_options *options, struct tw_relay_host **ret,
 		      struct tw_address *ret_failed)
 {
@@ -213,6 +235,7 @@ int tw_relay_host_new(const struct tw_relay_host_options *options, struct tw_rel
 	if (!host)
 		return -ENOMEM;
 	host->options = *options;
+	host->quantum = choose_quantum(options->relay.rate_bps);
 	config.allowed = allowed;
 	config.target = options->relay.target ? target : NULL;
 	config.open_port = open_port;
@@ -362,6 +385,20 @@ static void pause_port(struct tw_relay_host *host, struct port *port, bool pause
 	port->paused = paused;
 }
 
+/* Who was served goes behind the others, so that what a shared limit leaves goes round. */
+static void go_last(struct tw_relay_host *host, struct port *port)
+{
+	struct port **at = &host->ports;
+
+	while (*at != port)
+		at = &(*at)->next;
+	*at = port->next;
+	while (*at)
+		at = &(*at)->next;
+	*at = port;
+	port->next = NULL;
+}
+
 /* A turn of one socket: as many bytes as its port has credit for. */
 static void serve_socket(struct tw_relay_host *host, struct port_socket *socket, tw_ns now)
 {
@@ -374,7 +411,9 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 			pause_port(host, port, true);
 		return;
 	}
-	port->credit = port->credit > 0 ? QUANTUM : port->credit + QUANTUM;
+	port->credit = port->credit > 0 ? host->quantum : port->credit + host->quantum;
+	if (host->options.relay.rate_bps)
+		go_last(host, port);
 	while (more && port->credit > 0 && !port->closed) {
 		more = receive(host, port, &socket->udp, now);
 		if (more && port->server && tw_relay_ready_at(host->relay, port->server) > now)
@@ -382,6 +421,7 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 	}
 }
 
+/* In the order of the list: the kernel then tells of the first one first. */
 static tw_ns resume_ports(struct tw_relay_host *host, tw_ns now)
 {
 	tw_ns next = TW_NEVER;

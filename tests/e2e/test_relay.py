@@ -1,7 +1,8 @@
 """Relays: every topology through real NATs and firewalls moves a file whole; what the relay sees is
 ciphertext; it survives its own death and that of NAT mappings.
 
-RELAY_MIB sets the size of the files (default 8); `make soak` moves a GiB in each topology.
+RELAY_MIB sets the size of the files (default 8) and RELAY_KILLS how often a relay dies (default 1);
+with larger files every variant runs. `make soak` moves a GiB in each topology.
 """
 import filecmp
 import os
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.root,
                                             or "needs root, for network namespaces"))]
 
 SIZE = int(os.environ.get("RELAY_MIB", "8")) << 20
-KILLS = int(os.environ.get("RELAY_KILLS", "3"))
+LONG = SIZE > 8 << 20
+KILLS = int(os.environ.get("RELAY_KILLS", "1"))
 LIMIT = 60 + SIZE / 1e6
 MARK = b"no relay has ever seen this sentence. "
 
@@ -94,14 +96,15 @@ def test_relay_before_the_sender(world, nat):
     relay = world.relay(10, sender)
     receiver = world.side("b", world.net.host(30))
     got = world.receiver(receiver, "--bind", receiver.namespace.address)
-    failed = sender.run("send", world.file(1000), got.url, limit=30)
-    assert failed.code == 5, failed.text()
+    if nat == NATS[0]:
+        failed = sender.run("send", world.file(1000), got.url, limit=30)
+        assert failed.code == 5, failed.text()
     world.send(sender, got.url, "--relay", relay.name)
     assert "from 203.0.113.10:" in got.process.text()
 
 
 @pytest.mark.parametrize("nats", [("symmetric", "symmetric"), ("port-restricted", "full-cone"),
-                                  ("full-cone", "symmetric")], ids="-".join)
+                                  ("full-cone", "symmetric")][:3 if LONG else 1], ids="-".join)
 def test_relay_at_each_end(world, nats):
     sender = world.side("a", world.net.site(1, nats[0], relaynet.DMZ))
     receiver = world.side("b", world.net.site(2, nats[1], relaynet.DMZ, relay="203.0.113.11"))
@@ -111,7 +114,7 @@ def test_relay_at_each_end(world, nats):
     world.send(sender, got.url, "--relay", outgoing.name)
 
 
-@pytest.mark.parametrize("nat", NATS)
+@pytest.mark.parametrize("nat", NATS if LONG else ["symmetric"])
 def test_two_servers_behind_one_relay(world, nat):
     sender = world.side("a", world.net.site(1, nat))
     receiver = world.side("b", world.net.site(2, nat))
@@ -223,9 +226,9 @@ def test_both_relays_killed(world):
     outgoing = world.relay(10, sender, name="relay-a")
     incoming = world.relay(11, receiver, name="relay-b")
     got = world.receiver(receiver, "--relay", incoming.name)
-    source, _, process = start_slow(world, sender, got.url, 6, "--relay", outgoing.name)
+    source, _, process = start_slow(world, sender, got.url, 4, "--relay", outgoing.name)
     for relay in (outgoing, incoming):
-        assert not process.ended(1.5), process.text()
+        assert not process.ended(1), process.text()
         relay.kill()
         relay.start()
     process.wait(LIMIT)
@@ -233,7 +236,7 @@ def test_both_relays_killed(world):
     world.check(source)
 
 
-@pytest.mark.parametrize("which", ["receiver", "sender", "both"])
+@pytest.mark.parametrize("which", ["both", "receiver", "sender"][:3 if LONG else 1])
 def test_mappings_dropped(world, which):
     """A NAT that forgets everything once a second and gives other ports each time."""
     sender = world.side("a", world.net.site(1, "symmetric"))
@@ -271,6 +274,29 @@ def test_control_connection_cut(world):
     world.check(source)
     last = tw.fields(tw.json_lines(process)[-1])
     assert last["bytesSent"] < 1.2 * size, last
+
+
+def test_servers_share_a_limit(world):
+    """The relay may move 40 Mbit/s in all; of two servers that want all of it each gets about half,
+    though one has four times as many connections.
+    """
+    sides = [world.side("b%d" % i, world.net.site(2 + i)) for i in range(2)]
+    relay = world.relay(10, *sides, options=("--rate", "40M"))
+    got = [relaynet.Receiver(side, os.path.join(world.place, "arrived%d" % i), "--relay",
+                             relay.name) for i, side in enumerate(sides)]
+    sender = world.side("a", world.net.host(30))
+    source = world.file(40_000_000)
+
+    def moved(server):
+        return sum(os.stat(os.path.join(folder, name)).st_blocks * 512
+                   for folder, _, names in os.walk(got[server].folder) for name in names)
+
+    for number in range(4):
+        sender.start("send", "--quiet", source, got[0].url.replace("/#", "/%d#" % number))
+    sender.start("send", "--quiet", source, got[1].url)
+    relaynet.wait_until(lambda: moved(0) + moved(1) > 24_000_000, 60, "it does not get on")
+    few, many = sorted((moved(0), moved(1)))
+    assert few > 0.4 * many, (moved(0), moved(1))
 
 
 def test_udp_cut_in_the_middle(world):
