@@ -68,9 +68,10 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	/* Enough for one turn, or a worker's ring is full: it empties within a turn of its loop. */
+	/* Enough for one turn; or a worker has no room at the moment. */
 	if (tw_queue_run(engine))
-		event_add(engine->kick, &(struct timeval){ .tv_usec = 2000 });
+		event_add(engine->kick,
+			  &(struct timeval){ .tv_usec = engine->starts_left ? 20000 : 1000 });
 }
 
 static void on_commit(evutil_socket_t fd, short what, void *context)

@@ -6,6 +6,7 @@
  * something new. Then each entry is tied to its object by number; a pointer into a snapshot counts
  * as long as its serial is that of the refresh.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,12 +129,14 @@ static void fill_receiving(const struct tw_engine *engine, struct tw_worker_rece
 		.cipher_min = (enum tw_cipher)engine->options.min_cipher,
 		.file_events = engine->file_events,
 	};
+	static_assert(TW_WORKER_BINDS_MAX >= 2 * TW_RECEIVE_PORTS_MAX, "both families of each");
 	for (size_t i = 0; i < engine->options.receive_port_count; i++) {
-		ret->binds[ret->bind_count++] =
-			tw_address_any(TW_FAMILY_IPV4, engine->options.receive_ports[i]);
-		if (ret->bind_count < TW_WORKER_BINDS_MAX)
-			ret->binds[ret->bind_count++] =
-				tw_address_any(TW_FAMILY_IPV6, engine->options.receive_ports[i]);
+		uint16_t port = engine->options.receive_ports[i];
+
+		ret->binds[ret->bind_count++] = tw_address_any(TW_FAMILY_IPV4, port);
+		/* Any free port would be another one here, which nobody could know. */
+		if (port)
+			ret->binds[ret->bind_count++] = tw_address_any(TW_FAMILY_IPV6, port);
 	}
 }
 
@@ -174,6 +177,18 @@ static int open_receiving(struct tw_link *link, struct tw_address *ret_failed)
 	return make_worker(link, &receiving, ret_failed);
 }
 
+/* Port 0 has become a real one. */
+static void note_ports(const struct tw_link *link)
+{
+	struct tw_engine_options *options = &link->engine->options;
+	const struct tw_udp *udp;
+	size_t count = 0;
+
+	for (unsigned i = 0; (udp = tw_worker_socket(link->worker, i)); i++)
+		if (udp->local.family == TW_FAMILY_IPV4 && count < options->receive_port_count)
+			options->receive_ports[count++] = udp->local.port;
+}
+
 static int open_link(struct tw_engine *engine, unsigned index, char ret_message[512])
 {
 	bool receives = index == 0 && engine->options.receive && engine->receive_fs_open;
@@ -196,13 +211,8 @@ static int open_link(struct tw_engine *engine, unsigned index, char ret_message[
 		return r;
 	}
 	engine->link_count = index + 1;
-	for (unsigned i = 0; receives && i < engine->options.receive_port_count; i++) {
-		/* Port 0 has become a real one. */
-		const struct tw_udp *udp = tw_worker_socket(link->worker, i * 2);
-
-		if (udp && !engine->options.receive_ports[i])
-			engine->options.receive_ports[i] = udp->local.port;
-	}
+	if (receives)
+		note_ports(link);
 	link->readable = event_new(engine->base, tw_worker_fd(link->worker), EV_READ | EV_PERSIST,
 				   on_readable, link);
 	if (!link->readable || event_add(link->readable, NULL))

@@ -31,7 +31,7 @@
 #include "session/receiver.h"
 #include "session/sender.h"
 
-#define TW_WORKER_BINDS_MAX 16
+#define TW_WORKER_BINDS_MAX 32
 #define TW_WORKER_DESTINATIONS_MAX 4096
 #define TW_WORKER_TRANSFERS_MAX 4096
 /* Waiting for the control thread; file events beyond three quarters are counted only, ends of

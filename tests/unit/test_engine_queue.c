@@ -308,6 +308,103 @@ static void several_run_at_a_time(void **state)
 		UNTIL(world, has_status(world, 0, ids[i], "complete"));
 }
 
+/* Destinations are spread over the workers, and each serves its own. */
+static void two_workers_share(void **state)
+{
+	struct world *world = *state;
+	struct tw_destination_options where;
+	struct scene scene;
+	char key[TW_KEY_TEXT];
+	const char *first, *second;
+
+	world->options.workers = 2;
+	begin(&scene, world, TW_UNSET);
+	first = send_file(&scene, 100, "first");
+	tw_destination_options_init(&where);
+	where.address = "127.0.0.1";
+	where.port = world->hosts[1].port;
+	where.public_key = tw_public_key_format(&world->hosts[1].identity.public_key, key);
+	where.send_rate_max = 100000;
+	assert_int_equal(tw_engine_create_destination(scene.engine, &scene.caller, &where,
+						      &scene.options.destination_id, &world->fault),
+			 TW_FAULT_NONE);
+	assert_int_equal(scene.engine->links[0].destinations, 1);
+	assert_int_equal(scene.engine->links[1].destinations, 1);
+	second = send_file(&scene, 100, "second");
+	UNTIL(world, has_status(world, 0, first, "complete"));
+	UNTIL(world, has_status(world, 0, second, "complete"));
+	assert_true(file_is(place_of(&world->hosts[1], "received/first/file"), SIZE, 7));
+	assert_true(file_is(place_of(&world->hosts[1], "received/second/file"), SIZE, 7));
+}
+
+/* The other side's disk is full: it waits, says so, and goes on when there is room. */
+static void tries_again(void **state)
+{
+	struct world *world = *state;
+	const struct tw_worker_transfer_status full = {
+		.sender = { .finished = true,
+			    .error = TW_TRANSFER_STORAGE,
+			    .message = "The disk is full." },
+	};
+	struct tw_transfer *transfer;
+	struct scene scene;
+	const char *id;
+
+	begin(&scene, world, TW_UNSET);
+	host_kill(world, 1);
+	id = send_file(&scene, 100, "");
+	UNTIL(world, has_status(world, 0, id, "active"));
+	transfer = (struct tw_transfer *)tw_shelf_find(&scene.engine->transfers, id);
+	for (unsigned run = 1; run <= 3; run++) {
+		/* As if the receiver had said so: the worker's own run is taken away. */
+		assert_int_equal(tw_worker_end_transfer(scene.engine->links[0].worker,
+							transfer->number, TW_WORKER_CANCEL),
+				 0);
+		tw_queue_ended(transfer, &full);
+		assert_true(has_status(world, 0, id, "pending"));
+		assert_string_equal(look(&scene, id)->error_message, "The disk is full.");
+		assert_int_equal(transfer->attempts, run);
+		assert_int_equal(transfer->number, 0);
+		/* Shown as lastError once it can be reached. */
+		assert_string_equal(transfer->destination->refused, "destinationFull");
+		assert_int_equal(queued(&scene), 1);
+		UNTIL(world, has_status(world, 0, id, "active"));
+	}
+	host_start(world, 1);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	assert_null(look(&scene, id)->error_message);
+	assert_true(file_is(place_of(&world->hosts[1], "received/file"), SIZE, 7));
+	UNTIL(world,
+	      !tw_engine_destination(scene.engine, &scene.caller, scene.options.destination_id)
+		       ->connection.last_error);
+}
+
+/* What cannot mend itself is an error at once. */
+static void gives_up(void **state)
+{
+	struct world *world = *state;
+	const struct tw_worker_transfer_status denied = {
+		.sender = { .finished = true, .error = TW_TRANSFER_DENIED, .message = "Not here." },
+	};
+	struct tw_transfer *transfer;
+	struct scene scene;
+	const char *id;
+
+	begin(&scene, world, TW_UNSET);
+	host_kill(world, 1);
+	id = send_file(&scene, 100, "");
+	UNTIL(world, has_status(world, 0, id, "active"));
+	transfer = (struct tw_transfer *)tw_shelf_find(&scene.engine->transfers, id);
+	tw_worker_end_transfer(scene.engine->links[0].worker, transfer->number, TW_WORKER_CANCEL);
+	tw_queue_ended(transfer, &denied);
+	assert_true(has_status(world, 0, id, "error"));
+	assert_string_equal(look(&scene, id)->error_message, "Not here.");
+	assert_string_equal(((struct tw_destination *)tw_shelf_find(&scene.engine->destinations,
+								    scene.options.destination_id))
+				    ->refused,
+			    "destinationDenied");
+}
+
 /* Samples and figures while it runs. */
 static void shows_its_progress(void **state)
 {
@@ -365,6 +462,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(destination_goes_with_force, world_make,
 						world_free),
 		cmocka_unit_test_setup_teardown(several_run_at_a_time, world_make, world_free),
+		cmocka_unit_test_setup_teardown(two_workers_share, world_make, world_free),
+		cmocka_unit_test_setup_teardown(tries_again, world_make, world_free),
+		cmocka_unit_test_setup_teardown(gives_up, world_make, world_free),
 		cmocka_unit_test_setup_teardown(shows_its_progress, world_make, world_free),
 	};
 
