@@ -219,7 +219,8 @@ void tw_connection_fill(struct tw_destination *destination, struct tw_connection
 	fill_error(destination, live, ret);
 	if (!live)
 		return;
-	if (live->connected)
+	/* One that has fallen silent is kept while it is dialled anew, but nobody answers there. */
+	if (live->connected && !live->waiting)
 		ret->encrypted_connection_state = "connected";
 	else if (live->negotiating)
 		ret->encrypted_connection_state = "negotiating";
