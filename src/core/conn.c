@@ -97,6 +97,7 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 	tw_mtu_init(&conn->mtu, largest, now);
 	tw_rate_controller_init(&conn->rate, conn->config.method, &conn->config.limits,
 				&conn->model, now);
+	tw_rate_controller_hint(&conn->rate, &conn->config.hint);
 	tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
 	tw_pacer_init(&conn->pacer, tw_rate_controller_pacing(&conn->rate), conn->mtu.current);
 	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);
@@ -377,6 +378,7 @@ static void info_of_path(const struct tw_conn *conn, struct tw_conn_info *ret)
 	ret->queue_delay = model->queue_delay_smoothed;
 	ret->loss = model->loss_smoothed;
 	ret->bandwidth_bps = model->bandwidth_bps;
+	ret->hint = tw_rate_hint_of(model);
 	if (conn->state != TW_CONN_ESTABLISHED)
 		return;
 	ret->pacing_bps = tw_rate_controller_pacing(&conn->rate);

@@ -109,6 +109,8 @@ struct tw_conn_config {
 	uint64_t data_window_max;
 	uint32_t datagram_max; /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
 	tw_ns rtt_hint;        /* 0: unknown */
+	/* what an earlier connection there left (tw_conn_info), its age filled in; rate 0: none */
+	struct tw_rate_hint hint;
 	/* The carrier's own mark, to tell by tw_conn_tag() whose datagrams these are. */
 	uint64_t tag;
 };
@@ -195,6 +197,7 @@ struct tw_conn_info {
 	uint64_t key_updates;
 	enum tw_rate_method method;
 	struct tw_rate_limits limits;
+	struct tw_rate_hint hint; /* for the next connection there: also valid inside closed() */
 	bool app_limited, window_limited, data_blocked;
 };
 void tw_conn_info(const struct tw_conn *conn, struct tw_conn_info *ret);

@@ -260,6 +260,10 @@ static bool loss_is_excess(const struct tw_bbr *bbr, const struct verdict *verdi
 
 static void leave_startup(struct tw_bbr *bbr, tw_ns now)
 {
+	/* What was only remembered is no reason to go at it. */
+	if (bbr->resuming)
+		bbr->body_bps = bbr->ramp.proven_bps;
+	bbr->resuming = false;
 	if (!bbr->accelerating && bbr->body_bps > bbr->capacity_bps)
 		bbr->capacity_bps = bbr->body_bps;
 	bbr->cycle_bps[0] = bbr->capacity_bps;
@@ -551,10 +555,14 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 	struct tw_bbr *bbr = &controller->bbr;
 	struct tw_ramp *ramp = &bbr->ramp;
 	enum tw_ramp_outcome outcome = tw_ramp_sample(ramp, path, sample, bbr->resolved);
+	struct tw_ramp_lead jump;
 
 	if (bbr->mode != TW_BBR_STARTUP || bbr->accelerating || bbr->start_told)
 		return;
 	if (outcome == TW_RAMP_LOST) {
+		if (bbr->resuming)
+			bbr->body_bps = ramp->proven_bps / 2;
+		bbr->resuming = false;
 		bbr->start_told = true;
 	} else if (outcome == TW_RAMP_SATURATED) {
 		if (ramp->free_bps > bbr->capacity_bps)
@@ -564,8 +572,15 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 		bbr->body_bps = ramp->proven_bps;
 		if (bbr->body_bps < bbr->start_bps)
 			bbr->body_bps = bbr->start_bps;
+		bbr->resuming = tw_ramp_resume(ramp, path, &controller->hint,
+					       bbr->resolved + bbr->in_flight, &jump);
+		if (bbr->resuming) {
+			bbr->body_bps = jump.body_bps;
+			controller->lead_bps = jump.lead_bps;
+			controller->lead_bytes = jump.bytes;
+		}
 		bbr->lead_skipped = bbr->over_since != TW_NEVER;
-		if (!bbr->lead_skipped)
+		if (!bbr->lead_skipped && !bbr->resuming)
 			send_lead(controller, path, bbr->body_bps);
 	} else if (ramp->lead_end == UINT64_MAX && !ramp->settling && bbr->over_since == TW_NEVER &&
 		   (bbr->in_flight == 0 || bbr->lead_skipped || bbr->body_bps == 0)) {

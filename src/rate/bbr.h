@@ -73,6 +73,7 @@ struct tw_bbr {
 	tw_ns over_since;  /* startup: the queue has been high since then; TW_NEVER: it is not */
 	uint64_t body_bps; /* startup: what leads have proved; 0: nothing yet */
 	bool lead_skipped; /* startup: the next lead waits until the delay is low */
+	bool resuming;     /* startup: at half of a remembered rate, which is not proved yet */
 	bool start_told;   /* start_bps comes from the caller: no leads before it */
 	struct tw_loss loss;
 	double loss_trigger;    /* what made us test */

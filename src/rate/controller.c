@@ -56,6 +56,11 @@ void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate
 	controller->ops->init(controller, path, now);
 }
 
+void tw_rate_controller_hint(struct tw_rate_controller *controller, const struct tw_rate_hint *hint)
+{
+	controller->hint = *hint;
+}
+
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,
 			    const struct tw_rate_limits *limits, const struct tw_path_model *path,
 			    tw_ns now)

@@ -44,6 +44,7 @@ struct tw_rate_controller {
 	uint32_t datagram_bytes; /* current full datagram, UDP payload */
 	uint64_t pacing_bps;     /* what the algorithm wants, before the limits */
 	uint64_t window_bytes;
+	struct tw_rate_hint hint; /* of an earlier connection; rate 0: none */
 	/* the next so many bytes at another rate, see pacer.h; 0: no */
 	uint64_t lead_bytes, lead_bps;
 	union {
@@ -78,6 +79,10 @@ const char *tw_rate_method_name(enum tw_rate_method method);
 void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate_method method,
 			     const struct tw_rate_limits *limits, const struct tw_path_model *path,
 			     tw_ns now);
+/* What an earlier connection to the same destination left; right after tw_rate_controller_init().
+ */
+void tw_rate_controller_hint(struct tw_rate_controller *controller,
+			     const struct tw_rate_hint *hint);
 /* Live change; in effect with the next datagram. A new method starts from what @path knows. */
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,
 			    const struct tw_rate_limits *limits, const struct tw_path_model *path,

@@ -206,6 +206,28 @@ static bool start_flat(struct tw_delay *delay, const struct tw_path_model *path,
 	return delay->flat >= (lossy ? 1 : FLAT_ROUNDS);
 }
 
+/* A remembered rate: tried once, and given up for what came of it unless it holds. */
+static void resume(struct tw_rate_controller *controller, const struct tw_path_model *path,
+		   enum tw_ramp_outcome outcome)
+{
+	struct tw_delay *delay = &controller->delay;
+	struct tw_ramp_lead jump;
+
+	if (delay->resuming && outcome != TW_RAMP_WAIT) {
+		delay->resuming = false;
+		delay->body_bps = delay->ramp.proven_bps / (outcome == TW_RAMP_LOST ? 2 : 1);
+	}
+	if (outcome != TW_RAMP_CLEAR || delay->again)
+		return;
+	delay->resuming = tw_ramp_resume(&delay->ramp, path, &controller->hint,
+					 delay->resolved + delay->in_flight, &jump);
+	if (delay->resuming) {
+		delay->body_bps = jump.body_bps;
+		controller->lead_bps = jump.lead_bps;
+		controller->lead_bytes = jump.bytes;
+	}
+}
+
 static void step_start(struct tw_rate_controller *controller, const struct tw_path_model *path,
 		       const struct tw_rate_sample *sample, enum tw_ramp_outcome outcome)
 {
@@ -215,17 +237,25 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 
 	if (outcome == TW_RAMP_LOST)
 		delay->told = true;
+	resume(controller, path, outcome);
 	if (outcome == TW_RAMP_SATURATED) {
 		enter_share(delay, delay->ramp.free_bps, sample->now);
 		return;
 	}
-	if (outcome == TW_RAMP_CLEAR && delay->ramp.proven_bps > delay->body_bps)
+	if (outcome == TW_RAMP_CLEAR && !delay->resuming &&
+	    delay->ramp.proven_bps > delay->body_bps)
 		delay->body_bps = delay->ramp.proven_bps;
 	if (outcome == TW_RAMP_CLEAR || delay->in_flight == 0 || delay->body_bps == 0)
 		delay->lead_due = true;
 	if (delay->lead_due && delay->ramp.lead_end == UINT64_MAX && !delay->ramp.settling &&
 	    delay->over_since == TW_NEVER)
 		send_lead(controller, path, delay->body_bps ? delay->body_bps : delay->start_bps);
+	if (delay->resuming && start_queued(delay, path, sample->now)) {
+		delay->resuming = false;
+		delay->body_bps = delay->ramp.proven_bps;
+		enter_share(delay, delay->body_bps, sample->now);
+		return;
+	}
 	if (start_queued(delay, path, sample->now) || start_flat(delay, path, sample)) {
 		/* The queue, where it is one, takes off what is too much of that. */
 		rate = delivered > 0 && delay->flat > 0 ? delivered : delay->rate_bps;

@@ -42,6 +42,7 @@ struct tw_delay {
 	uint8_t flat;      /* start: round trips in a row without growth */
 	uint64_t rate_bps; /* to send at */
 	uint64_t whole_bps;           /* what one flow alone would have, as far as we know */
+	bool resuming; /* start: at half of a remembered rate, which is not proved yet */
 	bool lead_due;                /* start: the next lead has not been asked for */
 	bool again;                   /* start: not the first; only what leads find free is taken */
 	uint64_t start_bps, body_bps; /* start: the first rate; what leads have proved */

@@ -31,6 +31,20 @@ void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
 	ramp->settling = false;
 }
 
+bool tw_ramp_resume(struct tw_ramp *ramp, const struct tw_path_model *path,
+		    const struct tw_rate_hint *hint, uint64_t sent_total, struct tw_ramp_lead *ret)
+{
+	struct tw_ramp_lead lead = { .lead_bps = hint->rate_bps, .body_bps = hint->rate_bps / 2 };
+
+	if (ramp->leads != 1 || ramp->proven_bps == 0 || lead.body_bps <= ramp->proven_bps ||
+	    !tw_ramp_usable(path) || !tw_rate_hint_fits(hint, path))
+		return false;
+	lead.bytes = tw_rate_bytes(lead.lead_bps, tw_ramp_lead_span(path));
+	tw_ramp_lead(ramp, path, &lead, sent_total);
+	*ret = lead;
+	return true;
+}
+
 tw_ns tw_ramp_lead_span(const struct tw_path_model *path)
 {
 	return tw_ns_min(tw_ns_max(path->rtt_min / LEAD_SHARE, SPAN_MIN), LEAD_MAX);

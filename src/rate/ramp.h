@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/hint.h"
 #include "rate/path.h"
 #include "rate/sample.h"
 
@@ -69,6 +70,13 @@ struct tw_ramp_lead {
 };
 void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
 		  const struct tw_ramp_lead *lead, uint64_t sent_total);
+/*
+ * Careful resume: after the first lead, when @hint is of this path and is more than what is proved.
+ * Then @ret is a lead at the remembered rate, for the caller to have paced, and behind it goes half
+ * of that; the lead's outcome says whether it holds. False: no reason to.
+ */
+bool tw_ramp_resume(struct tw_ramp *ramp, const struct tw_path_model *path,
+		    const struct tw_rate_hint *hint, uint64_t sent_total, struct tw_ramp_lead *ret);
 /* How long a lead at TW_RAMP_GAIN times a rate may last. */
 tw_ns tw_ramp_lead_span(const struct tw_path_model *path);
 /* False: this path is too short, or jitters too much, for its leads to mean anything. */

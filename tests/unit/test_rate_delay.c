@@ -230,6 +230,89 @@ static void test_changes(void **state)
 	}
 }
 
+/* Seconds until 25 MB have arrived at 500 Mbit/s and 100 ms, and the most of a queue on the way. */
+static double fetch(struct sim *sim, enum tw_rate_method method, const struct tw_rate_hint *hint,
+		    uint64_t rate_bps, tw_ns *ret_queue)
+{
+	struct sim_link link = link_of(rate_bps, 100 * TW_MSEC, 1, 0);
+	double seconds;
+
+	begin(sim, &link, 1, 1);
+	sim_begin_flow(sim, 0, method, &no_limits, 0);
+	tw_rate_controller_hint(&sim->flows[0].controller, hint);
+	while (sim_received(sim, 0) < 25000000 && sim->now < 60 * TW_SECOND)
+		sim_run(sim, sim->now + TW_MSEC);
+	seconds = (double)sim->now / (double)TW_SECOND;
+	*ret_queue = sim_queue_quantile(sim, 0.99);
+	sim_deinit(sim);
+	return seconds;
+}
+
+/*
+ * What is remembered is used when it fits, and harms little when it is wrong: too old, of another
+ * path, or of a path that has a tenth of that rate now.
+ */
+static void test_resume(void **state)
+{
+	static const enum tw_rate_method methods[] = { TW_RATE_BBR, TW_RATE_DELAY };
+	const struct tw_rate_hint none = { 0 };
+	const struct tw_rate_hint right = { 480 * MBIT, 100 * TW_MSEC, 60 * TW_SECOND };
+	struct tw_rate_hint old = right, other = right;
+	struct sim *sim = *state;
+	tw_ns queue, queue_without;
+
+	old.age = 2 * TW_RATE_HINT_AGE_MAX;
+	other.rtt_min = 10 * TW_MSEC;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		double without = fetch(sim, methods[i], &none, 500 * MBIT, &queue_without);
+		double with = fetch(sim, methods[i], &right, 500 * MBIT, &queue);
+		double slow = fetch(sim, methods[i], &none, 50 * MBIT, &queue_without);
+		double wrong = fetch(sim, methods[i], &right, 50 * MBIT, &queue);
+
+		print_message("# %s: %.2f s, resumed %.2f s; at a tenth %.2f s and %.2f s\n",
+			      tw_rate_method_name(methods[i]), without, with, slow, wrong);
+		assert_true(with <= without - 0.02);
+		assert_true(wrong <= 1.2 * slow);
+		assert_true(fetch(sim, methods[i], &old, 500 * MBIT, &queue) == without);
+		assert_true(fetch(sim, methods[i], &other, 500 * MBIT, &queue) == without);
+	}
+}
+
+/*
+ * Maximum and minimum hold at every moment for every method, whatever is lost: at most a train and
+ * what a timer may catch up above the one, and the other within a tenth of a second.
+ */
+static void test_limits(void **state)
+{
+	static const struct tw_rate_limits limits = { .rate_bps = 60 * MBIT,
+						      .min_bps = 20 * MBIT,
+						      .max_bps = 40 * MBIT };
+	struct sim_link slow = link_of(10 * MBIT, 50 * TW_MSEC, 1, 0.2),
+			wide = link_of(400 * MBIT, 50 * TW_MSEC, 1, 0.2);
+	struct sim *sim = *state;
+
+	for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+		for (unsigned i = 0; i < 2; i++) {
+			struct sim_flow *flow = &sim->flows[0];
+			uint64_t sent = 0;
+
+			begin(sim, i ? &wide : &slow, 1, 1);
+			sim_begin_flow(sim, 0, (enum tw_rate_method)method, &limits, 0);
+			for (tw_ns now = 100 * TW_MSEC; now <= 5 * TW_SECOND;
+			     now += 100 * TW_MSEC) {
+				sim_run(sim, now);
+				sent = flow->sent_bytes - sent;
+				assert_true(sent <= tw_rate_bytes(40 * MBIT, 101 * TW_MSEC) +
+							    2 * SIM_DATAGRAM);
+				if (now > TW_SECOND)
+					assert_true(sent >= tw_rate_bytes(20 * MBIT, 90 * TW_MSEC));
+				sent = flow->sent_bytes;
+			}
+			sim_deinit(sim);
+		}
+	}
+}
+
 static int set_up(void **state)
 {
 	*state = malloc(sizeof(struct sim));
@@ -245,10 +328,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alone),
-		cmocka_unit_test(test_beside_tcp),
-		cmocka_unit_test(test_alike),
-		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_alone),  cmocka_unit_test(test_beside_tcp),
+		cmocka_unit_test(test_alike),  cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_resume), cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
