@@ -6,6 +6,7 @@
 
 #include "client/fault.h"
 #include "client/private.h"
+#include "client/quiet.h"
 
 #define TIMEOUT_MS 60000
 
@@ -95,6 +96,7 @@ int tw_client_exchange(struct tw_client *client, struct tw_exchange *exchange,
 {
 	static const char *const json[] = { "Content-Type: application/json", NULL };
 	struct curl_slist *headers;
+	struct tw_quiet quiet;
 	CURLcode code;
 	int r = tw_link_secure(&client->link, error);
 
@@ -104,7 +106,9 @@ int tw_client_exchange(struct tw_client *client, struct tw_exchange *exchange,
 			exchange->text ? json : json + 1, &headers))
 		return no_memory(error);
 	set_request(client->curl, exchange);
+	tw_quiet_begin(&quiet);
 	code = curl_easy_perform(client->curl);
+	tw_quiet_end(&quiet);
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &exchange->status);
 	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
@@ -288,10 +292,10 @@ static const json_t *answer_to(const json_t *answers, json_int_t id)
 	const json_t *answer;
 	size_t at;
 
-	json_array_foreach(answers, at,
-			   answer) if (json_is_integer(json_object_get(answer, "id")) &&
-				       json_integer_value(json_object_get(answer, "id")) ==
-					       id) return answer;
+	json_array_foreach (answers, at, answer)
+		if (json_is_integer(json_object_get(answer, "id")) &&
+		    json_integer_value(json_object_get(answer, "id")) == id)
+			return answer;
 	return NULL;
 }
 

@@ -6,6 +6,7 @@
 
 #include "client/fault.h"
 #include "client/private.h"
+#include "client/quiet.h"
 #include "client/sse.h"
 
 #define RETRY_MS_MIN 250
@@ -101,12 +102,17 @@ static int ended(struct tw_client_events *events, struct tw_client_error *error)
 /* Lets libcurl work, and waits for up to @wait_ms when it has nothing to do. */
 static int pump(struct tw_client_events *events, int wait_ms, struct tw_client_error *error)
 {
-	int running;
+	struct tw_quiet quiet;
 	long status = 0;
+	bool failed;
+	int running;
 
 	if (wait_ms > 0)
 		curl_multi_poll(events->multi, NULL, 0, wait_ms, NULL);
-	if (curl_multi_perform(events->multi, &running))
+	tw_quiet_begin(&quiet);
+	failed = curl_multi_perform(events->multi, &running) != CURLM_OK;
+	tw_quiet_end(&quiet);
+	if (failed)
 		return no_memory(error);
 	curl_easy_getinfo(events->curl, CURLINFO_RESPONSE_CODE, &status);
 	events->good = status == 200;

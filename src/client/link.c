@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #include "client/fault.h"
+#include "client/quiet.h"
 
 #define CONNECT_MS 10000
 #define DIGEST_SIZE 32
@@ -147,6 +148,7 @@ static void set_up(CURL *curl, const struct tw_link *link)
 static int ask_key(const struct tw_link *link, char ret[TW_PIN_TEXT], struct tw_client_error *error)
 {
 	CURL *curl = curl_easy_init();
+	struct tw_quiet quiet;
 	CURLcode code;
 	bool shown;
 
@@ -156,7 +158,9 @@ static int ask_key(const struct tw_link *link, char ret[TW_PIN_TEXT], struct tw_
 	curl_easy_setopt(curl, CURLOPT_URL, link->place.url);
 	curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+	tw_quiet_begin(&quiet);
 	code = curl_easy_perform(curl);
+	tw_quiet_end(&quiet);
 	shown = code == CURLE_OK && shown_key(curl, ret);
 	curl_easy_cleanup(curl);
 	if (code)

@@ -1,11 +1,14 @@
 #include "unit.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/fault.h"
 #include "client/known.h"
 #include "client/place.h"
+#include "client/quiet.h"
 #include "client/sse.h"
 
 static const struct {
@@ -245,6 +248,27 @@ static void test_an_event_without_end(void **state)
 	free(bytes);
 }
 
+static void test_broken_pipes(void **state)
+{
+	struct tw_quiet quiet;
+	sigset_t set;
+	int ends[2];
+
+	(void)state;
+	signal(SIGPIPE, SIG_DFL);
+	assert_int_equal(pipe(ends), 0);
+	close(ends[0]);
+	tw_quiet_begin(&quiet);
+	assert_int_equal(write(ends[1], "x", 1), -1);
+	tw_quiet_end(&quiet);
+	/* Neither raised nor left behind. */
+	sigpending(&set);
+	assert_int_equal(sigismember(&set, SIGPIPE), 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	assert_int_equal(sigismember(&set, SIGPIPE), 0);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_shape_of_a_pin),
 		cmocka_unit_test(test_event_streams),
 		cmocka_unit_test(test_an_event_without_end),
+		cmocka_unit_test(test_broken_pipes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
