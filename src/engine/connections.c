@@ -74,7 +74,9 @@ static void fill_error(const struct tw_destination *destination,
 		   (size_t)live->failure < sizeof(failures) / sizeof(*failures)) {
 		ret->last_error = failures[live->failure].word;
 		advice = failures[live->failure].advice ? failures[live->failure].advice : "";
-		told = live->failure_message;
+		/* Where the reason is plain, the sentence of the table says more to an operator. */
+		if (live->failure == TW_CONN_CLOSED_PEER || live->failure >= TW_CONN_BUSY)
+			told = live->failure_message;
 		if (ret->last_error && destination->settings.relay_address &&
 		    (live->failure == TW_CONN_TIMEOUT || live->failure == TW_CONN_UNREACHABLE))
 			ret->last_error = "relayUnavailable";

@@ -163,14 +163,18 @@ static struct tw_reception *add(struct tw_engine *engine, const struct tw_receiv
 	return reception;
 }
 
-static struct tw_reception *find(struct tw_engine *engine, const struct tw_receiver_status *status)
+/* @ret_begins: it is new, or had ended before. */
+static struct tw_reception *find(struct tw_engine *engine, const struct tw_receiver_status *status,
+				 bool *ret_begins)
 {
 	struct tw_reception *reception = by_number(engine, status->id);
 	char name[NAME_MAX_BYTES], key[TW_KEY_TEXT], id[TW_OBJECT_ID];
 	struct tw_index_node *node;
 
+	*ret_begins = false;
 	if (reception)
 		return reception;
+	*ret_begins = true;
 	peer_text(&status->peer, key);
 	snprintf(name, sizeof(name), "%s %s", tw_text_hex(status->key, sizeof(status->key), id),
 		 key);
@@ -185,7 +189,8 @@ static struct tw_reception *find(struct tw_engine *engine, const struct tw_recei
 		reception_free(engine, reception);
 		return NULL;
 	}
-	if (reception->state != RECEIVING)
+	*ret_begins = reception->state != RECEIVING;
+	if (*ret_begins)
 		TAILQ_INSERT_TAIL(&engine->receptions_live, reception, live_link);
 	reception->state = RECEIVING;
 	return reception;
@@ -283,6 +288,11 @@ static void finished(struct tw_engine *engine, struct tw_reception *reception,
 
 	if (reception->state != RECEIVING)
 		return;
+	/* It goes on when its sender is back, from what has arrived. */
+	if (event->transfer.put_away) {
+		reception->connected = false;
+		return;
+	}
 	TAILQ_REMOVE(&engine->receptions_live, reception, live_link);
 	reception->state = whole ? RECEIVED : FAILED;
 	if (!whole && !reception->last_error)
@@ -309,6 +319,7 @@ static void file_complete(struct tw_engine *engine, const struct tw_worker_event
 void tw_receive_event(struct tw_engine *engine, const struct tw_worker_event *event)
 {
 	struct tw_reception *reception;
+	bool begins;
 
 	if (event->type == TW_WORKER_FILE_DONE) {
 		file_complete(engine, event);
@@ -317,13 +328,13 @@ void tw_receive_event(struct tw_engine *engine, const struct tw_worker_event *ev
 	if (event->type != TW_WORKER_STARTED && event->type != TW_WORKER_RESUMED &&
 	    event->type != TW_WORKER_FINISHED)
 		return;
-	reception = find(engine, &event->transfer);
+	reception = find(engine, &event->transfer, &begins);
 	if (!reception)
 		return;
 	update(engine, reception, &event->transfer);
 	if (event->type == TW_WORKER_FINISHED)
 		finished(engine, reception, event);
-	else if (event->type == TW_WORKER_STARTED)
+	else if (begins && event->type == TW_WORKER_STARTED)
 		announce(engine, reception, "recv.transferStarted", NULL);
 }
 

@@ -85,6 +85,8 @@ struct tw_receiver_status {
 	char destination[256];          /* cleaned for display */
 	bool connected, finished;
 	bool paused; /* by its sender, and being put away: it goes on another time */
+	/* finished, TW_TRANSFER_CANCELLED: its sender is gone or began anew; it goes on then */
+	bool put_away;
 	enum tw_transfer_error error;
 	char message[256];
 	bool total_known;

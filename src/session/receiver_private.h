@@ -82,6 +82,7 @@ struct tw_receiver_transfer {
 	struct tw_receiver_job *close_job; /* SINK_OPEN and SINK_FREE: always there */
 	struct tw_receiver_job *checkpoint_job;
 	bool checkpoint_busy, settle_busy;
+	bool put_away; /* dropped before its end: another attempt goes on from the journal */
 	bool final_checkpoint; /* ENDING, DROPPED: wanted and not yet submitted */
 
 	tw_ns cut_at; /* the manifest ended too early; 0: it did not */

@@ -366,6 +366,7 @@ void tw_receiver_transfer_drop(struct tw_receiver_transfer *transfer)
 	give_up_place(transfer);
 	if (!transfer->finished && transfer->state != TW_RECEIVING_OVER && !transfer->error) {
 		transfer->error = TW_TRANSFER_CANCELLED;
+		transfer->put_away = true;
 		snprintf(transfer->message, sizeof(transfer->message),
 			 "The sender is gone; what has arrived is kept for another attempt.");
 	}

@@ -136,6 +136,59 @@ static void waits_for_the_other_side(void **state)
 	assert_true(file_is(place_of(&world->hosts[1], "received/file"), 100000, 3));
 }
 
+/* The sender goes and comes back: for the receiver it is one transfer, and no error. */
+static void is_received_once(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	const struct tw_caller super = { .user = "root", .superuser = true };
+	const struct tw_events_query query = { .limit = 1000 };
+	struct tw_rate_change slow = { .send_rate = TW_UNSET,
+				       .send_rate_min = TW_UNSET,
+				       .send_rate_max = 8000 };
+	struct tw_transfer_options options;
+	unsigned started = 0, complete = 0;
+	char id[TW_OBJECT_ID];
+	json_t *events, *answer, *entry;
+	uint64_t last;
+	size_t at, cursor = 0;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	file_make(&world->hosts[0], "file", 2000000, 2);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	slow.destination_id = options.destination_id;
+	assert_int_equal(tw_engine_set_rate(world->hosts[0].engine, &caller, &slow, &answer,
+					    &world->fault),
+			 TW_FAULT_NONE);
+	json_decref(answer);
+	strcpy(id, transfer_make(world, 0, &caller, &options));
+	UNTIL(world, tw_engine_transfer(world->hosts[0].engine, &caller, id)->bytes_acked > 300000);
+	host_kill(world, 0);
+	host_start(world, 0);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	UNTIL(world,
+	      (cursor = 0,
+	       !strcmp(tw_engine_receive_transfer_next(world->hosts[1].engine, &cursor)->status,
+		       "complete")));
+	assert_null(tw_engine_receive_transfer_next(world->hosts[1].engine, &cursor));
+	assert_int_equal(tw_engine_events(world->hosts[1].engine, &super, &query, &events, &last,
+					  &world->fault),
+			 TW_FAULT_NONE);
+	json_array_foreach (events, at, entry) {
+		const char *name = json_string_value(json_object_get(entry, "_event"));
+
+		started += !strcmp(name, "recv.transferStarted");
+		complete += !strcmp(name, "recv.transferComplete");
+		assert_string_not_equal(name, "recv.transferError");
+	}
+	assert_int_equal(started, 1);
+	assert_int_equal(complete, 1);
+	json_decref(events);
+}
+
 static bool told, told_late;
 
 static void on_changed(void *context, bool timed_out)
@@ -179,6 +232,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sends_a_file, world_make, world_free),
 		cmocka_unit_test_setup_teardown(shows_what_arrives, world_make, world_free),
 		cmocka_unit_test_setup_teardown(waits_for_the_other_side, world_make, world_free),
+		cmocka_unit_test_setup_teardown(is_received_once, world_make, world_free),
 		cmocka_unit_test_setup_teardown(tells_those_who_wait, world_make, world_free),
 	};
 
