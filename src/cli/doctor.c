@@ -14,6 +14,7 @@
 #include "cli/url.h"
 #include "cli/watch.h"
 #include "netio/clock.h"
+#include "netio/discover.h"
 #include "netio/probe.h"
 #include "netio/sockaddr.h"
 
@@ -24,6 +25,7 @@
 #define LOSS_WORTH_A_WORD 0.02
 #define DISK_SLOW UINT64_C(1000000000) /* bit/s */
 #define RELAY_UDP_LIMIT (4 * TW_SECOND)
+#define DISCOVER_LIMIT (3 * TW_SECOND)
 
 enum verdict { FINE, NOTE, BAD };
 
@@ -170,8 +172,16 @@ static void say_observed(struct doctor *doctor, const struct tw_address *observe
 	     nat ? ", so there is a NAT or a relay between)" : "");
 }
 
-static void look_at_handshake(struct doctor *doctor, const struct tw_address *remote,
-			      const struct tw_address *local)
+/* Without the key too. */
+static void look_at_address(struct doctor *doctor, const struct tw_address *remote)
+{
+	struct tw_discovery discovery;
+
+	if (!tw_discover(remote, DISCOVER_LIMIT, NULL, NULL, &discovery))
+		say_observed(doctor, &discovery.observed, &discovery.local);
+}
+
+static void look_at_handshake(struct doctor *doctor, const struct tw_address *remote)
 {
 	struct tw_probe_handshake handshake;
 	char key[TW_KEY_TEXT];
@@ -181,7 +191,6 @@ static void look_at_handshake(struct doctor *doctor, const struct tw_address *re
 		find(doctor, "handshake", BAD, "cannot try a handshake: %s", tw_strerror(r));
 		return;
 	}
-	say_observed(doctor, &handshake.observed, local);
 	tw_public_key_format(&doctor->identity.public_key, key);
 	if (handshake.established) {
 		find(doctor, "handshake", FINE, "the key is right, and this machine is let in");
@@ -224,10 +233,12 @@ static void look_at_host(struct doctor *doctor)
 		answers = &remotes[i];
 		good = udp;
 	}
-	if (answers)
+	if (answers) {
 		look_at_path(doctor, &good);
+		look_at_address(doctor, answers);
+	}
 	if (answers && doctor->url.has_key)
-		look_at_handshake(doctor, answers, &good.local);
+		look_at_handshake(doctor, answers);
 	look_at_buffers(doctor, answers ? &good : &udp);
 }
 
@@ -428,7 +439,7 @@ const struct tw_command tw_command_doctor = {
 	.summary = "say what works from here to another machine, and what mends the rest",
 	.description =
 		"Tries UDP both ways, round trip, loss, the largest datagram that passes whole,\n"
-		"the handshake (with the key), the address that is seen from there, socket\n"
+		"the address that is seen from there, the handshake (with the key), socket\n"
 		"buffers and the disk, for some seconds in all. Each finding that can be mended\n"
 		"comes with the command that does it.\n\n"
 		"Exit codes: 0 nothing stands in the way, 1 failed, 2 usage, 5 something does.",

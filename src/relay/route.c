@@ -550,6 +550,23 @@ static void leg(struct tw_relay_server *server, const struct tw_relay_train *tra
 	reply->length = tw_relay_leg_write(&seen, &server->keys.leg, reply->bytes);
 }
 
+/* For a server that takes calls and can be called: its relay says as whom the asker is seen. */
+static void discover(struct tw_relay_server *server, const struct tw_relay_train *train,
+		     const struct tw_datagram *datagram)
+{
+	const struct tw_datagram answer_now = { .type = TW_DATAGRAM_DISCOVERED,
+						.token = datagram->token,
+						.observed = train->from.path.remote };
+	struct tw_relay_reply *reply;
+
+	if (train->from.link || !server->accepts || !server->leg.there) {
+		server->counters.strays++;
+		return;
+	}
+	reply = relay_new_reply(server, &train->from.path);
+	reply->length = tw_datagram_write_discover(&answer_now, reply->bytes, sizeof reply->bytes);
+}
+
 static void one_datagram(struct tw_relay_server *server, const struct tw_relay_train *train,
 			 tw_ns now, struct tw_relay_hop *hop)
 {
@@ -570,6 +587,12 @@ static void one_datagram(struct tw_relay_server *server, const struct tw_relay_t
 			init_out(server, train, &datagram, now, hop);
 		else
 			init_in(server, train, &datagram, now, hop);
+		break;
+	case TW_DATAGRAM_DISCOVER:
+		discover(server, train, &datagram);
+		break;
+	case TW_DATAGRAM_DISCOVERED:
+		server->counters.strays++;
 		break;
 	case TW_DATAGRAM_ECHO:
 		echo(server, train, &datagram, now, hop);

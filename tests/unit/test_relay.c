@@ -88,13 +88,41 @@ static void test_strangers(void **state)
 		for (unsigned length = 1; length <= sizeof bytes; length += 97) {
 			tw_random_fill(&world->random, bytes, length);
 			bytes[0] = (uint8_t)type;
-			if (type != TW_DATAGRAM_INIT)
+			if (type != TW_DATAGRAM_INIT && type != TW_DATAGRAM_DISCOVER)
 				send_raw(world, &stranger, bytes, length);
 		}
 	}
 	assert_int_equal(world_ledger(world, &stranger)->out, 0);
 	assert_int_equal(world_ledger(world, &world->mapped[SERVER])->out, before);
 	assert_int_equal(info_of(world).routes, 0);
+	assert_int_equal(info_of(world).counters.datagrams, 0);
+	world_free(world);
+}
+
+/* It is as good as an answer of the server's, as long as that can be reached. */
+static void test_discover(void **state)
+{
+	struct world *world = served_world(25);
+	const struct tw_address stranger = world_address(66, 6666);
+	static const uint8_t token[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	const struct tw_datagram ask = { .type = TW_DATAGRAM_DISCOVER, .token = token };
+	uint8_t bytes[TW_DISCOVER_SIZE];
+	struct tw_relay_reply reply;
+	struct tw_datagram answer;
+
+	(void)state;
+	assert_int_equal(tw_datagram_write_discover(&ask, bytes, sizeof bytes), sizeof bytes);
+	world_at_relay(world, &stranger, bytes, sizeof bytes);
+	assert_true(tw_relay_reply(world->relay, &reply));
+	assert_true(tw_address_equal(&reply.path.remote, &stranger));
+	assert_true(reply.length < sizeof bytes);
+	assert_int_equal(tw_datagram_parse(reply.bytes, reply.length, &answer), 0);
+	assert_int_equal(answer.type, TW_DATAGRAM_DISCOVERED);
+	assert_memory_equal(answer.token, token, sizeof token);
+	assert_true(tw_address_equal(&answer.observed, &stranger));
+	/* An answer that nobody asked for leads nowhere. */
+	world_at_relay(world, &stranger, reply.bytes, reply.length);
+	assert_false(tw_relay_reply(world->relay, &reply));
 	assert_int_equal(info_of(world).counters.datagrams, 0);
 	world_free(world);
 }
@@ -678,17 +706,18 @@ static void test_trains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_incoming),        cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_flood),           cmocka_unit_test(test_no_amplification),
-		cmocka_unit_test(test_rebinding),       cmocka_unit_test(test_stolen_packet),
-		cmocka_unit_test(test_replayed_packet), cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_control_cut),     cmocka_unit_test(test_tunnel),
-		cmocka_unit_test(test_outgoing),        cmocka_unit_test(test_outgoing_refused),
-		cmocka_unit_test(test_direct_way),      cmocka_unit_test(test_no_direct_way),
-		cmocka_unit_test(test_not_allowed),     cmocka_unit_test(test_wrong_relay),
-		cmocka_unit_test(test_ports),           cmocka_unit_test(test_take_over),
-		cmocka_unit_test(test_bad_control),     cmocka_unit_test(test_idle_route),
-		cmocka_unit_test(test_limits),          cmocka_unit_test(test_trains),
+		cmocka_unit_test(test_incoming),         cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_discover),         cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_no_amplification), cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_stolen_packet),    cmocka_unit_test(test_replayed_packet),
+		cmocka_unit_test(test_restart),          cmocka_unit_test(test_control_cut),
+		cmocka_unit_test(test_tunnel),           cmocka_unit_test(test_outgoing),
+		cmocka_unit_test(test_outgoing_refused), cmocka_unit_test(test_direct_way),
+		cmocka_unit_test(test_no_direct_way),    cmocka_unit_test(test_not_allowed),
+		cmocka_unit_test(test_wrong_relay),      cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_take_over),        cmocka_unit_test(test_bad_control),
+		cmocka_unit_test(test_idle_route),       cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_trains),
 	};
 
 	return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
