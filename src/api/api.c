@@ -82,7 +82,7 @@ static bool is_json(struct tw_slice type)
 
 	if (parameters)
 		type.length = (size_t)(parameters - type.at);
-	while (type.length && type.at[type.length - 1] == ' ')
+	while (type.at && type.length && type.at[type.length - 1] == ' ')
 		type.length--;
 	return tw_slice_is(type, "application/json");
 }

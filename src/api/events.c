@@ -118,8 +118,10 @@ static bool push_some(struct tw_api_stream *stream, uint64_t newest)
 	if (tw_engine_events(stream->api->options.engine, &caller, &query, &entries, &last, &fault))
 		return false;
 	tw_jsontext_init(&text);
-	json_array_foreach(entries, i, entry) write_entry(
-		&text, entry, (uint64_t)json_integer_value(json_object_get(entry, "_id")));
+	json_array_foreach(entries, i, entry) {
+		write_entry(&text, entry,
+			    (uint64_t)json_integer_value(json_object_get(entry, "_id")));
+	}
 	/* Those that are not this client's to see are passed by. */
 	if (last <= stream->after)
 		last = newest;

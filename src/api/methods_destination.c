@@ -120,7 +120,7 @@ static const char *const methods[] = { "fixed", "bbr", "delay", "ledbat", NULL }
 	}
 #define KEY(name_, meaning_) \
 	{ \
-		.name = name_, .type = TW_API_STRING, .min = 1, .max = 64, .meaning = meaning_ \
+		.name = (name_), .type = TW_API_STRING, .min = 1, .max = 64, .meaning = (meaning_) \
 	}
 
 static const struct tw_api_parameter create_parameters[] = {

@@ -57,9 +57,9 @@ static json_t *enter(struct tw_api *api, const struct tw_api_session *session,
 	if (!made)
 		return NULL;
 	if (exchange) {
+		tw_api_session_hold(made);
 		tw_api_session_drop(exchange->session);
 		exchange->session = made;
-		tw_api_session_hold(made);
 	}
 	answer = json_pack("{s:s, s:s, s:I}", "user", made->user, "token", bearer, "expiryTime",
 			   (json_int_t)made->expires_us);

@@ -69,10 +69,10 @@ static int update(struct tw_api_call *call)
 	if (r)
 		return r;
 	/* Checked before: no more names than the row has, which is fewer than there is room for. */
-	json_object_foreach(call->parameters, name,
-			    value) if (!json_is_null(value) &&
-				       names.count < sizeof given / sizeof *given)
-		given[names.count++] = name;
+	json_object_foreach(call->parameters, name, value) {
+		if (!json_is_null(value) && names.count < sizeof given / sizeof *given)
+			given[names.count++] = name;
+	}
 	r = tw_engine_update_watch(call->engine, &call->caller, id, &options, &names, &call->fault);
 	free((void *)options.include.items);
 	free((void *)options.exclude.items);

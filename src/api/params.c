@@ -180,8 +180,10 @@ int tw_api_check(struct tw_api_call *call)
 	json_t *value;
 	int r;
 
-	json_object_foreach(call->parameters, name,
-			    value) if (!find_row(method, name)) return unknown(call, name);
+	json_object_foreach(call->parameters, name, value) {
+		if (!find_row(method, name))
+			return unknown(call, name);
+	}
 	for (size_t i = 0; i < method->parameter_count; i++) {
 		const struct tw_api_parameter *row = &method->parameters[i];
 
@@ -247,17 +249,19 @@ uint64_t tw_api_u64(const struct tw_api_call *call, const char *name, uint64_t f
 
 int tw_api_strings(struct tw_api_call *call, const char *name, struct tw_strings *ret)
 {
-	json_t *list = tw_api_value(call, name), *item;
+	json_t *list = tw_api_value(call, name);
+	size_t count = json_array_size(list);
 	const char **items;
-	size_t i;
 
 	*ret = (struct tw_strings){ 0 };
-	if (json_array_size(list) == 0)
+	if (count == 0)
 		return 0;
-	items = calloc(json_array_size(list), sizeof *items);
+	items = calloc(count, sizeof *items);
 	if (!items)
 		return tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
-	json_array_foreach(list, i, item) items[i] = json_string_value(item);
-	*ret = (struct tw_strings){ items, json_array_size(list) };
+	for (size_t i = 0; i < count; i++)
+		items[i] = json_string_value(json_array_get(list, i));
+	ret->items = items;
+	ret->count = count;
 	return 0;
 }

@@ -164,7 +164,7 @@ int tw_config_load(const struct tw_command *command, const char *path, struct tw
 		   char complaint[TW_COMPLAINT])
 {
 	char clean[256], why[TW_COMPLAINT] = "";
-	char *text = malloc(TW_CONFIG_MAX + 1);
+	char *text = calloc(1, TW_CONFIG_MAX + 1);
 	ssize_t length;
 	int r = 0;
 

@@ -292,7 +292,8 @@ static int run(const struct tw_arguments *arguments)
 	all.given = calloc(arguments->given_count + 1, sizeof *all.given);
 	r = all.given ? 0 : TW_EXIT_FAILED;
 	if (!r) {
-		memcpy(all.given, arguments->given, arguments->given_count * sizeof *all.given);
+		for (size_t i = 0; i < arguments->given_count; i++)
+			all.given[i] = arguments->given[i];
 		r = tw_config_apply(&config, &all) ? TW_EXIT_FAILED : 0;
 	}
 	if (!r)

@@ -87,7 +87,9 @@ static void say_news(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (tw_engine_events(journal->engine, &all, &query, &entries, &last, &fault))
 		return;
-	json_array_foreach(entries, i, entry) say_entry(journal, entry);
+	json_array_foreach(entries, i, entry) {
+		say_entry(journal, entry);
+	}
 	if (last > journal->after) {
 		journal->after = last;
 		event_active(journal->due, 0, 0); /* until there are no more */

@@ -22,7 +22,7 @@ struct tw_jsontext {
 void tw_jsontext_init(struct tw_jsontext *text);
 void tw_jsontext_deinit(struct tw_jsontext *text);
 void tw_jsontext_raw(struct tw_jsontext *text, const char *bytes, size_t length);
-#define tw_jsontext_literal(text, literal) tw_jsontext_raw((text), "" literal, sizeof literal - 1)
+#define tw_jsontext_literal(text, literal) tw_jsontext_raw((text), (literal), sizeof(literal) - 1)
 /* In quotes, escaped. */
 void tw_jsontext_string(struct tw_jsontext *text, const char *value, size_t length);
 void tw_jsontext_integer(struct tw_jsontext *text, int64_t value);

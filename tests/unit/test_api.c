@@ -240,10 +240,10 @@ static void test_batch(void **state)
 	assert_true(json_is_null(json_object_get(json_array_get(answer, 3), "result")));
 	json_decref(answer);
 	/* Notifications alone have no answer. */
-	body = post(world, fd, "[{\"jsonrpc\":\"2.0\",\"method\":\"none\"}]");
+	assert_non_null(post(world, fd, "[{\"jsonrpc\":\"2.0\",\"method\":\"none\"}]"));
 	assert_memory_equal(world->answer, "HTTP/1.1 200", 12);
-	body = post(world, fd,
-		    "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"text\":\"\"}}");
+	assert_non_null(post(world, fd,
+		    "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"params\":{\"text\":\"\"}}"));
 	assert_memory_equal(world->answer, "HTTP/1.1 204", 12);
 	close(fd);
 }
@@ -442,8 +442,9 @@ static void test_documents(void **state)
 	document = json_loads(hear(world, fd), 0, NULL);
 	assert_non_null(document);
 	assert_int_equal(json_array_size(json_object_get(document, "methods")), 76);
-	json_array_foreach(json_object_get(document, "methods"), i, method)
+	json_array_foreach(json_object_get(document, "methods"), i, method) {
 		assert_true(json_is_object(json_object_get(method, "result")));
+	}
 	json_decref(document);
 	json_decref(result(world, fd, "createDestination", "{\"destinationAddress\":\"a\\\"b\"}"));
 	say(fd, metrics, sizeof metrics - 1);

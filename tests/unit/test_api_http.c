@@ -193,14 +193,15 @@ static void test_many(void **state)
 	struct world *world = *state;
 	struct rlimit limit;
 	int first, fd;
-	int *crowd = calloc(TW_HTTP_CONNECTIONS_MAX + 8, sizeof *crowd);
+	int *crowd;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max < 4096) {
 		print_message("skipped: too few descriptors are allowed\n");
-		free(crowd);
 		skip();
 	}
+	crowd = calloc(TW_HTTP_CONNECTIONS_MAX + 8, sizeof *crowd);
+	assert_non_null(crowd);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	first = dial_tcp(world);
