@@ -35,8 +35,9 @@ static void turn(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	STAILQ_INIT(&ready);
 	STAILQ_CONCAT(&ready, &api->ready);
-	STAILQ_FOREACH(exchange, &ready, links)
-	changed = changed || exchange->changed;
+	for (exchange = STAILQ_FIRST(&ready); exchange; exchange = STAILQ_NEXT(exchange, links)) {
+		changed = changed || exchange->changed;
+	}
 	if (changed && tw_engine_commit(api->options.engine)) {
 		stored = false;
 		api->figures.commits_failed++;

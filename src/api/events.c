@@ -42,9 +42,10 @@ static void heartbeat(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	LIST_FOREACH(stream, &api->streams, links)
-	if (tw_http_backlog(stream->conn) == 0)
-		tw_http_stream_write(stream->conn, ":\n\n", 3);
+	for (stream = LIST_FIRST(&api->streams); stream; stream = LIST_NEXT(stream, links)) {
+		if (tw_http_backlog(stream->conn) == 0)
+			tw_http_stream_write(stream->conn, ":\n\n", 3);
+	}
 }
 
 int tw_api_events_init(struct tw_api *api)
@@ -152,8 +153,9 @@ void tw_api_events_push(struct tw_api *api)
 	struct tw_api_stream *stream;
 
 	api->streams_behind = false;
-	LIST_FOREACH(stream, &api->streams, links)
-	push(stream);
+	for (stream = LIST_FIRST(&api->streams); stream; stream = LIST_NEXT(stream, links)) {
+		push(stream);
+	}
 }
 
 void tw_api_events_drained(struct tw_api_stream *stream)
@@ -186,8 +188,9 @@ static size_t count_streams(const struct tw_api *api)
 	const struct tw_api_stream *stream;
 	size_t count = 0;
 
-	LIST_FOREACH(stream, &api->streams, links)
-	count++;
+	for (stream = LIST_FIRST(&api->streams); stream; stream = LIST_NEXT(stream, links)) {
+		count++;
+	}
 	return count;
 }
 

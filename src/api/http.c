@@ -30,13 +30,15 @@ static size_t count_of(const struct tw_http_side *side, const struct tw_http_pee
 	size_t count = 0;
 
 	*ret_oldest = NULL;
-	TAILQ_FOREACH(conn, &side->waiting, links)
-	if (is_of(conn, peer)) {
+	for (conn = TAILQ_FIRST(&side->waiting); conn; conn = TAILQ_NEXT(conn, links)) {
+		if (!is_of(conn, peer))
+			continue;
 		count++;
 		*ret_oldest = *ret_oldest ? *ret_oldest : conn;
 	}
-	TAILQ_FOREACH(conn, &side->busy, links)
-	count += is_of(conn, peer);
+	for (conn = TAILQ_FIRST(&side->busy); conn; conn = TAILQ_NEXT(conn, links)) {
+		count += is_of(conn, peer);
+	}
 	return count;
 }
 

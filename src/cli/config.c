@@ -124,14 +124,11 @@ int tw_config_parse(const struct tw_command *command, const char *text, size_t l
 		return refuse(1, "the file is larger than 64 KiB", complaint);
 	if (memchr(text, '\0', length))
 		return refuse(1, "the file is not text", complaint);
-	copy = malloc(length + 1);
+	copy = strndup(text, length);
 	config.words = calloc(TW_CONFIG_LINES_MAX, sizeof *config.words);
 	r = copy && config.words ? 0 : -ENOMEM;
-	if (!r) {
-		memcpy(copy, text, length);
-		copy[length] = '\0';
+	if (!r)
 		r = take_lines(command, copy, &config, complaint);
-	}
 	free(copy);
 	if (r) {
 		tw_config_free(&config);

@@ -272,15 +272,15 @@ static int run_with(const struct tw_arguments *arguments)
 
 static int run(const struct tw_arguments *arguments)
 {
-	const char *path = tw_argument(arguments, "config");
+	const char *path = tw_argument(arguments, "config"), *named = getenv("TRADEWIND_CONFIG");
 	struct tw_arguments all = *arguments;
 	struct tw_config config = { 0 };
 	char complaint[TW_COMPLAINT] = "";
 	int r;
 
 	/* The one of the environment may be missing: it is what packages name. */
-	if (!path && getenv("TRADEWIND_CONFIG") && access(getenv("TRADEWIND_CONFIG"), F_OK) == 0)
-		path = getenv("TRADEWIND_CONFIG");
+	if (!path && named && access(named, F_OK) == 0)
+		path = named;
 	if (path && path[0]) {
 		r = tw_config_load(arguments->command, path, &config, complaint);
 		if (r) {
