@@ -23,6 +23,7 @@
 #define DRAW_EVERY (250 * TW_MSEC) /* the progress line */
 #define SAY_EVERY (5 * TW_SECOND)  /* plain lines */
 #define PROBLEMS_SHOWN 100
+#define LOOK_AGAIN (1500 * TW_MSEC)    /* for its address, while the destination is silent */
 #define RELAY_PATIENCE (5 * TW_SECOND) /* for its word on the destination */
 #define ONLY_ONE 1 /* the number of our destination and of our transfer */
 
@@ -63,7 +64,7 @@ struct send {
 	struct tw_failure failure;
 	bool line_open; /* the progress line is on the screen */
 	unsigned problems, harmless;
-	tw_ns draw_at, json_at;
+	tw_ns draw_at, json_at, look_at;
 	unsigned interrupts;
 };
 
@@ -620,6 +621,32 @@ static void follow_relay(struct send *send)
 		memcpy(send->remotes, before, sizeof before);
 }
 
+/* The receiver, or the relay before it, may have moved: while it is silent its name is looked up
+ * again now and then. */
+static void look_again(struct send *send, tw_ns now)
+{
+	const struct tw_worker_destination_status *destination = &send->view.destination;
+	struct tw_address found[TW_DIALER_ADDRESSES_MAX] = { 0 };
+	struct tw_worker_destination settings;
+	unsigned count = 0;
+
+	if (send->relayed || send->stopping || !destination->waiting || now < send->look_at ||
+	    tw_ns_since(now, destination->waiting_since) < LOOK_AGAIN)
+		return;
+	send->look_at = now + LOOK_AGAIN;
+	if (tw_resolve(send->url.host, send->url.port, found, TW_DIALER_ADDRESSES_MAX, &count) ||
+	    !count ||
+	    (count == send->remote_count &&
+	     memcmp(found, send->remotes, count * sizeof *found) == 0))
+		return;
+	memcpy(send->remotes, found, sizeof found);
+	send->remote_count = count;
+	settings = make_destination(send);
+	/* A full mailbox: with the next look it is another name again. */
+	if (tw_worker_change_destination(send->worker, &settings))
+		send->remote_count = 0;
+}
+
 /* Until the worker's last snapshot. */
 static void follow(struct send *send)
 {
@@ -637,6 +664,7 @@ static void follow(struct send *send)
 			tw_report_look(&send->view, snapshot);
 		take_events(send);
 		follow_relay(send);
+		look_again(send, tw_clock_now());
 		handle_interrupts(send);
 		if (!snapshot)
 			continue;

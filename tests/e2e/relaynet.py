@@ -172,10 +172,10 @@ def key_of(side):
 class Receiver:
     """`tradewind receive`, by its relay if it has one."""
 
-    def __init__(self, side, folder, *options):
+    def __init__(self, side, folder, *options, prefix=()):
         self.side, self.folder = side, folder
         os.makedirs(folder, exist_ok=True)
-        self.process = side.start("receive", *options, folder)
+        self.process = side.start("receive", *options, folder, prefix=prefix)
         self.url = self.process.wait_for(r"^(%s)$" % tw.URL, 20).group(1)
 
 

@@ -236,6 +236,36 @@ def test_both_relays_killed(world):
     world.check(source)
 
 
+def test_relay_moves(world):
+    """The relay comes up again at another address, and its name follows: so do server and sender."""
+    names = os.path.join(world.place, "hosts")
+
+    def name(address):
+        with open(names, "w") as file:
+            file.write("127.0.0.1 localhost\n%s relay.test\n" % address)
+
+    known = ["unshare", "-m", "sh", "-c", 'mount --bind %s /etc/hosts; exec "$@"' % names, "sh"]
+    name("203.0.113.10")
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    sender = world.side("a", world.net.host(30))
+    got = relaynet.Receiver(receiver, os.path.join(world.place, "arrived"), "--relay",
+                            "relay.test:8887" + relay.name[relay.name.index("#"):], prefix=known)
+    assert "relay.test:8886" in got.url
+    source = world.file(8_000_000)
+    process = sender.start("send", "--json", "--rate", "16M", source, got.url, prefix=known)
+    assert not process.ended(1.5), process.text()
+    relay.kill()
+    relay.side.namespace = world.net.host(12)   # the same identity, elsewhere
+    name("203.0.113.12")
+    relay.start()
+    process.wait(LIMIT)
+    assert process.code == 0, process.text()
+    world.check(source)
+    last = tw.fields(tw.json_lines(process)[-1])
+    assert last["destinationIP"] == "203.0.113.12" and last["bytesSent"] < 1.5 * 8_000_000
+
+
 @pytest.mark.parametrize("which", ["both", "receiver", "sender"][:3 if LONG else 1])
 def test_mappings_dropped(world, which):
     """A NAT that forgets everything once a second and gives other ports each time."""
