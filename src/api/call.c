@@ -94,6 +94,13 @@ static int wrap_request(struct tw_api_call *call, int code)
 	return 0;
 }
 
+/* Several calls of a batch may grow at the same time. */
+static void count_result(struct tw_api_call *call)
+{
+	call->exchange->answer_bytes += call->result.length - call->counted;
+	call->counted = call->result.length;
+}
+
 /* With the call's text or fault in place. */
 static void end_call(struct tw_api_call *call, int code)
 {
@@ -107,7 +114,7 @@ static void end_call(struct tw_api_call *call, int code)
 		call->api->figures.faults++;
 		tw_jsontext_deinit(&call->result);
 	}
-	exchange->answer_bytes += call->result.length;
+	count_result(call);
 	if (--exchange->pending == 0)
 		tw_api_exchange_ready(exchange);
 }
@@ -321,24 +328,79 @@ void tw_api_list_begin(struct tw_api_call *call)
 	tw_jsontext_literal(&call->result, "[");
 }
 
-bool tw_api_list_item(struct tw_api_call *call, const struct tw_structure *structure,
-		      const void *object)
+static bool is_too_large(const struct tw_api_call *call)
 {
-	if (call->result.length + call->exchange->answer_bytes > TW_API_ANSWER_MAX)
+	return call->result.length - call->counted + call->exchange->answer_bytes >
+	       TW_API_ANSWER_MAX;
+}
+
+static bool begin_item(struct tw_api_call *call)
+{
+	if (is_too_large(call))
 		return false;
 	if (call->result.length && call->result.bytes[call->result.length - 1] != '[')
 		tw_jsontext_literal(&call->result, ",");
+	return true;
+}
+
+bool tw_api_list_item(struct tw_api_call *call, const struct tw_structure *structure,
+		      const void *object)
+{
+	if (!begin_item(call))
+		return false;
 	tw_structure_text(structure, object, &call->result);
+	return true;
+}
+
+bool tw_api_list_value(struct tw_api_call *call, json_t *value)
+{
+	if (!begin_item(call))
+		return false;
+	tw_jsontext_value(&call->result, value);
 	return true;
 }
 
 int tw_api_list_end(struct tw_api_call *call)
 {
-	if (call->result.length + call->exchange->answer_bytes > TW_API_ANSWER_MAX)
+	if (is_too_large(call))
 		return tw_api_fault(call, TW_FAULT_LIMIT_REACHED, NULL,
 				    "the answer is larger than %zu MiB; ask for parts of it with "
 				    "offset and limit",
 				    TW_API_ANSWER_MAX >> 20);
 	tw_jsontext_literal(&call->result, "]");
 	return 0;
+}
+
+static void next_turn(struct tw_api_call *call)
+{
+	static const struct timeval now = { 0 };
+	int code = call->more(call);
+
+	count_result(call);
+	if (code != TW_API_MORE)
+		tw_api_call_done(call, code);
+	else if (event_add(call->timer, &now))
+		tw_api_call_done(call,
+				 tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory"));
+}
+
+int tw_api_list_in_turns(struct tw_api_call *call, int (*more)(struct tw_api_call *call))
+{
+	int code;
+
+	call->more = more;
+	tw_api_list_begin(call);
+	code = more(call);
+	count_result(call);
+	if (code != TW_API_MORE)
+		return code;
+	if (tw_api_call_later(call, 0, next_turn))
+		return TW_API_LATER;
+	/* Where too many wait it is made in one go. */
+	call->fault = (struct tw_fault){ 0 };
+	while (code == TW_API_MORE) {
+		code = more(call);
+		count_result(call);
+	}
+	return code;
 }

@@ -37,12 +37,18 @@ struct tw_api_call {
 	struct tw_fault fault;
 	char fault_parameter[64];
 	struct tw_jsontext result;
+	size_t counted; /* bytes of it that the exchange knows of */
 	/* While the answer is still to come: */
 	void (*cancel)(struct tw_api_call *call);
 	void *waiting;
 	struct event *timer;
 	void (*fired)(struct tw_api_call *call);
 	int (*finish)(struct tw_api_call *call);
+	/* A list that is made in turns: */
+	int (*more)(struct tw_api_call *call);
+	struct tw_transfer_walk walk;
+	uint64_t after; /* number of the event that was shown last */
+	uint64_t left;  /* items that are still wanted */
 };
 
 struct tw_api_exchange {
@@ -107,6 +113,14 @@ int tw_api_result_request(struct tw_api_call *call, const char *id);
 void tw_api_list_begin(struct tw_api_call *call);
 bool tw_api_list_item(struct tw_api_call *call, const struct tw_structure *structure,
 		      const void *object);
+bool tw_api_list_value(struct tw_api_call *call, json_t *value);
 int tw_api_list_end(struct tw_api_call *call);
+/*
+ * A list that may be long: @more adds at most TW_API_TURN_ITEMS items and returns TW_API_MORE, or
+ * ends the list and returns what a handler returns. It is called again in later turns of the loop:
+ * other calls are answered in between. What a handler returns.
+ */
+#define TW_API_TURN_ITEMS 128
+int tw_api_list_in_turns(struct tw_api_call *call, int (*more)(struct tw_api_call *call));
 /* NotFound for the object that @parameter names. */
 int tw_api_gone(struct tw_api_call *call, const char *parameter);

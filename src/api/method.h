@@ -67,6 +67,8 @@ struct tw_api_parameter {
 
 /* The fault's code, 0, or: the answer comes later, by tw_api_call_done(). */
 #define TW_API_LATER (-1)
+/* A list that is made in turns goes on (tw_api_list_in_turns()). */
+#define TW_API_MORE (-2)
 
 struct tw_api_method {
 	const char *name; /* with its prefix */

@@ -52,26 +52,29 @@ static int wait_for(struct tw_api_call *call)
 				    tw_api_u64(call, "timeoutMs", TW_API_WAIT_MAX_MS), get);
 }
 
+static int show_more(struct tw_api_call *call)
+{
+	const struct tw_transfer_view *view = NULL;
+
+	for (unsigned i = 0; i < TW_API_TURN_ITEMS && call->left; i++, call->left--) {
+		view = tw_engine_transfer_walk(call->engine, &call->caller, &call->walk);
+		if (!view || !tw_api_list_item(call, &tw_transfer_structure, view))
+			return tw_api_list_end(call);
+	}
+	return call->left ? TW_API_MORE : tw_api_list_end(call);
+}
+
 static int get_all(struct tw_api_call *call)
 {
-	const struct tw_transfer_filter filter = {
-		.status = tw_api_string(call, "status"),
-		.destination_id = tw_api_string(call, "destinationId"),
+	call->walk = (struct tw_transfer_walk){
+		.filter = {
+			.status = tw_api_string(call, "status"),
+			.destination_id = tw_api_string(call, "destinationId"),
+		},
+		.skip = tw_api_u64(call, "offset", 0),
 	};
-	uint64_t offset = tw_api_u64(call, "offset", 0);
-	uint64_t limit = tw_api_u64(call, "limit", UINT64_MAX);
-	const struct tw_transfer_view *view;
-	size_t cursor = 0;
-
-	tw_api_list_begin(call);
-	for (uint64_t i = 0; i - offset < limit || i < offset; i++) {
-		view = tw_engine_transfer_next(call->engine, &call->caller, &filter, &cursor);
-		if (!view)
-			break;
-		if (i >= offset && !tw_api_list_item(call, &tw_transfer_structure, view))
-			break;
-	}
-	return tw_api_list_end(call);
+	call->left = tw_api_u64(call, "limit", UINT64_MAX);
+	return tw_api_list_in_turns(call, show_more);
 }
 
 static int act(struct tw_api_call *call, enum tw_transfer_action action, const char *text)

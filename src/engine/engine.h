@@ -234,6 +234,18 @@ const struct tw_transfer_view *tw_engine_transfer_next(struct tw_engine *engine,
 						       const struct tw_caller *caller,
 						       const struct tw_transfer_filter *filter,
 						       size_t *cursor);
+/* The same in parts, over turns of the loop in which transfers come and go: each that is there all
+ * the time is shown once. Starts as zeros but for the filter and @skip. */
+struct tw_transfer_walk {
+	struct tw_transfer_filter filter;
+	uint64_t skip; /* so many that match are left out first */
+	size_t cursor;
+	uint64_t moves; /* of the engine's table when @cursor was good */
+	uint32_t last;
+};
+const struct tw_transfer_view *tw_engine_transfer_walk(struct tw_engine *engine,
+						       const struct tw_caller *caller,
+						       struct tw_transfer_walk *walk);
 /* Samples later than @since_us, of struct tw_transfer_sample_view; lent. */
 int tw_engine_transfer_samples(struct tw_engine *engine, const struct tw_caller *caller,
 			       const char *id, int64_t since_us, struct tw_list *ret,

@@ -60,6 +60,7 @@ struct tw_shelf {
 	struct tw_object **items; /* NULL where one has gone */
 	size_t used, room, count; /* used: items in use, holes included */
 	size_t count_max;
+	uint64_t moves; /* how often items have got other places */
 };
 
 /* A data worker and what was last heard of it. */

@@ -54,6 +54,7 @@ static void close_holes(struct tw_shelf *shelf)
 			to++;
 		}
 	shelf->used = to;
+	shelf->moves++;
 }
 
 static int shelf_add(struct tw_shelf *shelf, struct tw_object *object)

@@ -671,6 +671,13 @@ const struct tw_transfer_view *tw_engine_transfer(struct tw_engine *engine,
 	return tw_transfer_view(of(object));
 }
 
+static bool matches(const struct tw_transfer *transfer, const struct tw_transfer_filter *filter)
+{
+	if (filter->status && strcmp(filter->status, states[transfer->state].name))
+		return false;
+	return !filter->destination_id || !strcmp(filter->destination_id, transfer->destination_id);
+}
+
 const struct tw_transfer_view *tw_engine_transfer_next(struct tw_engine *engine,
 						       const struct tw_caller *caller,
 						       const struct tw_transfer_filter *filter,
@@ -680,16 +687,45 @@ const struct tw_transfer_view *tw_engine_transfer_next(struct tw_engine *engine,
 
 	if (!*cursor)
 		tw_links_refresh(engine, false);
-	while ((object = tw_shelf_next(&engine->transfers, caller, cursor))) {
-		const struct tw_transfer *transfer = of(object);
+	while ((object = tw_shelf_next(&engine->transfers, caller, cursor)))
+		if (!filter || matches(of(object), filter))
+			return tw_transfer_view(of(object));
+	return NULL;
+}
 
-		if (filter && filter->status &&
-		    strcmp(filter->status, states[transfer->state].name))
+/* The table has been made tighter: behind the one that was seen last, whether it is there or not.
+ */
+static void find_place(const struct tw_shelf *shelf, struct tw_transfer_walk *walk)
+{
+	size_t at = 0;
+
+	while (at < shelf->used &&
+	       (!shelf->items[at] || of(shelf->items[at])->sequence <= walk->last))
+		at++;
+	walk->cursor = at;
+	walk->moves = shelf->moves;
+}
+
+const struct tw_transfer_view *tw_engine_transfer_walk(struct tw_engine *engine,
+						       const struct tw_caller *caller,
+						       struct tw_transfer_walk *walk)
+{
+	const struct tw_shelf *shelf = &engine->transfers;
+	struct tw_object *object;
+
+	if (!walk->cursor)
+		tw_links_refresh(engine, false);
+	if (walk->moves != shelf->moves)
+		find_place(shelf, walk);
+	while ((object = tw_shelf_next(shelf, caller, &walk->cursor))) {
+		struct tw_transfer *transfer = of(object);
+
+		walk->last = transfer->sequence;
+		if (!matches(transfer, &walk->filter))
 			continue;
-		if (filter && filter->destination_id &&
-		    strcmp(filter->destination_id, transfer->destination_id))
-			continue;
-		return tw_transfer_view(of(object));
+		if (!walk->skip)
+			return tw_transfer_view(transfer);
+		walk->skip--;
 	}
 	return NULL;
 }

@@ -362,6 +362,16 @@ const struct tw_transfer_view *tw_engine_transfer_next(struct tw_engine *engine,
 	return show_transfer(engine, next(engine->transfers, caller, cursor));
 }
 
+const struct tw_transfer_view *tw_engine_transfer_walk(struct tw_engine *engine,
+						       const struct tw_caller *caller,
+						       struct tw_transfer_walk *walk)
+{
+	engine->commits_walked = engine->commits;
+	for (; walk->skip; walk->skip--)
+		next(engine->transfers, caller, &walk->cursor);
+	return tw_engine_transfer_next(engine, caller, &walk->filter, &walk->cursor);
+}
+
 int tw_engine_transfer_samples(struct tw_engine *engine, const struct tw_caller *caller,
 			       const char *id, int64_t since_us, struct tw_list *ret,
 			       struct tw_fault *fault)

@@ -6,7 +6,7 @@
 
 #include "engine/engine.h"
 
-#define FAKE_OBJECTS 32
+#define FAKE_OBJECTS 640
 
 struct tw_engine {
 	struct event_base *base;
@@ -20,6 +20,7 @@ struct tw_engine {
 	/* What tests look at or set. */
 	unsigned commits;
 	int commit_result;
+	unsigned commits_walked; /* how many there were when the last walk was asked last */
 	bool processing; /* of manifests and transfers */
 	uint64_t events_oldest, events_newest;
 	struct tw_listener *listener;

@@ -400,6 +400,72 @@ static void test_waits(void **state)
 	close(fd);
 }
 
+/* Transfers with numbers for paths. */
+static void make_many(struct world *world)
+{
+	struct tw_transfer_options options = { 0 };
+	struct tw_caller caller = { .user = "somebody" };
+	char path[16];
+	const char *id;
+
+	for (unsigned i = 0; i < 600; i++) {
+		snprintf(path, sizeof path, "%u", i);
+		options.destination_path = path;
+		assert_int_equal(tw_engine_create_transfer(world->engine, &caller, &options, &id,
+							   &(struct tw_fault){ 0 }),
+				 0);
+	}
+}
+
+static void expect_numbers(const json_t *list, unsigned from, unsigned count)
+{
+	assert_int_equal(json_array_size(list), count);
+	for (unsigned i = 0; i < count; i++) {
+		const json_t *path = json_object_get(json_array_get(list, i), "destinationPath");
+
+		assert_int_equal(atoi(json_string_value(path)), from + i);
+	}
+}
+
+/* Long lists are made in turns, between which others are answered. */
+static void test_turns(void **state)
+{
+	static const char all[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"getTransfers\"}";
+	struct world *world = *state;
+	int fd = dial_local(world), other = dial_local(world);
+	json_t *answer;
+
+	json_decref(result(world, fd, "superuser", "{}"));
+	json_decref(result(world, other, "echo", "{\"text\":\"\"}"));
+	make_many(world);
+	say_body(fd, "", all);
+	json_decref(result(world, other, "createDestination", "{\"destinationAddress\":\"a\"}"));
+	answer = json_loads(hear(world, fd), 0, NULL);
+	expect_numbers(json_object_get(answer, "result"), 0, 600);
+	json_decref(answer);
+	/* The other one's change was stored before the list was whole. */
+	assert_int_equal(world->engine->commits, 1);
+	assert_int_equal(world->engine->commits_walked, 1);
+	/* Several of a batch, whose answers keep their order. */
+	answer = json_loads(
+		post(world, fd,
+		     "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"getTransfers\",\"params\":"
+		     "{\"offset\":10,\"limit\":200}},{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":"
+		     "\"getTransfers\",\"params\":{\"offset\":595}}]"),
+		0, NULL);
+	expect_numbers(json_object_get(json_array_get(answer, 0), "result"), 10, 200);
+	expect_numbers(json_object_get(json_array_get(answer, 1), "result"), 595, 5);
+	json_decref(answer);
+	/* Exactly a turn's; and a client that goes away in the middle. */
+	answer = result(world, fd, "getTransfers", "{\"limit\":128}");
+	expect_numbers(answer, 0, 128);
+	json_decref(answer);
+	say_body(fd, "", all);
+	close(fd);
+	json_decref(result(world, other, "echo", "{\"text\":\"\"}"));
+	close(other);
+}
+
 static void test_not_stored(void **state)
 {
 	struct world *world = *state;
@@ -466,6 +532,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_stored, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_documents, setup, teardown),

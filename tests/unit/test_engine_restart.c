@@ -255,6 +255,7 @@ static void reads_a_long_manifest(void **state)
 
 #define CROWD 10000
 #define CROWD_DESTINATIONS 50
+#define CROWD_GONE 9000
 
 static size_t heap_bytes(void)
 {
@@ -293,6 +294,48 @@ static void crowd_make(struct world *world, const struct tw_caller *caller)
 	assert_int_equal(tw_engine_commit(world->hosts[0].engine), 0);
 }
 
+/* Others go and come while somebody walks over them: who stays is seen once, in order. */
+static void walks_in_parts(struct world *world, const struct tw_caller *caller)
+{
+	struct tw_engine *engine = world->hosts[0].engine;
+	struct tw_transfer_walk walk = { .skip = 5 }, other = { .filter.status = "pending" };
+	char gone[CROWD_GONE][TW_OBJECT_ID], destination[TW_OBJECT_ID], manifest[TW_OBJECT_ID];
+	struct tw_transfer_options options;
+	const struct tw_transfer_view *view;
+	size_t seen = 0, waiting = 0;
+	int64_t last = 0;
+
+	while ((view = tw_engine_transfer_walk(engine, caller, &other)))
+		waiting++;
+	assert_int_equal(waiting, CROWD - CROWD_DESTINATIONS);
+	for (; seen < CROWD_GONE; seen++) {
+		view = tw_engine_transfer_walk(engine, caller, &walk);
+		assert_non_null(view);
+		assert_true(view->request_time >= last);
+		last = view->request_time;
+		snprintf(gone[seen], TW_OBJECT_ID, "%s", view->transfer_id);
+		snprintf(destination, TW_OBJECT_ID, "%s", view->destination_id);
+		snprintf(manifest, TW_OBJECT_ID, "%s", view->manifest_id);
+	}
+	for (size_t i = 0; i < CROWD_GONE; i++)
+		assert_int_equal(tw_engine_transfer_act(engine, caller, gone[i],
+							TW_TRANSFER_DELETE_FORCE, NULL,
+							&world->fault),
+				 TW_FAULT_NONE);
+	/* So many new ones that the table is made tighter. */
+	tw_transfer_options_init(&options);
+	options.manifest_id = manifest;
+	options.destination_id = destination;
+	for (unsigned i = 0; i < CROWD; i++)
+		transfer_make(world, 0, caller, &options);
+	while ((view = tw_engine_transfer_walk(engine, caller, &walk))) {
+		assert_true(view->request_time >= last);
+		last = view->request_time;
+		seen++;
+	}
+	assert_int_equal(seen, CROWD - 5 + CROWD);
+}
+
 static void carries_a_crowd(void **state)
 {
 	struct world *world = *state;
@@ -321,6 +364,7 @@ static void carries_a_crowd(void **state)
 	while (tw_engine_transfer_next(world->hosts[0].engine, &caller, NULL, &cursor))
 		seen++;
 	assert_int_equal(seen, CROWD);
+	walks_in_parts(world, &caller);
 }
 
 int main(void)
