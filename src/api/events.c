@@ -67,13 +67,17 @@ void tw_api_events_deinit(struct tw_api *api)
 		event_free(api->heartbeat);
 }
 
+/* Its id is that of the entry before the first one that is left: the place to go on from. */
 static void say_gap(struct tw_api_stream *stream, uint64_t oldest)
 {
 	char text[160];
-	int length = snprintf(text, sizeof text,
-			      "event: gap\ndata: {\"_event\":\"gap\",\"firstId\":%" PRIu64 "}\n\n",
-			      oldest);
+	int length;
 
+	stream->after = oldest ? oldest - 1 : 0;
+	length = snprintf(text, sizeof text,
+			  "id: %" PRIu64
+			  "\nevent: gap\ndata: {\"_event\":\"gap\",\"firstId\":%" PRIu64 "}\n\n",
+			  stream->after, oldest);
 	tw_http_stream_write(stream->conn, text, (size_t)length);
 }
 
@@ -119,7 +123,7 @@ static bool push_some(struct tw_api_stream *stream, uint64_t newest)
 	if (tw_engine_events(stream->api->options.engine, &caller, &query, &entries, &last, &fault))
 		return false;
 	tw_jsontext_init(&text);
-	json_array_foreach(entries, i, entry) {
+	json_array_foreach (entries, i, entry) {
 		write_entry(&text, entry,
 			    (uint64_t)json_integer_value(json_object_get(entry, "_id")));
 	}
@@ -141,7 +145,6 @@ static void push(struct tw_api_stream *stream)
 	tw_engine_event_range(stream->api->options.engine, &oldest, &newest);
 	if (stream->after > newest || (oldest && stream->after + 1 < oldest)) {
 		say_gap(stream, oldest);
-		stream->after = oldest ? oldest - 1 : 0;
 	}
 	while (stream->after < newest && tw_http_backlog(stream->conn) < BACKLOG_MAX &&
 	       push_some(stream, newest))
