@@ -60,7 +60,8 @@ static void put_json(FILE *to, const char *text)
 
 int tw_api_show_json(FILE *to, const json_t *value, bool compact)
 {
-	char *text = json_dumps(value, JSON_ENCODE_ANY | (compact ? JSON_COMPACT : JSON_INDENT(2)));
+	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
+					       (compact ? JSON_COMPACT : JSON_INDENT(2)));
 
 	if (!text)
 		return -ENOMEM;

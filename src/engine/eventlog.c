@@ -85,7 +85,7 @@ static int mark(json_t *entry, const char *name, const char *owner, int64_t at_u
 
 static int store_entry(struct tw_eventlog *log, json_t *entry, struct tw_store_event *event)
 {
-	char *body = json_dumps(entry, JSON_COMPACT);
+	char *body = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	uint64_t id;
 	int r;
 

@@ -259,7 +259,7 @@ static struct run *run_new(struct tw_triggers *triggers, const char *event, cons
 	run->pid_fd = run->output_fd = -1;
 	run->event = strdup(event);
 	run->owner = strdup(owner ? owner : "");
-	run->entry = json_dumps(entry, JSON_COMPACT);
+	run->entry = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	if (asprintf(&run->argv[0], "%s/%s", triggers->directory, event) < 0)
 		run->argv[0] = NULL;
 	if (!run->event || !run->owner || !run->entry || !run->argv[0] ||
