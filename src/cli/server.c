@@ -143,6 +143,7 @@ static int start_api(struct server *server)
 		tw_say("%s", message[0] ? message : tw_strerror(r));
 		return TW_EXIT_NETWORK;
 	}
+	tw_engine_launched(server->engine, tw_api_port(server->api));
 	/* Other accounts reach the socket; what lies beside it stays closed. */
 	if (geteuid() == 0) {
 		chmod(settings->state_dir, 0711);

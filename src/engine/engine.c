@@ -356,10 +356,15 @@ static int start(struct tw_engine *engine, char ret_message[512])
 		return r;
 	tw_limits_divide(engine);
 	tw_links_refresh(engine, true);
-	tw_engine_event(engine, "launch", "",
-			json_pack("{sIss}", "apiControlPort", (json_int_t)engine->options.api_port,
-				  "serverId", engine->server_id));
 	return 0;
+}
+
+void tw_engine_launched(struct tw_engine *engine, uint16_t api_port)
+{
+	engine->options.api_port = api_port;
+	tw_engine_event(engine, "launch", "",
+			json_pack("{sIss}", "apiControlPort", (json_int_t)api_port, "serverId",
+				  engine->server_id));
 }
 
 int tw_engine_new(const struct tw_engine_options *options, struct tw_engine **ret,

@@ -86,7 +86,7 @@ struct tw_engine_options {
 	const char *relay_host;          /* NULL: none */
 	uint16_t relay_port;             /* its control port */
 	struct tw_public_key relay_key;
-	uint16_t api_port; /* shown; given to the launch trigger */
+	uint16_t api_port; /* shown until tw_engine_launched() */
 	bool api_tokens, shared_tokens, auth_required, allow_remote_control;
 	json_t *configuration; /* every effective option; taken */
 };
@@ -94,6 +94,8 @@ struct tw_engine_options {
 /* @ret_message: a sentence for the operator when it fails. -errno or TW_E_*. */
 int tw_engine_new(const struct tw_engine_options *options, struct tw_engine **ret,
 		  char ret_message[512]);
+/* The API answers at @api_port: that is shown from now on, and the launch event tells it. */
+void tw_engine_launched(struct tw_engine *engine, uint16_t api_port);
 /* Opens nothing new, pauses transfers in order, checkpoints, persists; @done when over. */
 void tw_engine_stop(struct tw_engine *engine, void (*done)(void *context), void *context);
 void tw_engine_free(struct tw_engine *engine);
