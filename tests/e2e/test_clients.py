@@ -120,6 +120,14 @@ def test_events_from_now_on_outlive_a_restart_too(tmp_path):
             assert next(events).data.destinationId == made.destinationId
 
 
+def compiler():
+    """As the library was built: a sanitized one wants the same of its program."""
+    told = json.loads(subprocess.run(["meson", "introspect", tw.BUILD, "--buildoptions"],
+                                     check=True, timeout=60, capture_output=True).stdout)
+    sanitize = next(option["value"] for option in told if option["name"] == "b_sanitize")
+    return ["cc"] if sanitize == "none" else ["clang", "-fsanitize=" + sanitize]
+
+
 def test_c_library_as_it_is_installed(pair, tmp_path):
     left, right = pair
     with left.api() as api:
@@ -138,7 +146,7 @@ def test_c_library_as_it_is_installed(pair, tmp_path):
     flags = [flag for flag in flags if not flag.startswith("-I" + root + "/usr/include")]
     probe = str(tmp_path / "probe")
     build = subprocess.run(
-        ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-o", probe,
+        [*compiler(), "-std=c11", "-Wall", "-Wextra", "-Werror", "-o", probe,
          os.path.join(tw.ROOT, "tests", "e2e", "client_probe.c"), *flags],
         timeout=60, text=True, capture_output=True)
     assert build.returncode == 0, build.stderr
