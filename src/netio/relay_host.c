@@ -23,7 +23,7 @@
 #define QUANTUM_LEAST ((int64_t)16384)
 #define MESSAGE_ROOM ((size_t)65536)
 #define READS 16         /* of a control connection in a turn */
-#define STRANGERS_MAX 64 /* control connections beyond one a server */
+#define STRANGERS_MAX 64 /* control connections without a server; above: the oldest goes */
 #define HANDSHAKE_LIMIT (5 * TW_SECOND)
 #define FAREWELL (200 * TW_MSEC)
 #define BUFFER_LEAST ((uint32_t)256 << 10)
@@ -441,6 +441,23 @@ static tw_ns resume_ports(struct tw_relay_host *host, tw_ns now)
 
 /* Control connections. */
 
+/* Whoever only holds a connection open keeps nobody out. */
+static void make_room(struct tw_relay_host *host)
+{
+	struct link *oldest = NULL;
+	unsigned strangers = 0;
+
+	/* The newest come first. */
+	for (struct link *link = host->links; link; link = link->next) {
+		if (link->told || link->dead)
+			continue;
+		strangers++;
+		oldest = link;
+	}
+	if (strangers >= STRANGERS_MAX)
+		oldest->dead = true;
+}
+
 static void accept_links(struct tw_relay_host *host, struct listener *listener, tw_ns now)
 {
 	for (unsigned i = 0; i < 16; i++) {
@@ -452,7 +469,9 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 
 		if (fd < 0)
 			return;
-		link = host->link_count < host->options.relay.servers_max + STRANGERS_MAX
+		make_room(host);
+		/* Those that go are still there until the end of the turn. */
+		link = host->link_count < host->options.relay.servers_max + 2 * STRANGERS_MAX
 			       ? calloc(1, sizeof *link)
 			       : NULL;
 		if (!link) {

@@ -8,6 +8,7 @@ import filecmp
 import os
 import re
 import socket
+import sys
 import time
 
 import pytest
@@ -187,9 +188,31 @@ def test_unknown_key(world):
     assert "key" in tw.last_sentence(process)
 
 
-def sent_bytes(process):
-    """UDP payload that the sender has sent, by its last line of JSON."""
-    return tw.fields(tw.json_lines(process)[-1])
+HOLD = """
+import socket, sys, time
+held = []
+while True:
+    try:
+        held.append(socket.create_connection((sys.argv[1], 8887), timeout=5))
+    except OSError:
+        pass
+    if len(held) == 400:
+        print("holding", flush=True)
+    if len(held) > 500:
+        held.pop(0).close()
+    if len(held) >= 400:
+        time.sleep(0.01)
+"""
+
+
+def test_held_connections_keep_nobody_out(world):
+    """A stranger holds hundreds of control connections open, opens ever more, and says nothing."""
+    receiver = world.side("b", world.net.site(2))
+    relay = world.relay(10, receiver)
+    stranger = world.net.host(30)
+    stranger.start([sys.executable, "-c", HOLD, "203.0.113.10"]).wait_for("holding", 30)
+    got = world.receiver(receiver, "--relay", relay.name)
+    world.send(world.side("a", world.net.host(31)), got.url, source=world.file(1_000_000))
 
 
 def start_slow(world, sender, url, seconds, *options):
