@@ -475,8 +475,9 @@ int tw_engine_delete_destination(struct tw_engine *engine, const struct tw_calle
 	    tw_worker_remove_destination(destination->link->worker, destination->number))
 		return tw_fault_set(fault, TW_FAULT_UNAVAILABLE, NULL,
 				    "The server has too much to do at the moment; try again.");
-	destination->added = false;
+	/* With the socket that it had until now. */
 	tw_destination_event(destination, "send.destinationDeleted");
+	destination->added = false;
 	end_jobs(destination);
 	destination->link->destinations--;
 	tw_object_remove(object);
