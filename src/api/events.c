@@ -35,6 +35,15 @@ static void grown(void *context)
 	event_active(api->turn, 0, 0);
 }
 
+/* Whose token is taken back, or whose time is over, hears no more. */
+static bool may_hear(const struct tw_api_stream *stream)
+{
+	const struct tw_api_session *session = stream->session;
+
+	return tw_api_session_lives(session) &&
+	       (!session->by_token || tw_api_token_alive(stream->api->options.engine, session));
+}
+
 static void heartbeat(evutil_socket_t fd, short what, void *context)
 {
 	struct tw_api *api = context;
@@ -43,7 +52,9 @@ static void heartbeat(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	for (stream = LIST_FIRST(&api->streams); stream; stream = LIST_NEXT(stream, links)) {
-		if (tw_http_backlog(stream->conn) == 0)
+		if (!may_hear(stream))
+			tw_http_drop(stream->conn);
+		else if (tw_http_backlog(stream->conn) == 0)
 			tw_http_stream_write(stream->conn, ":\n\n", 3);
 	}
 }
@@ -142,6 +153,10 @@ static void push(struct tw_api_stream *stream)
 {
 	uint64_t oldest = 0, newest = 0;
 
+	if (!may_hear(stream)) {
+		tw_http_drop(stream->conn);
+		return;
+	}
 	tw_engine_event_range(stream->api->options.engine, &oldest, &newest);
 	if (stream->after > newest || (oldest && stream->after + 1 < oldest)) {
 		say_gap(stream, oldest);

@@ -89,6 +89,8 @@ void tw_http_stream_begin(struct tw_http_conn *conn, const char *type);
  * dropped. */
 void tw_http_stream_write(struct tw_http_conn *conn, const char *bytes, size_t length);
 size_t tw_http_backlog(const struct tw_http_conn *conn);
+/* Closes it with the next turn of the loop; nothing more is written. */
+void tw_http_drop(struct tw_http_conn *conn);
 
 struct tw_http_figures {
 	uint64_t connections, refused, dropped, requests;

@@ -112,6 +112,11 @@ static void raise_error(struct tw_http_conn *conn)
 	conn->raised = true;
 }
 
+void tw_http_drop(struct tw_http_conn *conn)
+{
+	raise_error(conn);
+}
+
 /* At once what the system takes, which saves a turn of the loop; the rest when it can. */
 static void send_bytes(struct tw_http_conn *conn, const char *bytes, size_t length)
 {

@@ -91,8 +91,7 @@ static bool names_wrangler(json_t *wranglers, const char *name, bool group)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(wranglers, i, row)
-	{
+	json_array_foreach (wranglers, i, row) {
 		const char *there = json_string_value(json_object_get(row, "name"));
 
 		if (there && strcmp(there, name) == 0 &&
@@ -305,6 +304,12 @@ struct tw_api_session *tw_api_sessions_find(struct tw_api_sessions *sessions,
 		return sessions->slots[at];
 	}
 	return NULL;
+}
+
+bool tw_api_session_lives(const struct tw_api_session *session)
+{
+	return !session->gone &&
+	       (!session->bearer || tw_clock_now() - session->begun <= TW_API_SESSION_LIFE);
 }
 
 void tw_api_session_hold(struct tw_api_session *session)

@@ -89,6 +89,8 @@ struct tw_api_session *tw_api_sessions_add(struct tw_api_sessions *sessions,
 /* NULL: unknown or expired. Its use is noted. */
 struct tw_api_session *tw_api_sessions_find(struct tw_api_sessions *sessions,
 					    struct tw_slice bearer);
+/* Neither ended nor too old. */
+bool tw_api_session_lives(const struct tw_api_session *session);
 void tw_api_session_hold(struct tw_api_session *session);
 void tw_api_session_drop(struct tw_api_session *session);
 /* Freed now, or when the last holder drops it. */

@@ -330,6 +330,34 @@ static void test_events(void **state)
 	close(fd);
 }
 
+/* A token that is taken back ends the streams of those who came with it. */
+static void test_follower_without_rights(void **state)
+{
+	struct world *world = *state;
+	int fd = dial_local(world), follower = dial_tcp(world);
+	json_t *token = result(world, fd, "createAPIToken", "{}");
+	const char *text = json_string_value(json_object_get(token, "token"));
+	char fields[160], parameters[160];
+	bool open = true;
+
+	snprintf(fields, sizeof fields, "Authorization: Bearer %s\r\n", text);
+	snprintf(parameters, sizeof parameters, "{\"token\":\"%s\"}", text);
+	follow(world, follower, fields);
+	fake_engine_happen(world->engine);
+	hear_until(world, follower, "id: 1\n");
+	json_decref(result(world, fd, "deleteAPIToken", parameters));
+	fake_engine_happen(world->engine);
+	fake_engine_happen(world->engine);
+	world->answer_length = 0;
+	for (int i = 0; i < 1000 && open; i++)
+		open = listen_once(world, follower);
+	assert_false(open);
+	assert_int_equal(world->answer_length, 0);
+	json_decref(token);
+	close(follower);
+	close(fd);
+}
+
 /* It takes nothing while thousands happen: no memory for them, and all of them later. */
 static void test_slow_follower(void **state)
 {
@@ -373,6 +401,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_follower_without_rights, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_follower, setup, teardown),
 	};
 
