@@ -48,7 +48,8 @@ enum tw_transfer_error {
 	TW_TRANSFER_RESOURCES,
 };
 
-/* Blocks of all senders of a thread; each may hold two, whatever the others have. */
+/* Blocks of all senders of a thread; each may hold two, whatever the others have: one while they go
+ * before it. */
 struct tw_sender_budget {
 	size_t blocks_used, blocks_max;
 };

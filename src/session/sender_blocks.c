@@ -16,8 +16,10 @@
 #define TAIL_BYTES_MIN (UINT64_C(64) << 10)
 #define TAIL_PERIOD_MIN (10 * TW_MSEC)
 
-/* So many blocks each sender may have, whatever the others of its budget hold. */
+/* So many blocks each sender may have, whatever the others of its budget hold: one to begin with
+ * when its turn comes, two from then on. */
 #define BLOCKS_MIN 2
+#define BLOCKS_ASIDE 1
 #define BLOCKS_IDLE (100 * TW_MSEC)
 
 static void block_free(struct tw_sender *sender, size_t index)
@@ -46,11 +48,16 @@ static bool is_pushed_aside(const struct tw_sender *sender)
 	return tw_ns_since(sender->now, sender->sent_at) >= BLOCKS_IDLE;
 }
 
+static size_t blocks_min(const struct tw_sender *sender)
+{
+	return is_pushed_aside(sender) ? BLOCKS_ASIDE : BLOCKS_MIN;
+}
+
 static bool may_grow(const struct tw_sender *sender)
 {
 	const struct tw_sender_budget *budget = sender->options.budget;
 
-	return !budget || sender->block_count < BLOCKS_MIN ||
+	return !budget || sender->block_count < blocks_min(sender) ||
 	       (budget->blocks_used < budget->blocks_max && !is_pushed_aside(sender));
 }
 
@@ -272,7 +279,7 @@ static size_t block_last(struct tw_sender *sender)
 }
 
 /*
- * A sender that others have pushed aside keeps two blocks when their budget is used up: what it
+ * A sender that others have pushed aside keeps one block when their budget is used up: what it
  * read for later is read again when its turn comes.
  */
 void tw_sender_blocks_tick(struct tw_sender *sender)
@@ -282,7 +289,7 @@ void tw_sender_blocks_tick(struct tw_sender *sender)
 
 	if (!budget || budget->blocks_used < budget->blocks_max || !is_pushed_aside(sender))
 		return;
-	while (sender->block_count > BLOCKS_MIN) {
+	while (sender->block_count > BLOCKS_ASIDE) {
 		last = block_last(sender);
 		if (last == TW_SENDER_BLOCKS)
 			return;

@@ -536,7 +536,7 @@ static void replaced(void **state)
 	assert_int_equal(piece.offset, 0);
 }
 
-/* Who does not get a turn gives back what he read ahead, but for two blocks, when others need it.
+/* Who does not get a turn gives back what he read ahead, but for one block, when others need it.
  */
 static void budget(void **state)
 {
