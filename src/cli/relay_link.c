@@ -12,6 +12,7 @@
 #include "netio/clock.h"
 
 #define PATIENCE (15 * TW_SECOND) /* for the first registration */
+#define HANG_UPS 5
 #define LOOK_EVERY (100 * TW_MSEC)
 
 int tw_relay_link_parse(struct tw_relay_link_cli *link, const char *text)
@@ -56,6 +57,12 @@ static void say_refusal(const struct tw_relay_link_cli *link, const struct tw_id
 		       link->name.host, link->name.port);
 }
 
+/* It answers, and ends each connection without a word: that will not change by waiting. */
+static bool hangs_up(const struct tw_relay_agent_status *status)
+{
+	return status->error == ECONNRESET && status->client.failures >= HANG_UPS;
+}
+
 int tw_relay_link_open(struct tw_relay_link_cli *link, struct tw_relay_agent_options *options,
 		       struct tw_watch *watch)
 {
@@ -82,7 +89,8 @@ int tw_relay_link_open(struct tw_relay_link_cli *link, struct tw_relay_agent_opt
 			return TW_EXIT_DONE;
 		if (fds[0].revents)
 			return TW_EXIT_FAILED;
-		if (link->status.client.refusal != TW_RELAY_OK || tw_clock_now() >= limit)
+		if (link->status.client.refusal != TW_RELAY_OK || tw_clock_now() >= limit ||
+		    hangs_up(&link->status))
 			break;
 	}
 	say_refusal(link, options->identity);
