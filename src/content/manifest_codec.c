@@ -27,7 +27,7 @@
 
 struct tw_manifest_encoder {
 	const struct tw_manifest *manifest;     /* borrowed */
-	ZSTD_CStream *stream;                   /* owned */
+	ZSTD_CStream *stream;                   /* owned; NULL once the end is out */
 	uint64_t next;                          /* entry */
 	bool end_added, ended, dirty;           /* dirty: given to zstd and not flushed yet */
 	size_t record_length, record_done;
@@ -141,6 +141,11 @@ static int flush(struct tw_manifest_encoder *encoder, ZSTD_outBuffer *out)
 		return 0;
 	encoder->dirty = false;
 	encoder->ended = encoder->end_added;
+	if (encoder->ended) {
+		/* Megabytes, and its transfer may stay for long. */
+		ZSTD_freeCStream(encoder->stream);
+		encoder->stream = NULL;
+	}
 	return encoder->ended ? TW_E_END : TW_E_AGAIN;
 }
 

@@ -144,7 +144,6 @@ class Scene:
         deadline = time.monotonic() + GOING_LIMIT
         self.sent = None
         while not self.going():
-            self.look()
             assert time.monotonic() < deadline, "it does not go on; the sender said:\n%s\nand " \
                 "the receiver:\n%s" % (last_lines(self.sender), last_lines(self.receiver))
             time.sleep(0.02)
@@ -186,10 +185,10 @@ def test_killed_at_random_moments(tmp_path):
         for number in range(KILLS):
             time.sleep(scene.rng.uniform(0, 0.6))
             who, started = scene.kill()
-            scene.look()
             scene.wait_going()
             print("kill %d: the %s; going again %.2f s after its start"
                   % (number, who, time.monotonic() - started), flush=True)
+            scene.look()
         scene.finish()
         print("%d jobs, none lost, 0 bad files" % len(scene.whole))
     finally:
