@@ -615,6 +615,15 @@ static void take_events(struct tw_relay_agent *agent, const struct pollfd polls[
 		read_door(agent);
 }
 
+/* In what somebody may wait for; figures alone are read when somebody looks. */
+static bool differ(const struct tw_relay_client_status *a, const struct tw_relay_client_status *b)
+{
+	return a->state != b->state || a->port != b->port || a->tunnelled != b->tunnelled ||
+	       a->refusal != b->refusal || a->failures != b->failures ||
+	       a->destinations_known != b->destinations_known ||
+	       !tw_address_equal(&a->seen_udp, &b->seen_udp);
+}
+
 static void *run(void *context)
 {
 	struct tw_relay_agent *agent = context;
@@ -648,7 +657,7 @@ static void *run(void *context)
 			 now >= agent->step_limit)
 			lose(agent, ETIMEDOUT);
 		tw_relay_client_status(agent->client, &after);
-		if (memcmp(&before, &after, sizeof after) != 0)
+		if (differ(&before, &after))
 			wake(agent->told_fd);
 		before = after;
 		pthread_mutex_unlock(&agent->lock);

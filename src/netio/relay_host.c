@@ -390,8 +390,10 @@ static void go_last(struct tw_relay_host *host, struct port *port)
 {
 	struct port **at = &host->ports;
 
-	while (*at != port)
+	while (*at && *at != port)
 		at = &(*at)->next;
+	if (!*at)
+		return;
 	*at = port->next;
 	while (*at)
 		at = &(*at)->next;

@@ -282,6 +282,18 @@ static void take_refused(struct tw_relay_client *client, const struct tw_relay_m
 	client->over = true;
 }
 
+static void take_destination(struct tw_relay_client *client, const struct tw_relay_message *message)
+{
+	struct destination *destination;
+
+	if (message->number >= client->destination_count)
+		return;
+	destination = &client->destinations[message->number];
+	if (destination->state == TW_E_AGAIN)
+		client->status.destinations_known++;
+	destination->state = message->refusal == TW_RELAY_OK ? 0 : TW_E_DENIED;
+}
+
 static void take_served(struct tw_relay_client *client, const struct tw_relay_message *message)
 {
 	struct tw_relay_message pong = { .type = TW_RELAY_PONG, .number = message->number };
@@ -294,9 +306,7 @@ static void take_served(struct tw_relay_client *client, const struct tw_relay_me
 		forget(client, message->server_cid);
 		break;
 	case TW_RELAY_DESTINATION_ANSWER:
-		if (message->number < client->destination_count)
-			client->destinations[message->number].state =
-				message->refusal == TW_RELAY_OK ? 0 : TW_E_DENIED;
+		take_destination(client, message);
 		break;
 	case TW_RELAY_PING:
 		say(client, &pong);

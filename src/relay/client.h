@@ -54,6 +54,7 @@ struct tw_relay_client_status {
 	bool tunnelled;             /* data goes over the control connection */
 	tw_ns udp_rtt;              /* 0: unknown */
 	size_t routes;
+	size_t destinations_known;     /* for which the relay has answered */
 	enum tw_relay_refusal refusal; /* why the relay last sent us away; OK: it did not */
 	char text[TW_RELAY_TEXT_MAX + 1];
 	bool served_ever;

@@ -97,10 +97,16 @@ void route_free(struct route *route)
 
 void server_free_routes(struct tw_relay_server *server)
 {
-	while (server->open.oldest)
-		route_free(server->open.oldest);
-	while (server->half_open.oldest)
-		route_free(server->half_open.oldest);
+	struct route *next;
+
+	for (struct route *route = server->open.oldest; route; route = next) {
+		next = route->newer;
+		route_free(route);
+	}
+	for (struct route *route = server->half_open.oldest; route; route = next) {
+		next = route->newer;
+		route_free(route);
+	}
 }
 
 /* Room for one more: at the cap the oldest half-open one goes, or the open one that has been silent
