@@ -602,6 +602,14 @@ static void stop_in_time(struct send *send)
 	tw_worker_stop(send->worker);
 }
 
+static bool same_remotes(const struct tw_address *a, const struct tw_address *b)
+{
+	for (unsigned i = 0; i < TW_DIALER_ADDRESSES_MAX; i++)
+		if (!tw_address_equal(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
 /* The relay may have come back with another port, or UDP to it may be cut: then the way is another
  * one. */
 static void follow_relay(struct send *send)
@@ -613,7 +621,7 @@ static void follow_relay(struct send *send)
 		return;
 	memcpy(before, send->remotes, sizeof before);
 	tw_relay_link_follow(&send->relay);
-	if (find_ways(send) || memcmp(before, send->remotes, sizeof before) == 0)
+	if (find_ways(send) || same_remotes(before, send->remotes))
 		return;
 	destination = make_destination(send);
 	/* A full mailbox: tried again with the next look. */

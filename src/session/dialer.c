@@ -34,10 +34,12 @@ struct tw_dialer {
 	bool ever;            /* was connected at least once */
 	bool waiting;
 	tw_ns waiting_since, dial_at;
-	tw_ns idle_since; /* connected, and nothing to send; TW_NEVER: there is */
-	tw_ns rtt;        /* last known */
-	bool over;        /* has given up */
-	bool failed;      /* and that is why, or patient: the newest trouble */
+	tw_ns idle_since;         /* connected, and nothing to send; TW_NEVER: there is */
+	tw_ns rtt;                /* last known */
+	struct tw_rate_hint hint; /* what the last connection learned, until: */
+	tw_ns hint_at;
+	bool over;   /* has given up */
+	bool failed; /* and that is why, or patient: the newest trouble */
 	enum tw_conn_end end;
 	char message[256];
 };
@@ -175,16 +177,28 @@ static const char *verdict(const struct tw_dialer *dialer, enum tw_conn_end end)
 	}
 }
 
+/* What was learned of the path is where the next connection starts from (Careful Resume). */
+static void remember(struct tw_dialer *dialer, const struct tw_conn_info *info)
+{
+	if (!info->hint.rate_bps)
+		return;
+	dialer->hint = info->hint;
+	dialer->hint_at = dialer->now;
+}
+
 static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uint64_t code,
 		      const char *reason)
 {
 	struct tw_dialer *dialer = app;
+	struct tw_conn_info info;
 	const char *message;
 	bool ours = conn == dialer->conn;
 
 	(void)reason;
 	forget_call(dialer, conn);
 	if (ours) {
+		tw_conn_info(conn, &info);
+		remember(dialer, &info);
 		dialer->conn = NULL;
 		tw_outgoing_closed(dialer->outgoing, conn);
 		if (tw_outgoing_wants(dialer->outgoing))
@@ -220,8 +234,7 @@ static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *re
 	return tw_outgoing_data_next(((struct tw_dialer *)app)->outgoing, conn, ret);
 }
 
-static const uint8_t *on_data_take(void *app, struct tw_conn *conn,
-				   const struct tw_data_ref *piece)
+static const uint8_t *on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
 {
 	(void)conn;
 	return tw_outgoing_data_take(((struct tw_dialer *)app)->outgoing, piece);
@@ -301,6 +314,8 @@ static void dial(struct tw_dialer *dialer)
 	connect.app_context = dialer;
 	if (dialer->rtt)
 		connect.config.rtt_hint = dialer->rtt;
+	connect.config.hint = dialer->hint;
+	connect.config.hint.age = tw_ns_since(dialer->now, dialer->hint_at);
 	connect.handshake_timeout = call_timeout(dialer);
 	error = tw_endpoint_connect(dialer->endpoint, &connect, dialer->now,
 				    &dialer->calls[dialer->call_count]);

@@ -255,6 +255,29 @@ static bool run_rested(PARAMETERS)
 	return many_run(many, ret, ret_failure, judge_rested);
 }
 
+/* The second connection starts from what the first one learned of the path. */
+static void judge_known(struct many *many)
+{
+	double first = many_took(&many->lanes[0]), again = many_took(&many->lanes[1]);
+
+	expect_connections(many, 2);
+	if (many->connections != 2)
+		sim_fail(&many->sim, "the first connection was still there");
+	if (again > first - 0.15)
+		sim_fail(&many->sim, "took %.3f s and again %.3f s", first, again);
+}
+
+static bool run_known(PARAMETERS)
+{
+	RUN;
+
+	many_lane(many, 1, 16 * MIB, 0);
+	many_lane(many, 1, 16 * MIB, 0);
+	order(many, 1, MANY_ADD, 0, 0);
+	order(many, 60 * TW_SECOND, MANY_ADD, 1, 0);
+	return many_run(many, ret, ret_failure, judge_known);
+}
+
 /* A long list of files does not hold up the content of a better one. */
 static void judge_list(struct many *many)
 {
@@ -364,6 +387,12 @@ const struct sim_case many_cases[] = {
 	  PATH,
 	  .limit = 7 * TW_SECOND,
 	  .run = run_sender_restart },
+	{ .name = "many: a known destination",
+	  .rate_bps = 500 * MBIT,
+	  .rtt = 200 * TW_MSEC,
+	  .disks = FAST,
+	  .limit = 67 * TW_SECOND,
+	  .run = run_known },
 	{ .name = "many: idle",
 	  PATH,
 	  .limit = 21 * TW_SECOND,
