@@ -186,7 +186,7 @@ class Crowd:
         deadline, last = time.monotonic() + limit, 0
         while True:
             now = resident(self.sender)
-            if now - last <= 256 or time.monotonic() > deadline:
+            if abs(now - last) <= 256 or time.monotonic() > deadline:
                 return now
             last = now
             time.sleep(1)
