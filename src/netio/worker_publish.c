@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "netio/clock.h"
 #include "netio/worker_private.h"
 
 #define FRESH 4u /* beside an index into the three snapshots */
@@ -116,7 +117,8 @@ static void fill_receiving(const struct tw_worker *worker, struct tw_worker_snap
 
 static void fill(struct tw_worker *worker, struct tw_worker_snapshot *snapshot, tw_ns now)
 {
-	snapshot->at = now;
+	/* What follows is of this moment: nothing in it may be later. */
+	snapshot->at = tw_clock_now();
 	snapshot->stopped = worker->done;
 	snapshot->events_lost = worker->events_lost;
 	fill_sending(worker, snapshot, now);

@@ -36,7 +36,9 @@ static void check_entry(const struct tw_manifest *manifest, uint64_t i)
 	size_t length = tw_manifest_path(manifest, i, path);
 
 	CHECK(length == strlen(path) && tw_path_check(path, length) == 0);
-	CHECK(entry->kind == TW_KIND_FILE || entry->kind == TW_KIND_DIRECTORY);
+	CHECK(entry->kind == TW_KIND_FILE || entry->kind == TW_KIND_DIRECTORY ||
+	      entry->kind == TW_KIND_REMOVAL);
+	CHECK(entry->kind != TW_KIND_REMOVAL || (!entry->mode && !entry->mtime_ns));
 	CHECK(entry->kind == TW_KIND_FILE || !entry->size);
 	if (!entry->size)
 		return;
