@@ -479,7 +479,7 @@ static const struct sharing {
 } sharing[] = {
 	{ "two flows", 2, 200 * MBIT, 50 * TW_MSEC, 1, 0, 0, 0.9, 0.95, 1.02, 30 * TW_MSEC },
 	{ "four flows", 4, 200 * MBIT, 50 * TW_MSEC, 1, 0, 0, 0.9, 0.95, 1.05, 40 * TW_MSEC },
-	{ "four flows, deep queue", 4, 200 * MBIT, 50 * TW_MSEC, 5, 0, 0, 0.85, 0.95, 1.02,
+	{ "four flows, deep queue", 4, 200 * MBIT, 50 * TW_MSEC, 5, 0, 0, 0.89, 0.95, 1.02,
 	  40 * TW_MSEC },
 	{ "four flows, shallow queue", 4, 200 * MBIT, 50 * TW_MSEC, 0.2, 0, 0, 0.9, 0.95, 1.1,
 	  15 * TW_MSEC },
@@ -547,7 +547,7 @@ static const struct neighbour {
 	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.3, 0.92 },
 	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.1, 0.9 },
 	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.3, 0.8 },
-	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.1, 0.8 },
+	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.2, 0.8 },
 };
 
 static void run_neighbour(struct sim *sim, const struct neighbour *row, uint64_t seed)
