@@ -17,7 +17,8 @@ bool tw_caller_sees(const struct tw_caller *caller, const struct tw_object *obje
 {
 	if (caller->superuser || caller->wrangler)
 		return true;
-	if (!caller->user || !*caller->user || strcmp(caller->user, object->owner))
+	if (!caller->user || !*caller->user ||
+	    strcmp(caller->user, object->owner) != 0)
 		return false;
 	return !caller->token ||
 	       (object->owner_token && !strcmp(caller->token, object->owner_token));

@@ -160,10 +160,10 @@ static void fill_path(const struct tw_destination *destination,
 	if (conn->established_at) {
 		static const uint8_t none[TW_ID_SIZE];
 
-		if (memcmp(conn->peer_server_id, none, sizeof(none)))
+		if (memcmp(conn->peer_server_id, none, sizeof(none)) != 0)
 			tw_text_hex(conn->peer_server_id, TW_ID_SIZE,
 				    ret->last_destination_server_id);
-		if (memcmp(conn->peer_server_uid, none, sizeof(none)))
+		if (memcmp(conn->peer_server_uid, none, sizeof(none)) != 0)
 			tw_text_hex(conn->peer_server_uid, TW_ID_SIZE,
 				    ret->last_destination_server_uid);
 	}

@@ -97,7 +97,8 @@ const char *tw_destination_obstacle(const struct tw_destination *destination)
 {
 	const struct tw_destination_settings *settings = &destination->settings;
 
-	if (*settings->permitted_key && strcmp(settings->permitted_key, settings->public_key))
+	if (*settings->permitted_key &&
+	    strcmp(settings->permitted_key, settings->public_key) != 0)
 		return "keyMismatch";
 	return NULL;
 }

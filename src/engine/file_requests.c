@@ -316,7 +316,7 @@ int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *cal
 		return r;
 	if (!strcmp(operation, "lsRoots"))
 		return list_roots(engine, caller, ret_id, fault);
-	while (row < OPERATIONS && strcmp(operations[row].name, operation))
+	while (row < OPERATIONS && strcmp(operations[row].name, operation) != 0)
 		row++;
 	if (row == OPERATIONS)
 		return tw_fault_set(fault, TW_FAULT_UNAVAILABLE, NULL,

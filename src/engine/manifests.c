@@ -606,7 +606,7 @@ static int show_files(struct tw_engine *engine, const struct tw_listing *listing
 			if (i + 1 < count) {
 				tw_manifest_path(manifest, i + 1, engine->path_text[0]);
 				file.is_empty_dir = strncmp(engine->path_text[0],
-							    engine->path_text[1], length) ||
+							    engine->path_text[1], length) != 0 ||
 						    engine->path_text[0][length] != '/';
 			}
 		}

@@ -50,7 +50,8 @@ bool tw_password_check(const char *made, const char *password)
 	const char *at = made + sizeof(prefix) - 1;
 	bool right;
 
-	if (strncmp(made, prefix, sizeof(prefix) - 1) || strlen(at) != 2 * SALT + 1 + 2 * HASH)
+	if (strncmp(made, prefix, sizeof(prefix) - 1) != 0 ||
+	    strlen(at) != 2 * SALT + 1 + 2 * HASH)
 		return false;
 	memcpy(salt_text, at, 2 * SALT);
 	if (tw_text_unhex(salt_text, salt, SALT) || tw_text_unhex(at + 2 * SALT + 1, wanted, HASH))

@@ -414,7 +414,7 @@ static void finish(struct tw_transfer *transfer, const struct tw_sender_status *
 
 	if ((size_t)error >= sizeof(outcomes) / sizeof(*outcomes))
 		error = TW_TRANSFER_PROTOCOL;
-	if (memcmp(&sender->digest, none, sizeof(none))) {
+	if (memcmp(&sender->digest, none, sizeof(none)) != 0) {
 		tw_text_hex(&sender->digest, sizeof(sender->digest), digest);
 		free(transfer->digest);
 		tw_copy_text(digest, &transfer->digest);

@@ -673,7 +673,7 @@ const struct tw_transfer_view *tw_engine_transfer(struct tw_engine *engine,
 
 static bool matches(const struct tw_transfer *transfer, const struct tw_transfer_filter *filter)
 {
-	if (filter->status && strcmp(filter->status, states[transfer->state].name))
+	if (filter->status && strcmp(filter->status, states[transfer->state].name) != 0)
 		return false;
 	return !filter->destination_id || !strcmp(filter->destination_id, transfer->destination_id);
 }
