@@ -16,13 +16,14 @@
 struct tw_api_options {
 	struct event_base *base;  /* borrowed */
 	struct tw_engine *engine; /* borrowed */
+	struct tw_accounts *accounts; /* borrowed; the engine's */
 	const char *host;         /* a loopback address or "localhost"; NULL: no TCP */
 	uint16_t port;            /* 0: any free one */
 	const char *socket_path;  /* NULL: no Unix socket */
 	bool auth_required;
 	bool api_tokens, shared_tokens;                   /* accepted by authToken() */
 	const struct tw_api_authenticator *authenticator; /* borrowed; NULL: none */
-	struct tw_api_superusers superusers;              /* borrowed */
+	struct tw_accounts_rules superusers;              /* borrowed */
 	void (*terminate)(void *context);                 /* a superuser wants an orderly stop */
 	void *context;
 };

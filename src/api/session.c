@@ -58,13 +58,13 @@ static bool any_group(const char *user, unsigned gid, bool (*each)(const void *,
 
 static bool names_supergroup(const void *context, const char *group)
 {
-	const struct tw_api_superusers *superusers = context;
+	const struct tw_accounts_rules *superusers = context;
 
 	return is_among(group, superusers->groups, superusers->group_count);
 }
 
 void tw_api_session_local(struct tw_api_session *session, unsigned uid, unsigned gid,
-			  const struct tw_api_superusers *superusers)
+			  const struct tw_accounts_rules *superusers)
 {
 	struct passwd *account = getpwuid(uid);
 

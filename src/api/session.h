@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "api/http_parse.h"
+#include "auth/accounts.h"
 #include "base/time.h"
 #include "engine/engine.h"
 
@@ -61,17 +62,9 @@ struct tw_api_authenticator {
 	void (*cancel)(void *context, void *handle);
 };
 
-/* Who may become a superuser beside the account that runs the server, and root. */
-struct tw_api_superusers {
-	const char *const *users;
-	size_t user_count;
-	const char *const *groups;
-	size_t group_count;
-};
-
 /* Fills in what the system knows of a peer of the Unix socket. */
 void tw_api_session_local(struct tw_api_session *session, unsigned uid, unsigned gid,
-			  const struct tw_api_superusers *superusers);
+			  const struct tw_accounts_rules *superusers);
 /* Whether the name, or a group that it is in, is among @wranglers ({name, isGroup} rows). */
 bool tw_api_session_wrangler(const struct tw_api_session *session, json_t *wranglers);
 void tw_api_session_caller(const struct tw_api_session *session, struct tw_caller *ret);

@@ -19,6 +19,7 @@ struct server {
 	struct tw_server_settings settings;
 	struct tw_identity identity;
 	struct event_base *base;
+	struct tw_accounts *accounts;
 	struct tw_engine *engine;
 	struct tw_api *api;
 	struct tw_server_journal *journal;
@@ -111,6 +112,7 @@ static int start_engine(struct server *server)
 
 	options->base = server->base;
 	options->identity = &server->identity;
+	options->accounts = server->accounts;
 	options->version = TW_PROGRAM_VERSION;
 	options->revision = TW_PROGRAM_REVISION[0] ? TW_PROGRAM_REVISION : NULL;
 	r = tw_engine_new(options, &server->engine, message);
@@ -126,6 +128,7 @@ static int start_api(struct server *server)
 	const struct tw_api_options options = {
 		.base = server->base,
 		.engine = server->engine,
+		.accounts = server->accounts,
 		.host = settings->api_host,
 		.port = settings->api_port,
 		.socket_path = settings->socket_path,
@@ -192,7 +195,8 @@ static int serve(struct server *server)
 	int r = TW_EXIT_FAILED;
 
 	server->base = event_base_new();
-	if (!server->base || !watch_signals(server)) {
+	if (!server->base || !watch_signals(server) ||
+	    tw_accounts_local_new(&server->settings.superusers, NULL, &server->accounts)) {
 		tw_say("cannot begin: out of memory");
 		return r;
 	}
@@ -231,6 +235,7 @@ static void clean_up(struct server *server)
 		event_free(server->last_words);
 	if (server->base)
 		event_base_free(server->base);
+	tw_accounts_local_free(server->accounts);
 	tw_identity_wipe(&server->identity);
 }
 

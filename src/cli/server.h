@@ -21,7 +21,7 @@ struct tw_server_settings {
 	uint16_t api_port;
 	char state_dir[PATH_MAX], receive_dir[PATH_MAX], socket_path[PATH_MAX];
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
-	struct tw_api_superusers superusers;
+	struct tw_accounts_rules superusers;
 	int log_level;
 	struct tw_relay_name relay;
 };

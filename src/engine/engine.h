@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/accounts.h"
 #include "content/sink.h"
 #include "crypto/identity.h"
 #include "engine/fault.h"
@@ -65,6 +66,7 @@ enum tw_permission {
 struct tw_engine_options {
 	struct event_base *base;            /* borrowed */
 	const struct tw_identity *identity; /* borrowed */
+	struct tw_accounts *accounts;       /* borrowed; outlives the engine */
 	const char *version, *revision;
 	const char *server_name; /* NULL: the host's name */
 	const char *state_dir;   /* made when missing, 0700 */

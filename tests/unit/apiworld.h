@@ -21,6 +21,7 @@
 struct world {
 	struct event_base *base;
 	struct tw_engine *engine;
+	struct tw_accounts *accounts;
 	struct tw_api *api;
 	char folder[64], socket_path[96];
 	bool terminated;
@@ -53,7 +54,9 @@ static inline struct world *world_new(const struct tw_api_authenticator *authent
 	snprintf(world->socket_path, sizeof world->socket_path, "%s/api.sock", world->folder);
 	world->base = event_base_new();
 	world->engine = fake_engine_new(world->base);
+	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
 	options.base = world->base;
+	options.accounts = world->accounts;
 	options.engine = world->engine;
 	options.socket_path = world->socket_path;
 	if (tw_api_new(&options, &world->api, message))
@@ -66,6 +69,7 @@ static inline void world_free(struct world *world)
 	tw_api_free(world->api);
 	fake_engine_free(world->engine);
 	event_base_free(world->base);
+	tw_accounts_local_free(world->accounts);
 	unlink(world->socket_path);
 	rmdir(world->folder);
 	free(world);

@@ -31,6 +31,7 @@ struct host {
 struct world {
 	struct event_base *base;
 	struct host hosts[HOSTS_MAX];
+	struct tw_accounts *accounts;
 	struct tw_engine_options options; /* what the next start uses */
 	struct tw_fault fault;
 };
@@ -127,7 +128,9 @@ static inline int world_make(void **state)
 	assert_non_null(world);
 	world->base = event_base_new();
 	assert_non_null(world->base);
+	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
 	world->options = (struct tw_engine_options){
+		.accounts = world->accounts,
 		.version = "test",
 		.receive = true,
 		.encryption = true,
@@ -160,6 +163,7 @@ static inline int world_free(void **state)
 		temp_dir_remove(world->hosts[i].place);
 	}
 	event_base_free(world->base);
+	tw_accounts_local_free(world->accounts);
 	free(world);
 	return 0;
 }
