@@ -35,6 +35,7 @@ static int create(struct tw_api_call *call)
 	options.socket_recv_buffer_size = tw_api_u64(call, "socketRecvBufferSize", UINT64_MAX);
 	options.relay_address = tw_api_string(call, "relayAddress");
 	options.relay_port = (uint16_t)tw_api_integer(call, "relayPort", 0);
+	options.relay_public_key = tw_api_string(call, "relayPublicKey");
 	options.user_data = tw_api_value(call, "userData");
 	options.client_request_id = tw_api_string(call, "clientRequestId");
 	r = tw_engine_create_destination(call->engine, &call->caller, &options, &id, &call->fault);
@@ -140,8 +141,14 @@ static const struct tw_api_parameter create_parameters[] = {
 		 "window of sendRateAverageWindow, in milliseconds"),
 	TW_P_INT("socketSendBufferSize", 4096, 1 << 30, NULL, "bytes to ask the system for"),
 	TW_P_INT("socketRecvBufferSize", 4096, 1 << 30, NULL, "bytes to ask the system for"),
-	TW_P_TEXT("relayAddress", 253, "go through this relay"),
-	TW_P_INT("relayPort", 1, 65535, NULL, "the relay's port for this server"),
+	TW_P_TEXT(
+		"relayAddress", 320,
+		"the relay that it is reached by; HOST[:PORT]#KEY, as `tradewind relay` prints it: "
+		"this server's own relay, for what goes out"),
+	TW_P_INT(
+		"relayPort", 1, 65535, NULL,
+		"the relay's UDP port for the destination; of an own relay its control port, 8887"),
+	KEY("relayPublicKey", "the relay is this server's own, and this is its key"),
 	TW_P_USER_DATA,
 	TW_P_CLIENT_REQUEST_ID,
 };

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "engine/engine_internal.h"
 #include "netio/clock.h"
+#include "netio/sockaddr.h"
 
 #define UDP_AND_IPV4 28
 #define UDP_AND_IPV6 48
@@ -62,6 +63,8 @@ static void fill_error(const struct tw_destination *destination,
 {
 	const char *obstacle = tw_destination_obstacle(destination);
 	const char *advice = "", *told = "";
+	bool connected = live && live->connected && !live->waiting;
+	char trouble[400];
 
 	if (obstacle) {
 		ret->last_error = obstacle;
@@ -70,6 +73,9 @@ static void fill_error(const struct tw_destination *destination,
 	} else if (*destination->resolve_error && !destination->remote_count) {
 		ret->last_error = "resolveFailed";
 		advice = destination->resolve_error;
+	} else if (!connected && tw_own_relay_trouble(destination, trouble, sizeof(trouble))) {
+		ret->last_error = "relayUnavailable";
+		advice = trouble;
 	} else if (live && live->failed &&
 		   (size_t)live->failure < sizeof(failures) / sizeof(*failures)) {
 		ret->last_error = failures[live->failure].word;
@@ -78,6 +84,7 @@ static void fill_error(const struct tw_destination *destination,
 		if (live->failure == TW_CONN_CLOSED_PEER || live->failure >= TW_CONN_BUSY)
 			told = live->failure_message;
 		if (ret->last_error && destination->settings.relay_address &&
+		    !*destination->settings.relay_key &&
 		    (live->failure == TW_CONN_TIMEOUT || live->failure == TW_CONN_UNREACHABLE))
 			ret->last_error = "relayUnavailable";
 	} else if (live && live->socket_error) {
@@ -105,6 +112,31 @@ static bool by_relay(const struct tw_destination *destination,
 	return false;
 }
 
+/* Returns where the connection goes itself; NULL: unknown. */
+static const struct tw_address *fill_relay(const struct tw_destination *destination,
+					   const struct tw_address *dialled,
+					   struct tw_connection_view *ret)
+{
+	const struct tw_destination_settings *settings = &destination->settings;
+	bool own = *settings->relay_key;
+	char text[TW_ADDRESS_TEXT];
+	struct tw_address now;
+
+	ret->relay_port = settings->relay_port;
+	if (own && tw_own_relay_now(destination, &now)) {
+		ret->relay_port = now.port;
+		dialled = &now;
+	} else if (own) {
+		dialled = tw_address_parse_ip(settings->relay_address, &now) ? &now : NULL;
+	}
+	if (dialled)
+		snprintf(ret->relay_ip, sizeof(ret->relay_ip), "%.63s",
+			 tw_address_format_ip(dialled, text));
+	if (own)
+		return destination->found_count ? &destination->found[0] : NULL;
+	return destination->shown.family ? &destination->shown : NULL;
+}
+
 static void fill_address(const struct tw_destination *destination,
 			 const struct tw_worker_destination_status *live,
 			 struct tw_connection_view *ret)
@@ -118,13 +150,8 @@ static void fill_address(const struct tw_destination *destination,
 	else if (destination->remote_count)
 		remote = &destination->remotes[0];
 	ret->relay_port = TW_UNSET;
-	if (settings->relay_address && by_relay(destination, live)) {
-		ret->relay_port = settings->relay_port;
-		if (remote)
-			snprintf(ret->relay_ip, sizeof(ret->relay_ip), "%.63s",
-				 tw_address_format_ip(remote, text));
-		remote = destination->shown.family ? &destination->shown : NULL;
-	}
+	if (settings->relay_address && by_relay(destination, live))
+		remote = fill_relay(destination, remote, ret);
 	if (remote)
 		snprintf(ret->destination_ip, sizeof(ret->destination_ip), "%.63s",
 			 tw_address_format_ip(remote, text));

@@ -19,6 +19,7 @@ static const struct tw_saved rows[] = {
 	TW_SAVED(struct tw_destination, U16, settings.port, "port"),
 	TW_SAVED(struct tw_destination, U16, settings.sender_port, "senderPort"),
 	TW_SAVED(struct tw_destination, U16, settings.relay_port, "relayPort"),
+	TW_SAVED(struct tw_destination, TEXT, settings.relay_key, "relayPublicKey"),
 	TW_SAVED(struct tw_destination, TEXT, settings.public_key, "publicKey"),
 	TW_SAVED(struct tw_destination, TEXT, settings.permitted_key, "permittedKey"),
 	TW_SAVED(struct tw_destination, BOOL, settings.encryption_enabled, "encryption"),
@@ -118,6 +119,8 @@ void tw_destination_describe(const struct tw_destination *destination,
 		.patient = true,
 	};
 	memcpy(ret->remotes, destination->remotes, sizeof(ret->remotes));
+	memcpy(ret->tickets, destination->tickets, sizeof(ret->tickets));
+	ret->ticketed = destination->relay != NULL;
 	if (settings->sender_ip)
 		tw_address_parse_ip(settings->sender_ip, &ret->local);
 	ret->local.port = settings->sender_port;
@@ -144,6 +147,7 @@ static void destination_free(struct tw_object *object)
 
 	tw_queue_deinit(destination);
 	tw_resolve_forget(destination);
+	tw_own_relay_leave(destination);
 	if (destination->kicked)
 		TAILQ_REMOVE(&object->engine->kicks, destination, kick_link);
 	tw_index_remove(&object->engine->connections, &destination->by_connection);
@@ -197,13 +201,18 @@ static int destination_decode(struct tw_object *object, const json_t *body)
 		return r;
 	if (!destination->settings.address || !*destination->connection_id ||
 	    (*destination->settings.public_key &&
-	     tw_public_key_parse(destination->settings.public_key, &key)))
+	     tw_public_key_parse(destination->settings.public_key, &key)) ||
+	    (*destination->settings.relay_key &&
+	     (!destination->settings.relay_address || !destination->settings.relay_port ||
+	      tw_public_key_parse(destination->settings.relay_key, &key))))
 		return TW_E_FORMAT;
 	return tw_destination_attach(destination);
 }
 
 static void destination_loaded(struct tw_object *object)
 {
+	/* Without it nothing goes there, and lastErrorMessage says so. */
+	(void)tw_own_relay_join(of(object));
 	tw_resolve_start(of(object));
 }
 
@@ -217,23 +226,32 @@ const struct tw_kind tw_destination_kind = {
 
 /* Creation. */
 
-static int check_address(const char *name, const char *value, struct tw_fault *fault)
+int tw_destination_check_host(const char *host)
 {
-	size_t length = value ? strlen(value) : 0;
+	size_t length = host ? strlen(host) : 0;
 
 	if (!length || length > HOST_NAME_LONGEST)
+		return TW_E_FULL;
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)host[i] <= ' ' || host[i] == 127 || strchr("/[]#", host[i]))
+			return TW_E_FORMAT;
+	return 0;
+}
+
+static int check_address(const char *name, const char *value, struct tw_fault *fault)
+{
+	int r = tw_destination_check_host(value);
+
+	if (r == TW_E_FULL)
 		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, name,
 				    "%s must be a host name, an IPv4 or an IPv6 address, of 1 to "
 				    "%d characters.",
 				    name, HOST_NAME_LONGEST);
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)value[i] <= ' ' || value[i] == '/' || value[i] == '[' ||
-		    value[i] == ']' || value[i] == 127)
-			return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, name,
-					    "\"%.80s\" is no host name and no address: give the "
-					    "name or the address alone, the port apart.",
-					    value);
-	return TW_FAULT_NONE;
+	return r ? tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, name,
+				"\"%.80s\" is no host name and no address: give the name or the "
+				"address alone, the port apart.",
+				value)
+		 : TW_FAULT_NONE;
 }
 
 static int check_key(const char *name, const char *value, char ret[TW_KEY_TEXT],
@@ -290,17 +308,20 @@ static int check_encryption(const struct tw_engine *engine,
 static int check_options(const struct tw_engine *engine,
 			 const struct tw_destination_options *options, struct tw_fault *fault)
 {
+	bool own_relay = options->relay_public_key ||
+			 (options->relay_address && strchr(options->relay_address, '#'));
 	struct tw_address local;
 	int r = check_address("destinationAddress", options->address, fault);
 
-	if (!r && options->relay_address)
+	if (!r && options->relay_address && !own_relay)
 		r = check_address("relayAddress", options->relay_address, fault);
 	if (!r && !options->port)
 		r = tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "destinationPort",
 				 "destinationPort must lie between 1 and 65535.");
-	if (!r && options->relay_address && !options->relay_port)
+	if (!r && options->relay_address && !options->relay_port && !own_relay)
 		r = tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "relayPort",
-				 "A relay needs its port too: give relayPort.");
+				 "A relay needs its port too: give relayPort; one of this server's "
+				 "own for what goes out needs its key: relayAddress=HOST#KEY.");
 	if (!r && options->sender_ip && *options->sender_ip &&
 	    !tw_address_parse_ip(options->sender_ip, &local))
 		r = tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "senderIP",
@@ -341,15 +362,21 @@ static int take_options(struct tw_destination *destination,
 	settings->send_rate_max = rates.max;
 	settings->port = options->port;
 	settings->sender_port = options->sender_port;
-	settings->relay_port = options->relay_address ? options->relay_port : 0;
 	settings->encryption_enabled = options->encryption_enabled;
 	settings->rate_controller_active = options->rate_controller_active;
 	settings->average_window_ms = options->average_window_ms;
 	settings->send_buffer = options->socket_send_buffer_size;
 	settings->recv_buffer = options->socket_recv_buffer_size;
+	r = tw_own_relay_options(options, settings, fault);
+	if (r)
+		return r;
+	if (!*settings->relay_key && options->relay_address) {
+		settings->relay_port = options->relay_port;
+		if (!tw_copy_text(options->relay_address, &settings->relay_address))
+			return tw_no_memory(fault);
+	}
 	if (!tw_copy_text(options->address, &settings->address) ||
 	    !tw_copy_text(options->sender_ip, &settings->sender_ip) ||
-	    !tw_copy_text(options->relay_address, &settings->relay_address) ||
 	    !tw_copy_text(options->rate_control_method, &settings->method))
 		return tw_no_memory(fault);
 	return TW_FAULT_NONE;
@@ -366,7 +393,7 @@ static bool same_settings(const struct tw_destination_settings *a,
 	return same_text(a->address, b->address) && same_text(a->sender_ip, b->sender_ip) &&
 	       same_text(a->relay_address, b->relay_address) && a->port == b->port &&
 	       a->sender_port == b->sender_port && a->relay_port == b->relay_port &&
-	       !strcmp(a->public_key, b->public_key) &&
+	       !strcmp(a->public_key, b->public_key) && !strcmp(a->relay_key, b->relay_key) &&
 	       !strcmp(a->permitted_key, b->permitted_key) &&
 	       a->encryption_enabled == b->encryption_enabled &&
 	       a->rate_controller_active == b->rate_controller_active &&
@@ -397,8 +424,15 @@ static struct tw_destination *find_same(const struct tw_destination *wanted,
 static int place_new(struct tw_destination *destination,
 		     const struct tw_destination_options *options, struct tw_fault *fault)
 {
-	int r = tw_destination_attach(destination);
+	int r = tw_own_relay_join(destination);
 
+	if (r == TW_E_FULL)
+		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, "relayAddress",
+				    "Destinations use %d relays of this server's own already; "
+				    "delete some that nobody needs.",
+				    TW_OWN_RELAYS_MAX);
+	if (!r)
+		r = tw_destination_attach(destination);
 	if (!r)
 		r = tw_object_place(&destination->object, options->client_request_id);
 	if (r == TW_E_FULL)

@@ -290,6 +290,7 @@ static void init_tables(struct tw_engine *engine)
 	tw_index_init(&engine->transfer_numbers);
 	TAILQ_INIT(&engine->dirty);
 	TAILQ_INIT(&engine->kicks);
+	TAILQ_INIT(&engine->own_relays);
 	TAILQ_INIT(&engine->file_works);
 	tw_heap_init(&engine->resolves);
 	tw_heap_init(&engine->retries);

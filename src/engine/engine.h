@@ -137,6 +137,7 @@ struct tw_destination_options {
 	uint64_t socket_send_buffer_size, socket_recv_buffer_size;
 	const char *relay_address;
 	uint16_t relay_port;
+	const char *relay_public_key; /* the relay is our own, for what goes out */
 	json_t *user_data; /* borrowed */
 	const char *client_request_id;
 };

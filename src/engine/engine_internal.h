@@ -85,6 +85,9 @@ struct tw_destination_settings {
 	char *address, *sender_ip, *relay_address; /* NULL: not given */
 	uint16_t port, sender_port, relay_port;
 	char public_key[TW_KEY_TEXT], permitted_key[TW_KEY_TEXT]; /* "": none */
+	/* "": the relay, if any, is the destination's and is dialled like it; else it is our own,
+	 * relay_port that of its control connections. */
+	char relay_key[TW_KEY_TEXT];
 	bool encryption_enabled, rate_controller_active;
 	uint64_t send_rate, send_rate_min, send_rate_max; /* kbit/s; TW_UNSET */
 	uint64_t average_window_ms, send_buffer, recv_buffer;
@@ -113,6 +116,14 @@ struct tw_destination {
 	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX];
 	unsigned remote_count;
 	struct tw_address shown; /* its own address when a relay is dialled instead */
+	/* By a relay of our own (own_relay.c): what its name means, and the tickets for @remotes.
+	 */
+	struct tw_own_relay *relay; /* NULL: none, or none to be had */
+	TAILQ_ENTRY(tw_destination) relay_link;
+	struct tw_address found[TW_DIALER_ADDRESSES_MAX];
+	unsigned found_count;
+	struct tw_ticket tickets[TW_DIALER_ADDRESSES_MAX];
+	bool relay_denied;
 	bool resolving;
 	struct tw_timer resolve_timer;
 	char resolve_error[160]; /* "": none */
@@ -255,6 +266,8 @@ struct tw_engine {
 	unsigned link_count;
 	struct tw_relay_agent *relay; /* NULL: nobody comes by one */
 	char relay_ip[TW_ADDRESS_TEXT];
+	TAILQ_HEAD(, tw_own_relay) own_relays; /* for what goes out */
+	unsigned own_relay_count;
 	uint64_t next_number;
 	uint32_t next_sequence;
 
@@ -413,6 +426,8 @@ enum tw_rate_method tw_destination_method(const struct tw_destination *destinati
 enum tw_cipher tw_destination_cipher(const struct tw_destination *destination);
 /* What keeps it from being dialled at all; NULL: nothing. */
 const char *tw_destination_obstacle(const struct tw_destination *destination);
+/* TW_E_FULL: no length that a host name has; TW_E_FORMAT. */
+int tw_destination_check_host(const char *host);
 void tw_destination_describe(const struct tw_destination *destination,
 			     struct tw_worker_destination *ret);
 void tw_destination_event(struct tw_destination *destination, const char *name);
@@ -554,6 +569,27 @@ struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *token, co
 				 struct tw_fault *fault);
 bool tw_token_expired(const struct tw_token *token, int64_t now_us);
 void tw_token_remove(struct tw_token *token);
+
+/* own_relay.c */
+#define TW_OWN_RELAYS_MAX 32
+/*
+ * The relay in @options into @ret, when it is one of our own: where a key is given, behind the # of
+ * relayAddress or as relayPublicKey. Otherwise leaves @ret alone.
+ */
+int tw_own_relay_options(const struct tw_destination_options *options,
+			 struct tw_destination_settings *ret, struct tw_fault *fault);
+/* Begins with the relay that @destination names, if it is one of our own. TW_E_FULL: there are
+ * TW_OWN_RELAYS_MAX others; -errno. */
+int tw_own_relay_join(struct tw_destination *destination);
+/* The last to leave ends it. */
+void tw_own_relay_leave(struct tw_destination *destination);
+void tw_own_relays_close(struct tw_engine *engine);
+/* @found has changed: the ways there by the relay, as far as it has said. */
+void tw_own_relay_ways(struct tw_destination *destination);
+/* Where datagrams go at the moment; false: nowhere yet, or by no relay of ours. */
+bool tw_own_relay_now(const struct tw_destination *destination, struct tw_address *ret);
+/* What stands between us and the relay, and what to do; false: nothing. */
+bool tw_own_relay_trouble(const struct tw_destination *destination, char *ret, size_t room);
 
 /* relay.c */
 /* For the receiving worker, before it starts. -errno and a sentence. */

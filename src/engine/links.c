@@ -260,6 +260,7 @@ int tw_links_stop(struct tw_engine *engine)
 void tw_links_close(struct tw_engine *engine)
 {
 	tw_engine_relay_close(engine);
+	tw_own_relays_close(engine);
 	for (unsigned i = 0; i < TW_ENGINE_WORKERS_MAX; i++) {
 		struct tw_link *link = &engine->links[i];
 

@@ -55,6 +55,12 @@ static void take_addresses(struct tw_destination *destination, const struct tw_a
 			   unsigned count)
 {
 	destination->resolve_error[0] = '\0';
+	if (*destination->settings.relay_key) {
+		memcpy(destination->found, found, count * sizeof(*found));
+		destination->found_count = count;
+		tw_own_relay_ways(destination);
+		return;
+	}
 	if (same_addresses(destination, found, count))
 		return;
 	memset(destination->remotes, 0, sizeof(destination->remotes));
@@ -93,16 +99,18 @@ static void look_up_done(struct tw_pool_job *job)
 	look_up_free(look_up);
 }
 
-/* The address to dial: the relay's when there is one. */
+/* The address to dial: that of the destination's relay when there is one; a relay of our own looks
+ * after itself. */
 void tw_resolve_start(struct tw_destination *destination)
 {
 	const struct tw_destination_settings *settings = &destination->settings;
-	const char *host = settings->relay_address ? settings->relay_address : settings->address;
-	uint16_t port = settings->relay_address ? settings->relay_port : settings->port;
+	bool by_its_relay = settings->relay_address && !*settings->relay_key;
+	const char *host = by_its_relay ? settings->relay_address : settings->address;
+	uint16_t port = by_its_relay ? settings->relay_port : settings->port;
 	struct tw_address address;
 	struct look_up *look_up;
 
-	if (settings->relay_address && !destination->shown.family)
+	if (by_its_relay && !destination->shown.family)
 		tw_address_parse_ip(settings->address, &destination->shown);
 	if (tw_address_parse_ip(host, &address)) {
 		address.port = port;

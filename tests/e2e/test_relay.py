@@ -403,6 +403,18 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def loopback_relay(side, keys, ports):
+    relay = side.start("relay", "--bind", "127.0.0.1", "--control-port", ports[0], "--port",
+                       ports[1], "--ports", "%s-%s" % (ports[2], ports[2]), "--to", "127.0.0.0/8",
+                       "--allow-file", keys)
+    return relay, relay.wait_for(r"^(\S+:\d+#\S{43})$", 10).group(1)
+
+
+def allow(keys, *servers):
+    with open(keys, "w") as file:
+        file.writelines("%s  # a server\n" % server.key for server in servers)
+
+
 def test_service_behind_a_relay(place):
     """`tradewind server --recv-relay-host`: shown in the API, reached by a destination that names
     the relay, and still after the relay was started again.
@@ -410,16 +422,14 @@ def test_service_behind_a_relay(place):
     side = tw.Side(os.path.join(place, "relay"))
     keys = os.path.join(place, "keys")
     ports = [str(free_port()) for _ in range(3)]
-    options = ["--bind", "127.0.0.1", "--control-port", ports[0], "--port", ports[1], "--ports",
-               "%s-%s" % (ports[2], ports[2]), "--to", "127.0.0.0/8", "--allow-file", keys]
     open(keys, "w").close()
-    relay = side.start("relay", *options)
-    name = relay.wait_for(r"^(\S+:\d+#\S{43})$", 10).group(1)
+    relay, name = loopback_relay(side, keys, ports)
+    relay.kill()
     try:
         with service.services(place, 1, "--recv-relay-host", name) as (there,), \
                 service.services(os.path.join(place, "more"), 1) as (here,):
-            with open(keys, "w") as file:
-                file.write("%s  # the server\n" % there.key)
+            allow(keys, there)
+            relay, _ = loopback_relay(side, keys, ports)
             with there.api() as api:
                 relaynet.wait_until(
                     lambda: str(api.getServerInfo().receiver.relayPort) == ports[1], 20,
@@ -437,6 +447,52 @@ def test_service_behind_a_relay(place):
                 assert filecmp.cmp(source, os.path.join(there.received, "file%d" % turn),
                                    shallow=False)
                 relay.kill()
-                relay = side.start("relay", *options)
+                relay, _ = loopback_relay(side, keys, ports)
+    finally:
+        side.close()
+
+
+def error_of(api, destination):
+    there = api.send.getConnection(connectionId=destination.connectionId)
+    return there.lastError, there.lastErrorMessage or ""
+
+
+def test_service_sends_by_its_own_relay(place):
+    """A destination that names a relay of the sending server's: not without it, by it, and on after
+    the relay was killed.
+    """
+    side = tw.Side(os.path.join(place, "relay"))
+    keys = os.path.join(place, "keys")
+    ports = [str(free_port()) for _ in range(3)]
+    open(keys, "w").close()
+    relay, name = loopback_relay(side, keys, ports)
+    relay.kill()
+    try:
+        with service.services(place, 2) as (here, there), here.api() as api:
+            destination = here.destination(api, there, relayAddress=name)
+            host, key = name.split("#")
+            host, control = host.split(":")
+            assert control == ports[0]
+            assert here.destination(api, there, relayAddress=host, relayPort=int(control),
+                                    relayPublicKey=key).destinationId == destination.destinationId
+            source = tw.make_file(os.path.join(place, "file"), 12_000_000)
+            transfer = here.send(api, destination, "%s:file" % source, sendRateMax=60_000)
+            relaynet.wait_until(lambda: error_of(api, destination)[0] == "relayUnavailable", 20,
+                                "it goes without the relay")
+            assert ports[0] in error_of(api, destination)[1]
+            assert api.send.getTransfer(transferId=transfer.transferId).bytesAcked == 0
+            allow(keys, here)
+            relay, _ = loopback_relay(side, keys, ports)
+            relaynet.wait_until(
+                lambda: api.send.getTransfer(transferId=transfer.transferId).bytesAcked
+                > 1_000_000, 30, "it does not go by the relay")
+            now = api.send.getConnection(connectionId=destination.connectionId)
+            assert (now.relayIP, now.relayPort) == ("127.0.0.1", int(ports[2])), now
+            assert (now.destinationIP, now.destinationPort) == ("127.0.0.1", there.port)
+            relay.kill()
+            relay, _ = loopback_relay(side, keys, ports)
+            done = api.send.waitForTransfer(transferId=transfer.transferId)
+            assert done.status == "complete", done
+            assert filecmp.cmp(source, os.path.join(there.received, "file"), shallow=False)
     finally:
         side.close()

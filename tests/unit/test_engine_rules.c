@@ -470,6 +470,108 @@ static void names_are_resolved(void **state)
 	assert_string_equal(view->connection.last_error, "resolveFailed");
 }
 
+/* A key makes a relay one of our own; without one it is the destination's. */
+static void own_relays_are_named(void **state)
+{
+	static const struct {
+		const char *address; /* "%s": the key */
+		uint16_t port;
+		bool key;
+		const char *host; /* NULL: refused */
+		uint16_t control;
+	} cases[] = {
+		{ "relay.test#%s", 0, false, "relay.test", 8887 },
+		{ "relay.test:99#%s", 0, false, "relay.test", 99 },
+		{ "relay.test:99#%s", 100, true, "relay.test", 100 },
+		{ "[2001:db8::1]:99#%s", 0, false, "2001:db8::1", 99 },
+		{ "[2001:db8::1]#%s", 0, false, "2001:db8::1", 8887 },
+		{ "2001:db8::1#%s", 0, false, "2001:db8::1", 8887 },
+		{ "192.0.2.1", 0, true, "192.0.2.1", 8887 },
+		{ "192.0.2.1", 8887, true, "192.0.2.1", 8887 },
+		{ "relay.test#", 0, false, NULL, 0 },
+		{ "relay.test#short", 0, false, NULL, 0 },
+		{ "#%s", 0, false, NULL, 0 },
+		{ ":99#%s", 0, false, NULL, 0 },
+		{ "relay.test:0#%s", 0, false, NULL, 0 },
+		{ "relay.test:65536#%s", 0, false, NULL, 0 },
+		{ "relay.test:9x#%s", 0, false, NULL, 0 },
+		{ "[2001:db8::1#%s", 0, false, NULL, 0 },
+		{ "[2001:db8::1]9#%s", 0, false, NULL, 0 },
+		{ "a b#%s", 0, false, NULL, 0 },
+		{ "relay.test", 0, false, NULL, 0 }, /* no key: its port is needed */
+	};
+	struct scene scene;
+	char line[400];
+	const char *id;
+
+	begin(&scene, *state);
+	scene.where.relay_address = line;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const struct tw_destination *made;
+		int r;
+
+		snprintf(line, sizeof line, cases[i].address, scene.key);
+		scene.where.relay_port = cases[i].port;
+		scene.where.relay_public_key = cases[i].key ? scene.key : NULL;
+		r = make(&scene, &scene.alice, &id);
+		assert_int_equal(r, cases[i].host ? TW_FAULT_NONE : TW_FAULT_INVALID_PARAMETER);
+		if (!cases[i].host) {
+			assert_true(!strncmp(scene.fault->parameter, "relay", 5));
+			continue;
+		}
+		made = (struct tw_destination *)tw_shelf_find(&scene.engine->destinations, id);
+		assert_string_equal(made->settings.relay_address, cases[i].host);
+		assert_int_equal(made->settings.relay_port, cases[i].control);
+		assert_string_equal(made->settings.relay_key, scene.key);
+		assert_non_null(made->relay);
+	}
+	scene.where.relay_public_key = "other";
+	snprintf(line, sizeof line, "relay.test#%s", scene.key);
+	assert_int_equal(make(&scene, &scene.alice, &id), TW_FAULT_INVALID_PARAMETER);
+	assert_string_equal(scene.fault->parameter, "relayPublicKey");
+}
+
+/* One agent for each relay, a bounded number of them, and each goes with its last destination. */
+static void own_relays_are_shared(void **state)
+{
+	char line[128], ids[2][TW_OBJECT_ID];
+	struct tw_engine *engine;
+	struct scene scene;
+	const char *id;
+
+	begin(&scene, *state);
+	engine = scene.engine;
+	scene.where.relay_address = line;
+	snprintf(line, sizeof line, "127.0.0.1:9#%s", scene.key);
+	for (unsigned i = 0; i < 2; i++) {
+		scene.where.port++;
+		assert_int_equal(make(&scene, &scene.alice, &id), TW_FAULT_NONE);
+		strcpy(ids[i], id);
+	}
+	assert_int_equal(engine->own_relay_count, 1);
+	UNTIL(scene.world, tw_engine_destination(engine, &scene.alice, id)->connection.last_error);
+	assert_string_equal(tw_engine_destination(engine, &scene.alice, id)->connection.last_error,
+			    "relayUnavailable");
+	for (unsigned i = 1; i < TW_OWN_RELAYS_MAX; i++) {
+		snprintf(line, sizeof line, "127.0.0.1:%u#%s", 10 + i, scene.key);
+		assert_int_equal(make(&scene, &scene.alice, &id), TW_FAULT_NONE);
+	}
+	snprintf(line, sizeof line, "127.0.0.1:1000#%s", scene.key);
+	assert_int_equal(make(&scene, &scene.alice, &id), TW_FAULT_LIMIT_REACHED);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(engine->own_relay_count, TW_OWN_RELAYS_MAX);
+		assert_int_equal(tw_engine_delete_destination(engine, &scene.alice, ids[i], false,
+							      scene.fault),
+				 TW_FAULT_NONE);
+	}
+	assert_int_equal(engine->own_relay_count, TW_OWN_RELAYS_MAX - 1);
+	assert_int_equal(make(&scene, &scene.alice, &id), TW_FAULT_NONE);
+	/* All of them are there again after a restart. */
+	host_stop(scene.world, 0);
+	host_start(scene.world, 0);
+	assert_int_equal(scene.world->hosts[0].engine->own_relay_count, TW_OWN_RELAYS_MAX);
+}
+
 #define RULE(name) cmocka_unit_test_setup_teardown(name, world_make, world_free)
 
 int main(void)
@@ -488,6 +590,8 @@ int main(void)
 		RULE(user_data_merges),
 		RULE(garbage_goes),
 		RULE(names_are_resolved),
+		RULE(own_relays_are_named),
+		RULE(own_relays_are_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
