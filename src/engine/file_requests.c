@@ -172,23 +172,23 @@ static void done(void *context, struct tw_files_result *result)
 
 /* What is asked for, until it has been copied. */
 struct asked {
-	struct tw_files_root root;
+	struct tw_root root;
 	const char *paths[PATHS_MAX];
 };
 
 static int open_root(const struct tw_engine *engine, const struct tw_caller *caller,
-		     struct tw_files_root *ret, struct tw_fault *fault)
+		     struct tw_root *ret, struct tw_fault *fault)
 {
 	const char *fence = caller->token && caller->token_path ? caller->token_path : "";
 	const char *sandbox = engine->options.sandbox_dir ? engine->options.sandbox_dir : "/";
-	char path[TW_FILES_PATH_ROOM];
+	char path[TW_ROOT_PATH_ROOM];
 	int r;
 
 	if (strstr(fence, "..") ||
 	    snprintf(path, sizeof(path), "%s/%s", sandbox, fence) >= (int)sizeof(path))
 		return tw_fault_set(fault, TW_FAULT_NOT_PERMITTED, "path",
 				    "The path of the token you came with is not usable.");
-	r = tw_files_root_open(*fence ? path : sandbox, ret);
+	r = tw_root_open(*fence ? path : sandbox, ret);
 	if (r)
 		explain(r, path, fault);
 	return r ? (int)fault->code : TW_FAULT_NONE;
@@ -266,7 +266,7 @@ static int operate(struct tw_engine *engine, const struct tw_caller *caller, siz
 	if (!r) {
 		work->shape = operations[row].shape;
 		r = start(engine, &request, work, fault);
-		tw_files_root_close(&asked->root);
+		tw_root_close(&asked->root);
 	} else {
 		free(work);
 	}

@@ -214,12 +214,12 @@ static void test_files(void **state)
 {
 	struct tw_files_request request = { .operation = TW_FILES_LS, .path = "tree" };
 	struct tw_files_result result;
-	struct tw_files_root files;
+	struct tw_root files;
 	bool reached = true;
 
 	(void)state;
 	make_tree();
-	assert_int_equal(tw_files_root_open(root, &files), 0);
+	assert_int_equal(tw_root_open(root, &files), 0);
 	request.root = &files;
 	for (unsigned n = 1; reached; n++) {
 		arm(n);
@@ -229,7 +229,7 @@ static void test_files(void **state)
 		tw_files_result_deinit(&result);
 		assert_true(n < 1000);
 	}
-	tw_files_root_close(&files);
+	tw_root_close(&files);
 }
 
 /* What a failed flush may have lost counts as stored only after a whole checkpoint. */

@@ -14,7 +14,7 @@
 /* A root ("in"), and what lies beside it and must stay as it is. */
 struct world {
 	char base[TEMP_PATH_MAX];
-	struct tw_files_root root;
+	struct tw_root root;
 	struct tw_files_result result;
 };
 
@@ -55,7 +55,7 @@ static int set_up(void **state)
 	make(world, "in");
 	make(world, "out");
 	put(world, "out/secret", "secret");
-	assert_int_equal(tw_files_root_open(at(world, "in"), &world->root), 0);
+	assert_int_equal(tw_root_open(at(world, "in"), &world->root), 0);
 	*state = world;
 	return 0;
 }
@@ -66,7 +66,7 @@ static int tear_down(void **state)
 
 	assert_true(exists(world, "out/secret"));
 	tw_files_result_deinit(&world->result);
-	tw_files_root_close(&world->root);
+	tw_root_close(&world->root);
 	temp_dir_remove(world->base);
 	free(world);
 	return 0;
@@ -276,7 +276,7 @@ static void test_moving(void **state)
 static void test_two_roots(void **state)
 {
 	struct world *world = *state;
-	struct tw_files_root other;
+	struct tw_root other;
 	const struct tw_files_request request = {
 		.operation = TW_FILES_MV,
 		.path = "a",
@@ -286,10 +286,10 @@ static void test_two_roots(void **state)
 
 	put(world, "in/a", "a");
 	make(world, "second");
-	assert_int_equal(tw_files_root_open(at(world, "second"), &other), 0);
+	assert_int_equal(tw_root_open(at(world, "second"), &other), 0);
 	assert_int_equal(run(world, &request), 0);
 	assert_true(exists(world, "second/moved") && !exists(world, "in/a"));
-	tw_files_root_close(&other);
+	tw_root_close(&other);
 }
 
 static void test_removing(void **state)
@@ -407,7 +407,7 @@ static void test_escapes(void **state)
 static void test_odd_paths(void **state)
 {
 	struct world *world = *state;
-	char longest[TW_FILES_PATH_ROOM + 10], name[300];
+	char longest[TW_ROOT_PATH_ROOM + 10], name[300];
 
 	make(world, "in/a");
 	memset(longest, 'x', sizeof(longest));
@@ -445,12 +445,12 @@ static void test_odd_paths(void **state)
 static void test_system_root(void **state)
 {
 	struct world *world = *state;
-	struct tw_files_root system, mine = world->root;
+	struct tw_root system, mine = world->root;
 	char target[TEMP_PATH_MAX * 2], path[TEMP_PATH_MAX * 2];
 
 	snprintf(target, sizeof(target), "%s", at(world, "out"));
 	assert_int_equal(symlink(target, at(world, "in/absolute")), 0);
-	assert_int_equal(tw_files_root_open("/", &system), 0);
+	assert_int_equal(tw_root_open("/", &system), 0);
 	assert_true(system.system);
 	assert_false(mine.system);
 	snprintf(path, sizeof(path), "%s", at(world, "in/absolute"));
@@ -458,9 +458,9 @@ static void test_system_root(void **state)
 	assert_int_equal(on_path(world, TW_FILES_LS, path), 0);
 	assert_int_equal(world->result.listings[0].entry_count, 1);
 	world->root = mine;
-	tw_files_root_close(&system);
-	assert_int_equal(tw_files_root_open(at(world, "missing"), &system), -ENOENT);
-	assert_int_equal(tw_files_root_open(at(world, "out/secret"), &system), -ENOTDIR);
+	tw_root_close(&system);
+	assert_int_equal(tw_root_open(at(world, "missing"), &system), -ENOENT);
+	assert_int_equal(tw_root_open(at(world, "out/secret"), &system), -ENOTDIR);
 }
 
 struct swapper {
