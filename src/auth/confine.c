@@ -19,7 +19,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
 	__has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
@@ -60,7 +60,8 @@ static int drop_bounding_set(void)
 		if (has < 0)
 			return 0; /* beyond the kernel's last one */
 		if (has && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0))
-			return errno == EPERM ? 0 : -errno; /* not ours to drop: none to use either */
+			return errno == EPERM ? 0
+					      : -errno; /* not ours to drop: none to use either */
 	}
 	return 0;
 }

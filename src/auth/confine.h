@@ -33,8 +33,9 @@ enum tw_confine_role {
 enum tw_confine_mode {
 	TW_CONFINE_AUTO,    /* as much as the kernel offers */
 	TW_CONFINE_REQUIRE, /* all of it, or -EOPNOTSUPP */
-	TW_CONFINE_LOG,     /* for developers: calls off the list are allowed, and logged by the kernel */
-	TW_CONFINE_OFF,     /* capabilities and ids still go, nothing else does */
+	TW_CONFINE_LOG, /* for developers: calls off the list are allowed, and logged by the kernel
+			 */
+	TW_CONFINE_OFF, /* capabilities and ids still go, nothing else does */
 };
 
 enum {

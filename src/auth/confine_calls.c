@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,6 +24,8 @@
 #define NET (ENGINE | RELAY)
 #define STORAGE (ENGINE | AGENT)
 
+/* No clone(): every thread is there before the first byte from outside is read. */
+
 const struct tw_call tw_calls[] = {
 	/* Memory and the run of a thread. */
 	{ "brk", ALL, "malloc()" },
@@ -38,15 +39,14 @@ const struct tw_call tw_calls[] = {
 	{ "rt_sigprocmask", ALL, "making a thread, and abort()" },
 	{ "rt_sigreturn", ALL, "back from a signal's handler" },
 	{ "restart_syscall", ALL, "the kernel's own, after a stop" },
-	{ "sched_yield", ALL, "waiting for a short moment" },
 	{ "getpid", ALL, "abort(); SQLite asks who holds its locks" },
 	{ "gettid", ALL, "abort(), and recursive locks" },
 	{ "getrandom", ALL, "keys, ids, cookies" },
 	{ "clock_gettime", ALL, "where the kernel's shared page cannot tell the time" },
 	{ "clock_nanosleep", ALL, "SQLite and others wait" },
 	{ "sysinfo", ALL, "qsort() asks how much memory there is" },
-	{ "set_robust_list", STORAGE, "a thread begins" },
-	{ "rseq", STORAGE, "a thread begins" },
+	{ "set_robust_list", STORAGE, "a thread that was made just before begins" },
+	{ "rseq", STORAGE, "the same" },
 	{ "sched_getaffinity", ALL, "malloc() asks how many processors there are" },
 
 	/* Descriptors. */
@@ -59,17 +59,15 @@ const struct tw_call tw_calls[] = {
 	{ "fstat", ALL, "what a descriptor is" },
 	{ "newfstatat", ALL, "the same, by glibc's other way, and names below a folder" },
 	{ "poll", ALL, "waiting for one descriptor" },
-	{ "ppoll", ALL, "the same on arm64" },
+	{ "ppoll", ALL, "the same" },
 
 	/* Files: Landlock, or the account's rights, say which. */
 	{ "openat", ALL, "below folders that are held" },
 	{ "openat2", STORAGE, "the same, with no way out of the folder" },
 	{ "pread64", STORAGE | RELAY, "blocks of files, SQLite's pages" },
 	{ "pwrite64", STORAGE, "blocks of files, SQLite's pages" },
-	{ "preadv", STORAGE, "blocks in pieces" },
 	{ "pwritev", STORAGE, "blocks in pieces" },
 	{ "ftruncate", STORAGE, "part files get their length; SQLite's log" },
-	{ "fallocate", STORAGE, "room for a part file" },
 	{ "fsync", STORAGE, "what has been promised is on the disk" },
 	{ "fdatasync", STORAGE, "the same" },
 	{ "syncfs", STORAGE, "the same, for many files at a time" },
@@ -85,7 +83,7 @@ const struct tw_call tw_calls[] = {
 	{ "fchmod", STORAGE, "modes" },
 	{ "utimensat", STORAGE, "times of files" },
 	{ "access", STORAGE | RESOLVER, "SQLite looks for its files; name services" },
-	{ "faccessat", STORAGE | RESOLVER, "the same on arm64" },
+	{ "faccessat", STORAGE | RESOLVER, "the same" },
 	{ "geteuid", ALL, "SQLite, when it makes a file" },
 	{ "readlinkat", AGENT, "links in listings" },
 	{ "symlinkat", AGENT, "links" },
@@ -98,26 +96,22 @@ const struct tw_call tw_calls[] = {
 	{ "umask", AGENT, "modes of what it makes" },
 
 	/* Waiting. */
-	{ "epoll_create1", NET, "a worker's set" },
 	{ "epoll_ctl", NET | AGENT, "sockets come and go" },
 	{ "epoll_wait", NET | AGENT, "the loops" },
-	{ "epoll_pwait", NET | AGENT, "the same on arm64" },
+	{ "epoll_pwait", NET | AGENT, "the same" },
 	{ "epoll_pwait2", NET, "the loops, by the nanosecond" },
-	{ "timerfd_create", ENGINE, "a worker made later" },
 	{ "timerfd_settime", NET, "where there is no epoll_pwait2" },
-	{ "eventfd2", ENGINE, "wake-ups between threads made later" },
 	{ "inotify_init1", STORAGE, "watch folders" },
 	{ "inotify_add_watch", STORAGE, "watch folders" },
-	{ "inotify_rm_watch", STORAGE, "watch folders" },
-	{ "pipe2", ENGINE, "libevent, for a loop made later" },
 
 	/* Sockets: made only as the cases below say. */
 	{ "bind", NET | RESOLVER, "UDP sockets; TCP as Landlock says" },
 	{ "connect", NET | RESOLVER, "UDP sockets of destinations; the relay" },
 	{ "accept4", NET, "the control interface; a relay's servers" },
 	{ "getsockname", NET | RESOLVER, "which port it got" },
-	{ "getpeername", ENGINE | RESOLVER, "who is there" },
-	{ "getsockopt", NET | RESOLVER, "errors, granted buffers, the account behind a Unix socket" },
+	{ "getpeername", RESOLVER, "who is there" },
+	{ "getsockopt", NET | RESOLVER,
+	  "errors, granted buffers, the account behind a Unix socket" },
 	{ "shutdown", NET, "the last word of a connection" },
 	{ "sendto", ALL, "datagrams, and bytes to sockets" },
 	{ "sendmsg", ALL, "trains of datagrams; descriptors to other processes" },
@@ -127,7 +121,7 @@ const struct tw_call tw_calls[] = {
 	{ "recvmmsg", NET, "many datagrams" },
 
 	/* Name services look around more than we do; Landlock says where. */
-	{ "uname", ENGINE | RESOLVER, "the machine's name" },
+	{ "uname", RESOLVER, "the machine's name" },
 	{ "setsockopt", RESOLVER, "name services set what they like" },
 	{ "getuid", RESOLVER, "name services" },
 	{ "statfs", RESOLVER, "name services" },
@@ -136,26 +130,44 @@ const struct tw_call tw_calls[] = {
 };
 const size_t tw_call_count = sizeof tw_calls / sizeof *tw_calls;
 
+const struct tw_call_alternate tw_call_alternates[] = {
+	{ "ppoll", "poll" },
+	{ "epoll_pwait", "epoll_wait" },
+	{ "faccessat", "access" },
+};
+const size_t tw_call_alternate_count = sizeof tw_call_alternates / sizeof *tw_call_alternates;
+
 /* An int argument: the register's upper half is anybody's. */
 #define INT 0xffffffffULL
-#define IS(argument, number) { (argument), INT, (uint64_t)(uint32_t)(number) }
-#define HAS_NOT(argument, bits) { (argument), (uint64_t)(bits), 0 }
+#define IS(argument, number) \
+	{ \
+		(argument), INT, (uint64_t)(uint32_t)(number) \
+	}
+#define HAS_NOT(argument, bits) \
+	{ \
+		(argument), (uint64_t)(bits), 0 \
+	}
 #define SOCKET_TYPE (INT & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
-#define ALLOW_1(name, roles, first) { name, roles, 0, { first }, 1 }
+#define ALLOW_1(name, roles, first) \
+	{ \
+		name, roles, 0, { first }, 1 \
+	}
 #define FCNTL(roles, command) ALLOW_1("fcntl", roles, IS(1, command))
 #define PRCTL(roles, command) ALLOW_1("prctl", roles, IS(0, command))
 #define IOCTL(roles, command) ALLOW_1("ioctl", roles, IS(1, command))
 #define OPTION(roles, level, option) \
-	{ "setsockopt", roles, 0, { IS(1, level), IS(2, option) }, 2 }
+	{ \
+		"setsockopt", roles, 0, { IS(1, level), IS(2, option) }, 2 \
+	}
 #define SOCKET(roles, family, type) \
-	{ "socket", roles, 0, { IS(0, family), { 1, SOCKET_TYPE, type }, IS(2, 0) }, 3 }
-#define NO_SOCKET(roles, family) { "socket", roles, EAFNOSUPPORT, { IS(0, family) }, 1 }
-
-/* What pthread_create() asks for: a thread, no process, no name space. */
-#define THREAD_FLAGS                                                                               \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |        \
-	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+	{ \
+		"socket", roles, 0, { IS(0, family), { 1, SOCKET_TYPE, type }, IS(2, 0) }, 3 \
+	}
+#define NO_SOCKET(roles, family) \
+	{ \
+		"socket", roles, EAFNOSUPPORT, { IS(0, family) }, 1 \
+	}
 
 const struct tw_call_case tw_call_cases[] = {
 	/* No memory that can be run. A name service's library is mapped from its file: that file
@@ -164,9 +176,6 @@ const struct tw_call_case tw_call_cases[] = {
 	ALLOW_1("mmap", RESOLVER, HAS_NOT(3, MAP_ANONYMOUS)),
 	ALLOW_1("mprotect", ALL, HAS_NOT(2, PROT_EXEC)),
 
-	/* Threads only. clone3() hides its flags from a filter: glibc then takes clone(). */
-	ALLOW_1("clone", STORAGE, IS(0, THREAD_FLAGS)),
-	{ "clone3", STORAGE, ENOSYS, { { 0 } }, 0 },
 	/* abort() only; no other process. */
 	ALLOW_1("tgkill", ALL, IS(0, TW_CALL_OWN_PID)),
 	PRCTL(ALL, PR_SET_NAME),
@@ -178,6 +187,8 @@ const struct tw_call_case tw_call_cases[] = {
 	FCNTL(ALL, F_GETFL),
 	FCNTL(ALL, F_SETFL),
 	FCNTL(ALL, F_DUPFD_CLOEXEC),
+	/* A trigger's standard input. */
+	ALLOW_1("memfd_create", ENGINE, IS(1, MFD_CLOEXEC)),
 	FCNTL(STORAGE, F_GETLK),
 	FCNTL(STORAGE, F_SETLK),
 	FCNTL(STORAGE, F_SETLKW),

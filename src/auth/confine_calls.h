@@ -6,6 +6,8 @@
  * Whatever is in neither table ends the process. A call that a library tries and can do without
  * is answered with an error, so that it goes on with what it has. Names are the kernel's on
  * x86-64 and arm64; one that an architecture has not is left out there.
+ *
+ * No process and no thread is made once the list holds: what needs threads has them by then.
  */
 #pragma once
 
@@ -23,6 +25,11 @@ struct tw_call {
 	const char *name;
 	unsigned roles; /* TW_ROLE() of each that may */
 	const char *why;
+};
+
+/* On the list only where the older call does not exist: newer architectures left it out. */
+struct tw_call_alternate {
+	const char *name, *older;
 };
 
 /* (argument & mask) == value. */
@@ -46,5 +53,7 @@ struct tw_call_case {
 
 extern const struct tw_call tw_calls[];
 extern const size_t tw_call_count;
+extern const struct tw_call_alternate tw_call_alternates[];
+extern const size_t tw_call_alternate_count;
 extern const struct tw_call_case tw_call_cases[];
 extern const size_t tw_call_case_count;

@@ -45,8 +45,8 @@
 
 #define FS_FIRST (FS_REFER - 1)
 #define FS_READ (FS_READ_FILE | FS_READ_DIR)
-#define FS_CHANGE                                                                                  \
-	(FS_READ | FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG |    \
+#define FS_CHANGE \
+	(FS_READ | FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | \
 	 FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
 #define FS_OF_A_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 

@@ -20,6 +20,15 @@ static int number_of(const char *name)
 	return seccomp_syscall_resolve_name(name);
 }
 
+static bool applies(const struct tw_call *call, enum tw_confine_role role)
+{
+	for (size_t i = 0; i < tw_call_alternate_count; i++)
+		if (strcmp(tw_call_alternates[i].name, call->name) == 0 &&
+		    number_of(tw_call_alternates[i].older) >= 0)
+			return false;
+	return (call->roles & TW_ROLE(role)) && number_of(call->name) >= 0;
+}
+
 /* Cases of one name stand together or not; each name counts once. */
 static bool counted(enum tw_confine_role role, size_t case_index)
 {
@@ -40,7 +49,7 @@ unsigned tw_seccomp_count(enum tw_confine_role role)
 	unsigned count = 0;
 
 	for (size_t i = 0; i < tw_call_count; i++)
-		count += (tw_calls[i].roles & TW_ROLE(role)) && number_of(tw_calls[i].name) >= 0;
+		count += applies(&tw_calls[i], role);
 	for (size_t i = 0; i < tw_call_case_count; i++)
 		count += (tw_call_cases[i].roles & TW_ROLE(role)) && !tw_call_cases[i].error &&
 			 number_of(tw_call_cases[i].name) >= 0 && !counted(role, i);
@@ -62,10 +71,9 @@ static int add_case(scmp_filter_ctx filter, const struct tw_call_case *at)
 			.datum_b = own ? (uint64_t)getpid() : match->value,
 		};
 	}
-	return seccomp_rule_add_array(filter,
-				      at->error ? SCMP_ACT_ERRNO((uint32_t)at->error) :
-						  SCMP_ACT_ALLOW,
-				      number_of(at->name), at->match_count, wanted);
+	return seccomp_rule_add_array(
+		filter, at->error ? SCMP_ACT_ERRNO((uint32_t)at->error) : SCMP_ACT_ALLOW,
+		number_of(at->name), at->match_count, wanted);
 }
 
 static int fill(scmp_filter_ctx filter, enum tw_confine_role role)
@@ -73,7 +81,7 @@ static int fill(scmp_filter_ctx filter, enum tw_confine_role role)
 	int r = 0;
 
 	for (size_t i = 0; i < tw_call_count && !r; i++)
-		if ((tw_calls[i].roles & TW_ROLE(role)) && number_of(tw_calls[i].name) >= 0)
+		if (applies(&tw_calls[i], role))
 			r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number_of(tw_calls[i].name),
 					     0);
 	for (size_t i = 0; i < tw_call_case_count && !r; i++)
