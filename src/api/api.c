@@ -50,8 +50,26 @@ static void turn(evutil_socket_t fd, short what, void *context)
 		tw_api_events_push(api);
 }
 
+/* Names by which this server is meant. */
+static bool is_called(const struct tw_api *api, const char *name)
+{
+	const struct tw_caller nobody = { .user = "" };
+	struct tw_server_view server;
+	size_t length = strlen(name);
+	const char *dot;
+
+	tw_engine_server(api->options.engine, &nobody, &server);
+	if (server.server_external_address && strcasecmp(server.server_external_address, name) == 0)
+		return true;
+	dot = server.host_name ? strchr(server.host_name, '.') : NULL;
+	return server.host_name && length &&
+	       (strcasecmp(server.host_name, name) == 0 ||
+		(dot && (size_t)(dot - server.host_name) == length &&
+		 strncasecmp(server.host_name, name, length) == 0));
+}
+
 /* Pages of other sites must not speak to us through a visitor's browser by a name of theirs that
- * leads to loopback. */
+ * leads here. */
 static bool is_our_name(const struct tw_api *api, struct tw_slice host)
 {
 	struct tw_address address;
@@ -71,10 +89,10 @@ static bool is_our_name(const struct tw_api *api, struct tw_slice host)
 	} else if ((end = strchr(name, ':'))) {
 		*end = '\0';
 	}
-	if (strcasecmp(name, "localhost") == 0 ||
-	    (api->host[0] && strcasecmp(name, api->host) == 0))
-		return true;
-	return tw_address_parse_ip(name, &address);
+	return strcasecmp(name, "localhost") == 0 || tw_address_parse_ip(name, &address) ||
+	       is_called(api, name) ||
+	       (api->options.certificate && name[0] &&
+		tw_certificate_names(api->options.certificate, name));
 }
 
 static bool is_json(struct tw_slice type)
@@ -278,7 +296,9 @@ static void on_request(void *context, struct tw_http_conn *conn,
 	enum page page = find_page(request->head->path);
 
 	if (!request->peer->local && !is_our_name(api, request->head->host))
-		tw_api_answer_text(conn, 403, "this Host is not a name of this server\n");
+		tw_api_answer_text(conn, 403,
+				   "this Host is not a name of this server: use its address, or "
+				   "tell it the name by --external-address\n");
 	else if (page == PAGE_NONE)
 		tw_api_answer_text(conn, 404, "there is no such page; / lists them\n");
 	else if (page == PAGE_RPC && verb != TW_HTTP_POST)
@@ -327,37 +347,59 @@ static int complain(char message[TW_API_MESSAGE], int r, const char *what)
 	return r;
 }
 
-static bool is_loopback(const struct tw_address *address)
-{
-	static const uint8_t one[16] = { [15] = 1 };
+/* Host names that stand for an address of each family. */
+static const struct {
+	const char *host, *four, *six;
+} both_families[] = {
+	{ "localhost", "127.0.0.1", "::1" },
+	{ "*", "0.0.0.0", "::" },
+};
 
-	return address->family == TW_FAMILY_IPV4 ? address->ip[0] == 127
-						 : memcmp(address->ip, one, sizeof one) == 0;
+static int check_host(const struct tw_api_options *options, const struct tw_address *address,
+		      char message[TW_API_MESSAGE])
+{
+	if (tw_address_is_loopback(address))
+		return 0;
+	if (!options->allow_remote) {
+		snprintf(message, TW_API_MESSAGE,
+			 "the API listens at %s only with --api-allow-remote-control; without it "
+			 "use 127.0.0.1, ::1 or localhost",
+			 options->host);
+		return -EACCES;
+	}
+	if (!options->certificate) {
+		snprintf(message, TW_API_MESSAGE, "the API has no certificate for other machines");
+		return -EACCES;
+	}
+	return 0;
 }
 
 static int listen_tcp(struct tw_api *api, char message[TW_API_MESSAGE])
 {
-	const char *host = api->options.host;
-	bool by_name = strcasecmp(host, "localhost") == 0;
+	const char *host = api->options.host, *four = host, *six = NULL;
 	struct tw_address address;
 	char where[128];
 	int r;
 
-	if (!tw_address_parse_ip(by_name ? "127.0.0.1" : host, &address)) {
+	for (size_t i = 0; i < sizeof both_families / sizeof *both_families; i++) {
+		if (strcasecmp(host, both_families[i].host) == 0) {
+			four = both_families[i].four;
+			six = both_families[i].six;
+		}
+	}
+	if (!tw_address_parse_ip(four, &address)) {
 		snprintf(message, TW_API_MESSAGE,
-			 "the API's host is an address of this machine, or localhost");
+			 "the API's host is an address of this machine, localhost, or * for all of "
+			 "them");
 		return -EINVAL;
 	}
-	if (!is_loopback(&address)) {
-		snprintf(message, TW_API_MESSAGE,
-			 "the API listens on loopback only, as long as it is not encrypted: use "
-			 "127.0.0.1, ::1 or localhost, and a tunnel from elsewhere");
-		return -EACCES;
-	}
+	r = check_host(&api->options, &address, message);
+	if (r)
+		return r;
 	address.port = api->options.port;
 	r = tw_http_listen_tcp(api->http, &address, &api->port);
 	snprintf(where, sizeof where, "%s port %u", host, api->options.port);
-	if (!r && by_name && tw_address_parse_ip("::1", &address)) {
+	if (!r && six && tw_address_parse_ip(six, &address)) {
 		address.port = api->port;
 		/* A machine without IPv6 still has IPv4. */
 		tw_http_listen_tcp(api->http, &address, &api->port);
@@ -378,6 +420,8 @@ static int start(struct tw_api *api, char message[TW_API_MESSAGE])
 	api->openrpc = tw_api_openrpc(&api->openrpc_length);
 	if (r || !api->turn || !api->openrpc)
 		return complain(message, r ? r : -ENOMEM, "all");
+	if (api->options.certificate)
+		tw_http_use_tls(api->http, tw_certificate_tls(api->options.certificate));
 	if (api->options.host)
 		r = listen_tcp(api, message);
 	if (!r && api->options.socket_path) {
@@ -397,8 +441,6 @@ int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
 	if (!api)
 		return complain(ret_message, -ENOMEM, "all");
 	api->options = *options;
-	if (options->host)
-		snprintf(api->host, sizeof api->host, "%s", options->host);
 	STAILQ_INIT(&api->ready);
 	LIST_INIT(&api->streams);
 	LIST_INIT(&api->logins);

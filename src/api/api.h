@@ -1,6 +1,11 @@
 /*
  * api.h - the interface of the service: JSON-RPC 2.0 at POST /rpc, the event log as it grows at GET
- * /events, and GET /openrpc.json, /metrics, /healthz, over TCP on loopback and a Unix socket.
+ * /events, and GET /openrpc.json, /metrics, /healthz, over TCP and a Unix socket.
+ *
+ * TCP is loopback's unless the operator allows other machines, and those must speak TLS. A request
+ * over TCP must name this server in its Host field, so that no page of a stranger can reach it by a
+ * name that leads here: an address, localhost, the machine's name, the external address, a name in
+ * the certificate.
  *
  * All of it runs on the control thread and none of it waits. Answers of one turn of the loop leave
  * together, after what they promise is stored (tw_engine_commit()). What a client can cost is
@@ -8,6 +13,7 @@
  */
 #pragma once
 
+#include "api/certificate.h"
 #include "api/session.h"
 #include "base/address.h"
 
@@ -17,8 +23,11 @@ struct tw_api_options {
 	struct event_base *base;  /* borrowed */
 	struct tw_engine *engine; /* borrowed */
 	struct tw_accounts *accounts; /* borrowed; the engine's */
-	const char *host;         /* a loopback address or "localhost"; NULL: no TCP */
-	uint16_t port;            /* 0: any free one */
+	/* An address of this machine, "localhost", or "*", which is all addresses; NULL: no TCP */
+	const char *host;
+	uint16_t port;                            /* 0: any free one */
+	bool allow_remote;                        /* listen beyond loopback; needs a certificate */
+	const struct tw_certificate *certificate; /* borrowed; NULL: no TLS */
 	const char *socket_path;  /* NULL: no Unix socket */
 	bool auth_required;
 	bool api_tokens, shared_tokens;                   /* accepted by authToken() */

@@ -17,12 +17,18 @@
 
 #define BACKLOG 1024
 
+/* Whether both are one account, or one other machine: of IPv6, one network of 64 bits. */
 static bool is_of(const struct tw_http_conn *conn, const struct tw_http_peer *peer)
 {
-	return peer->local && conn->peer.uid == peer->uid;
+	const struct tw_address *one = &conn->peer.from, *other = &peer->from;
+
+	if (peer->local)
+		return conn->peer.uid == peer->uid;
+	return peer->remote && one->family == other->family &&
+	       memcmp(one->ip, other->ip, one->family == TW_FAMILY_IPV4 ? 4 : 8) == 0;
 }
 
-/* How many connections an account has, and the one of them that has waited for longest. */
+/* How many connections an account or a machine has, and the one of them that has waited for longest. */
 static size_t count_of(const struct tw_http_side *side, const struct tw_http_peer *peer,
 		       struct tw_http_conn **ret_oldest)
 {
@@ -42,11 +48,13 @@ static size_t count_of(const struct tw_http_side *side, const struct tw_http_pee
 	return count;
 }
 
-/* One account cannot keep others out: what it has too much goes before what others have. */
+/* One account, or one machine, cannot keep others out: what it has too much goes before what others
+ * have. */
 static bool make_room(struct tw_http_side *side, const struct tw_http_peer *peer)
 {
 	struct tw_http_conn *oldest;
-	bool much = count_of(side, peer, &oldest) >= TW_HTTP_ACCOUNT_MAX;
+	bool much = count_of(side, peer, &oldest) >=
+		    (side->local ? TW_HTTP_ACCOUNT_MAX : TW_HTTP_SOURCE_MAX);
 
 	if (side->count < TW_HTTP_CONNECTIONS_MAX && !much)
 		return true;
@@ -66,14 +74,13 @@ static int learn_peer(int fd, const struct sockaddr *address, struct tw_http_pee
 	struct ucred credentials;
 	socklen_t length = sizeof credentials;
 
-	struct tw_address from;
-
 	if (address->sa_family != AF_UNIX) {
-		from = tw_address_from_sockaddr(
+		ret->from = tw_address_from_sockaddr(
 			(const struct sockaddr_storage *)(const void *)address);
-		tw_address_format_ip(&from, ret->address);
-		ret->port = from.port;
-		return from.family == TW_FAMILY_NONE ? -EAFNOSUPPORT : 0;
+		tw_address_format_ip(&ret->from, ret->address);
+		ret->port = ret->from.port;
+		ret->remote = !tw_address_is_loopback(&ret->from);
+		return ret->from.family == TW_FAMILY_NONE ? -EAFNOSUPPORT : 0;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length))
 		return -errno;
@@ -177,6 +184,11 @@ int tw_http_new(struct event_base *base, const struct tw_http_handler *handler,
 	}
 	*ret = http;
 	return 0;
+}
+
+void tw_http_use_tls(struct tw_http *http, struct ssl_ctx_st *tls)
+{
+	http->tls = tls;
 }
 
 void tw_http_free(struct tw_http *http)

@@ -2,6 +2,9 @@
  * http.h - HTTP/1.1 for the service's interface: connections over TCP and a Unix socket, on the
  * control thread's loop.
  *
+ * On TCP the first byte tells TLS from plain HTTP. Other machines must speak TLS; a peer on
+ * loopback may do either.
+ *
  * A connection carries one request at a time: its handler answers now or later, or begins a stream;
  * what a peer has sent ahead waits in the system's buffers. Nothing that a peer does costs more
  * than its own connection: heads, bodies, connections, the time for a request and for taking an
@@ -26,10 +29,13 @@
 #define TW_HTTP_ACCOUNT_MAX 512                 /* of one account, on the Unix socket */
 #define TW_HTTP_BODIES_MAX ((size_t)64 << 20)   /* of all connections together */
 #define TW_HTTP_ANSWERS_MAX ((size_t)256 << 20) /* not yet taken by their peers, all together */
+#define TW_HTTP_SOURCE_MAX 256                  /* of one other machine, on TCP */
+#define TW_HTTP_HANDSHAKE_SECONDS 10            /* until TLS stands, or the first byte came */
 #define TW_HTTP_IDLE_SECONDS 120                /* between two requests */
 #define TW_HTTP_REQUEST_SECONDS 30              /* from the first byte of a request to its last */
 #define TW_HTTP_TAKE_SECONDS 30                 /* without taking anything of an answer */
 
+struct ssl_ctx_st;
 struct tw_http;
 struct tw_http_conn;
 
@@ -38,6 +44,8 @@ struct tw_http_peer {
 	unsigned uid, gid;
 	char address[TW_ADDRESS_TEXT]; /* of TCP */
 	uint16_t port;
+	bool remote;                /* of TCP: not on loopback */
+	struct tw_address from;     /* of TCP */
 };
 
 struct tw_http_request {
@@ -62,6 +70,8 @@ struct tw_http_handler {
 /* @base borrowed. -ENOMEM. */
 int tw_http_new(struct event_base *base, const struct tw_http_handler *handler,
 		struct tw_http **ret);
+/* Speaks TLS from now on where it is asked to; @tls borrowed. */
+void tw_http_use_tls(struct tw_http *http, struct ssl_ctx_st *tls);
 /* Closes all connections. */
 void tw_http_free(struct tw_http *http);
 /* Port 0: any free one, told in *@ret_port. -errno. */

@@ -1,6 +1,9 @@
 /* http_conn.c - the life of one connection. */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +17,8 @@
 #define INPUT_MAX 65536   /* read ahead of what is being answered */
 #define BACKLOG_MAX 65536 /* no further request is taken above */
 #define LINGER (2 * TW_SECOND)
+#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS connection (RFC 8446, 5.1), none of HTTP's */
+#define PIECE 65536        /* of an answer over TLS: libevent writes each whole before it counts */
 
 static void advance(struct tw_http_conn *conn);
 
@@ -45,7 +50,7 @@ static void count_body(struct tw_http_conn *conn, size_t bytes)
 
 size_t tw_http_backlog(const struct tw_http_conn *conn)
 {
-	return evbuffer_get_length(bufferevent_get_output(conn->bev));
+	return conn->bev ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
 }
 
 static void count_backlog(struct tw_http_conn *conn)
@@ -68,7 +73,12 @@ void tw_http_conn_close(struct tw_http_conn *conn)
 	conn->side->count--;
 	if (conn->seen)
 		http->handler.gone(http->handler.context, conn);
-	bufferevent_free(conn->bev);
+	if (conn->first)
+		event_free(conn->first);
+	if (conn->bev)
+		bufferevent_free(conn->bev);
+	else
+		close(conn->fd);
 	if (conn->body)
 		evbuffer_free(conn->body);
 	free(conn->head_bytes);
@@ -124,7 +134,7 @@ static void send_bytes(struct tw_http_conn *conn, const char *bytes, size_t leng
 
 	if (conn->raised)
 		return;
-	if (tw_http_backlog(conn) == 0) {
+	if (!conn->tls && tw_http_backlog(conn) == 0) {
 		sent = send(bufferevent_getfd(conn->bev), bytes, length,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno != EAGAIN && errno != EINTR) {
@@ -151,17 +161,37 @@ static void release(const void *bytes, size_t length, void *context)
 static void send_owned(struct tw_http_conn *conn, char *bytes, size_t length)
 {
 	struct evbuffer *output = bufferevent_get_output(conn->bev);
+	size_t piece = conn->tls ? PIECE : length;
 
 	if (length <= BACKLOG_MAX || conn->raised) {
 		send_bytes(conn, bytes, length);
 		free(bytes);
 		return;
 	}
-	if (evbuffer_add_reference(output, bytes, length, release, bytes)) {
-		free(bytes);
-		raise_error(conn);
+	for (size_t at = 0; at < length; at += piece) {
+		bool last = length - at <= piece;
+
+		piece = last ? length - at : piece;
+		if (evbuffer_add_reference(output, bytes + at, piece, last ? release : NULL,
+					   last ? bytes : NULL)) {
+			/* Earlier pieces may be on their way: with those it is lost, not freed. */
+			if (at == 0)
+				free(bytes);
+			raise_error(conn);
+			break;
+		}
 	}
 	count_backlog(conn);
+}
+
+/* Nothing more comes from this side. */
+static void end_writing(struct tw_http_conn *conn)
+{
+	if (conn->tls) {
+		SSL_shutdown(conn->tls);
+		ERR_clear_error();
+	}
+	shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
 }
 
 /* After an answer: the next request, or the end. */
@@ -173,7 +203,7 @@ static void answered(struct tw_http_conn *conn)
 		enter(conn, TW_HTTP_LINGER, LINGER);
 		bufferevent_setwatermark(conn->bev, EV_READ, 0, 0);
 		if (tw_http_backlog(conn) == 0)
-			shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+			end_writing(conn);
 		else
 			conn->deadline =
 				tw_ns_add(conn->deadline, TW_HTTP_TAKE_SECONDS * TW_SECOND);
@@ -236,19 +266,25 @@ void tw_http_reply(struct tw_http_conn *conn, const struct tw_http_reply *reply)
 	answered(conn);
 }
 
-static void refuse(struct tw_http_conn *conn, unsigned status)
+static void refuse_saying(struct tw_http_conn *conn, unsigned status, const char *text)
 {
-	char text[128];
-	int length = snprintf(text, sizeof text, "%u %s\n", status, reason(status));
 	const struct tw_http_reply reply = {
 		.status = status,
 		.type = "text/plain; charset=utf-8",
 		.text = text,
-		.length = (size_t)length,
+		.length = strlen(text),
 		.close = true,
 	};
 
 	tw_http_reply(conn, &reply);
+}
+
+static void refuse(struct tw_http_conn *conn, unsigned status)
+{
+	char text[128];
+
+	snprintf(text, sizeof text, "%u %s\n", status, reason(status));
+	refuse_saying(conn, status, text);
 }
 
 void tw_http_stream_begin(struct tw_http_conn *conn, const char *type)
@@ -494,6 +530,7 @@ static void on_write(struct bufferevent *bev, void *context)
 	struct tw_http_conn *conn = context;
 	struct tw_http *http = http_of(conn);
 
+	(void)bev;
 	count_backlog(conn);
 	if (tw_http_backlog(conn) > 0)
 		return;
@@ -502,7 +539,7 @@ static void on_write(struct bufferevent *bev, void *context)
 			tw_http_conn_close(conn);
 			return;
 		}
-		shutdown(bufferevent_getfd(bev), SHUT_WR);
+		end_writing(conn);
 		conn->deadline = tw_ns_add(tw_clock_now(), LINGER);
 	} else if (conn->state == TW_HTTP_STREAM) {
 		http->handler.drained(http->handler.context, conn);
@@ -518,7 +555,12 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 	struct tw_http_conn *conn = context;
 
 	(void)bev;
-	if (!(what & BEV_EVENT_EOF) || conn->state == TW_HTTP_BUSY ||
+	if (what & BEV_EVENT_CONNECTED) {
+		enter(conn, TW_HTTP_IDLE, TW_HTTP_REQUEST_SECONDS * TW_SECOND);
+		return;
+	}
+	/* After the peer's last word libevent writes no more either, over TLS. */
+	if (!(what & BEV_EVENT_EOF) || conn->state == TW_HTTP_BUSY || conn->tls ||
 	    conn->state == TW_HTTP_STREAM || conn->eof) {
 		tw_http_conn_close(conn);
 		return;
@@ -527,29 +569,86 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 	after_end(conn);
 }
 
-struct tw_http_conn *tw_http_conn_open(struct tw_http_side *side, int fd,
-				       const struct tw_http_peer *peer)
+static struct bufferevent *make_tls(struct tw_http_conn *conn)
+{
+	struct bufferevent *bev;
+	SSL *ssl = SSL_new(http_of(conn)->tls);
+
+	if (!ssl)
+		return NULL;
+	/* Takes @ssl, whatever comes of it. */
+	bev = bufferevent_openssl_socket_new(http_of(conn)->base, conn->fd, ssl,
+					     BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	if (!bev)
+		return NULL;
+	/* Each request says itself how long it is. */
+	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	conn->tls = ssl;
+	return bev;
+}
+
+/* May close @conn. */
+static void begin(struct tw_http_conn *conn, bool tls)
+{
+	if (conn->first)
+		event_free(conn->first);
+	conn->first = NULL;
+	conn->bev = tls ? make_tls(conn)
+			: bufferevent_socket_new(http_of(conn)->base, conn->fd,
+						 BEV_OPT_CLOSE_ON_FREE);
+	if (!conn->bev) {
+		ERR_clear_error();
+		tw_http_conn_close(conn);
+		return;
+	}
+	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
+	bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_MAX);
+	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
+	if (!tls && conn->peer.remote)
+		refuse_saying(conn, 400,
+			      "This server speaks TLS to other machines: use https.\n");
+	else if (!tls)
+		enter(conn, TW_HTTP_IDLE, TW_HTTP_REQUEST_SECONDS * TW_SECOND);
+}
+
+static void look_at_first(evutil_socket_t fd, short what, void *context)
+{
+	struct tw_http_conn *conn = context;
+	uint8_t byte;
+	ssize_t length = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	(void)what;
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+		event_add(conn->first, NULL);
+	else if (length <= 0)
+		tw_http_conn_close(conn);
+	else
+		begin(conn, byte == TLS_HANDSHAKE && http_of(conn)->tls);
+}
+
+void tw_http_conn_open(struct tw_http_side *side, int fd, const struct tw_http_peer *peer)
 {
 	struct tw_http_conn *conn = calloc(1, sizeof *conn);
 
-	if (conn)
-		conn->bev = bufferevent_socket_new(side->http->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!conn || !conn->bev) {
+	if (conn && !peer->local)
+		conn->first = event_new(side->http->base, fd, EV_READ, look_at_first, conn);
+	if (!conn || (!peer->local && !conn->first)) {
 		free(conn);
 		close(fd);
-		return NULL;
+		return;
 	}
+	conn->fd = fd;
 	conn->side = side;
 	conn->peer = *peer;
 	conn->queue = &side->waiting;
 	TAILQ_INSERT_TAIL(&side->waiting, conn, links);
 	side->count++;
-	conn->deadline = tw_clock_now() + TW_HTTP_REQUEST_SECONDS * TW_SECOND;
+	conn->deadline = tw_clock_now() + TW_HTTP_HANDSHAKE_SECONDS * TW_SECOND;
 	conn->taken_at = tw_clock_now();
-	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_MAX);
-	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
-	return conn;
+	if (peer->local)
+		begin(conn, false);
+	else
+		look_at_first(fd, EV_READ, conn);
 }
 
 void tw_http_conn_sweep(struct tw_http_conn *conn, tw_ns now)

@@ -12,6 +12,7 @@
 #include "base/time.h"
 
 enum tw_http_state {
+	TW_HTTP_NEW,    /* TCP: waits for the first byte of all, then for TLS to stand */
 	TW_HTTP_IDLE,   /* waits for the first byte of a request */
 	TW_HTTP_TAKING, /* has some of its head */
 	TW_HTTP_BODY,
@@ -37,6 +38,7 @@ struct tw_http {
 	struct event_base *base;
 	struct tw_http_handler handler;
 	struct tw_http_side sides[2];
+	struct ssl_ctx_st *tls; /* borrowed; NULL: none */
 	struct evconnlistener *listeners[TW_HTTP_LISTENERS_MAX];
 	size_t listener_count;
 	struct event *sweep;
@@ -50,7 +52,10 @@ struct tw_http_conn {
 	struct tw_http_side *side;
 	TAILQ_ENTRY(tw_http_conn) links;
 	struct tw_http_queue *queue; /* that it is in */
-	struct bufferevent *bev;
+	int fd;                  /* owned while there is no @bev */
+	struct event *first;     /* of the first byte; NULL: it has come */
+	struct bufferevent *bev; /* NULL: before the first byte */
+	struct ssl_st *tls;      /* owned by @bev; NULL: plain */
 	struct tw_http_peer peer;
 	enum tw_http_state state;
 	tw_ns deadline; /* for the present state */
@@ -68,9 +73,8 @@ struct tw_http_conn {
 	void *user;
 };
 
-/* A new connection on @fd, which it takes. NULL: no memory, @fd is closed. */
-struct tw_http_conn *tw_http_conn_open(struct tw_http_side *side, int fd,
-				       const struct tw_http_peer *peer);
+/* A new connection on @fd, which it takes; without memory it is closed. */
+void tw_http_conn_open(struct tw_http_side *side, int fd, const struct tw_http_peer *peer);
 void tw_http_conn_close(struct tw_http_conn *conn);
 /* Closes it if it is too slow. */
 void tw_http_conn_sweep(struct tw_http_conn *conn, tw_ns now);

@@ -28,7 +28,6 @@ struct tw_api {
 	struct tw_http *http;
 	struct tw_api_sessions *sessions;
 	uint16_t port;
-	char host[64]; /* beside loopback's own names, what Host may say */
 	struct event *turn;
 	struct tw_api_ready ready;
 	size_t waits;

@@ -13,7 +13,10 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "netio/clock.h"
 #include "revision.h"
+
+#define MONTH_US (INT64_C(30) * 86400 * 1000000)
 
 struct server {
 	struct tw_server_settings settings;
@@ -21,6 +24,7 @@ struct server {
 	struct event_base *base;
 	struct tw_accounts *accounts;
 	struct tw_engine *engine;
+	struct tw_certificate *certificate;
 	struct tw_api *api;
 	struct tw_server_journal *journal;
 	struct event *signals[3], *last_words;
@@ -131,6 +135,8 @@ static int start_api(struct server *server)
 		.accounts = server->accounts,
 		.host = settings->api_host,
 		.port = settings->api_port,
+		.allow_remote = settings->engine.allow_remote_control,
+		.certificate = server->certificate,
 		.socket_path = settings->socket_path,
 		.auth_required = settings->engine.auth_required,
 		.api_tokens = settings->engine.api_tokens,
@@ -171,6 +177,7 @@ static void announce(const struct server *server)
 	const struct tw_server_settings *settings = &server->settings;
 	const struct tw_caller all = { .user = "", .authenticated = true, .superuser = true };
 	bool six = strchr(settings->api_host, ':') != NULL;
+	bool remote = settings->engine.allow_remote_control;
 	struct tw_server_view view = { 0 };
 	char ports[160];
 
@@ -181,13 +188,17 @@ static void announce(const struct server *server)
 	tw_server_log(TW_LOG_INFO, settings->log_level, "receives on UDP port %s into %s", ports,
 		      settings->receive_dir);
 	tw_server_log(TW_LOG_INFO, settings->log_level,
-		      "controlled by http://%s%s%s:%u/ and %s; state in %s", six ? "[" : "",
-		      settings->api_host, six ? "]" : "", tw_api_port(server->api),
-		      settings->socket_path, settings->state_dir);
-	if (settings->engine.allow_remote_control)
+		      "controlled by %s://%s%s%s:%u/ and %s; state in %s",
+		      remote ? "https" : "http", six ? "[" : "", settings->api_host,
+		      six ? "]" : "", tw_api_port(server->api), settings->socket_path,
+		      settings->state_dir);
+	tw_server_log(TW_LOG_INFO, settings->log_level, "%s: known to clients by the key %s",
+		      remote ? "open to other machines" : "TLS",
+		      tw_certificate_pin(server->certificate));
+	if (tw_certificate_end_us(server->certificate) < (int64_t)tw_clock_wall_us() + MONTH_US)
 		tw_server_log(TW_LOG_WARNING, settings->log_level,
-			      "control from other machines has to come through a tunnel: the "
-			      "interface listens on loopback only");
+			      "the certificate of the API ends in less than a month, or has "
+			      "ended: put a new one in its place and start again");
 }
 
 static int serve(struct server *server)
@@ -236,6 +247,7 @@ static void clean_up(struct server *server)
 	if (server->base)
 		event_base_free(server->base);
 	tw_accounts_local_free(server->accounts);
+	tw_certificate_free(server->certificate);
 	tw_identity_wipe(&server->identity);
 }
 
@@ -269,6 +281,8 @@ static int run_with(const struct tw_arguments *arguments)
 		make_above(server->settings.receive_dir);
 		r = tw_load_identity(tw_argument(arguments, "identity"), &server->identity);
 	}
+	if (!r)
+		r = tw_server_certificate(&server->settings, &server->certificate);
 	if (!r)
 		r = serve(server);
 	clean_up(server);

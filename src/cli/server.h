@@ -18,6 +18,7 @@
 struct tw_server_settings {
 	struct tw_engine_options engine; /* without base and identity */
 	const char *api_host;
+	const char *api_certificate, *api_key; /* NULL: of our own making */
 	uint16_t api_port;
 	char state_dir[PATH_MAX], receive_dir[PATH_MAX], socket_path[PATH_MAX];
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
@@ -28,11 +29,16 @@ struct tw_server_settings {
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
 
-#define TW_SERVER_OPTIONS 32
+#define TW_SERVER_OPTIONS 34
 extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
 
 /* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */
 int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settings *ret);
+
+/* The certificate of the interface, read or made, before anything from outside is: its files are
+ * opened no more. Owned by the caller; it must outlive the engine. Says what is wrong. An exit
+ * code. */
+int tw_server_certificate(struct tw_server_settings *settings, struct tw_certificate **ret);
 
 /* Lines on standard error: "tradewind: LEVEL: ...", at most @level. */
 void tw_server_log(int level, int most, const char *format, ...)

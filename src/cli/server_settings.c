@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -12,10 +13,13 @@
 #include "netio/udp.h"
 
 const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
-	{ "api-host", "HOST", "loopback address of the control interface; default 127.0.0.1",
+	{ "api-host", "HOST",
+	  "address of the control interface; default 127.0.0.1, or all with the next but one",
 	  false },
 	{ "api-port", "N", "its TCP port; default 8886, 0: any free one", false },
-	{ "api-allow-remote-control", NULL, "say that others may control this server", false },
+	{ "api-allow-remote-control", NULL, "let other machines reach it, by TLS", false },
+	{ "api-certificate", "FILE", "its certificate, PEM; default: one of its own making", false },
+	{ "api-key", "FILE", "the certificate's private key, PEM, without a password", false },
 	{ "api-disable-api-tokens", NULL, "take no API tokens", false },
 	{ "api-disable-shared-tokens", NULL, "take no shared tokens", false },
 	{ "recv-port", "N", "UDP port to receive on; default 8886, 0: any free one", true },
@@ -210,9 +214,15 @@ static int read_api(const struct tw_arguments *arguments, struct tw_server_setti
 		return r;
 	settings->api_port = options->api_port = (uint16_t)port;
 	settings->api_host = tw_argument(arguments, "api-host");
-	if (!settings->api_host)
-		settings->api_host = "127.0.0.1";
 	options->allow_remote_control = tw_argument(arguments, "api-allow-remote-control") != NULL;
+	if (!settings->api_host)
+		settings->api_host = options->allow_remote_control ? "*" : "127.0.0.1";
+	settings->api_certificate = tw_argument(arguments, "api-certificate");
+	settings->api_key = tw_argument(arguments, "api-key");
+	if (!settings->api_certificate != !settings->api_key) {
+		tw_say("--api-certificate and --api-key go together: a file each");
+		return TW_EXIT_USAGE;
+	}
 	options->api_tokens = !tw_argument(arguments, "api-disable-api-tokens");
 	options->shared_tokens = !tw_argument(arguments, "api-disable-shared-tokens");
 	options->auth_required = true;
@@ -302,6 +312,26 @@ static int read_relay(const struct tw_arguments *arguments, struct tw_server_set
 	if (!tw_argument(arguments, "recv-relay-port"))
 		settings->engine.relay_port = settings->relay.port;
 	return 0;
+}
+
+int tw_server_certificate(struct tw_server_settings *settings, struct tw_certificate **ret)
+{
+	const struct tw_certificate_options options = {
+		.folder = settings->state_dir,
+		.certificate = settings->api_certificate,
+		.key = settings->api_key,
+		.external_address = settings->engine.external_address,
+	};
+	char message[TW_CERTIFICATE_MESSAGE] = "";
+
+	mkdir(settings->state_dir, 0700);
+	if (tw_certificate_open(&options, ret, message)) {
+		tw_say("%s", message);
+		return TW_EXIT_FAILED;
+	}
+	settings->engine.certificate_pin = tw_certificate_pin(*ret);
+	settings->engine.certificate_end_us = tw_certificate_end_us(*ret);
+	return TW_EXIT_DONE;
 }
 
 int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settings *ret)

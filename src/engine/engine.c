@@ -26,6 +26,7 @@ static const size_t option_texts[] = {
 	offsetof(struct tw_engine_options, version),
 	offsetof(struct tw_engine_options, revision),
 	offsetof(struct tw_engine_options, server_name),
+	offsetof(struct tw_engine_options, certificate_pin),
 	offsetof(struct tw_engine_options, state_dir),
 	offsetof(struct tw_engine_options, receive_dir),
 	offsetof(struct tw_engine_options, sandbox_dir),

@@ -89,6 +89,8 @@ struct tw_engine_options {
 	uint16_t relay_port;             /* its control port */
 	struct tw_public_key relay_key;
 	uint16_t api_port; /* shown until tw_engine_launched() */
+	const char *certificate_pin; /* of the API's; NULL: it has none */
+	int64_t certificate_end_us;  /* wall */
 	bool api_tokens, shared_tokens, auth_required, allow_remote_control;
 	json_t *configuration; /* every effective option; taken */
 };

@@ -4,6 +4,9 @@
 #include "engine/engine_internal.h"
 #include "engine/requests.h"
 #include "engine/watches.h"
+#include "netio/clock.h"
+
+#define DAY_US (INT64_C(86400) * 1000000)
 
 static void fill_receiver(struct tw_engine *engine, struct tw_receiver_view *ret)
 {
@@ -24,6 +27,8 @@ void tw_engine_server(struct tw_engine *engine, const struct tw_caller *caller,
 {
 	const struct tw_engine_options *options = &engine->options;
 
+	int64_t left_us = options->certificate_end_us - (int64_t)tw_clock_wall_us();
+
 	*ret = (struct tw_server_view){
 		.server_name = engine->server_name,
 		.server_id = engine->server_id,
@@ -43,7 +48,9 @@ void tw_engine_server(struct tw_engine *engine, const struct tw_caller *caller,
 		.api_tokens_available = options->api_tokens,
 		.event_log_available = true,
 		.server_external_address = options->external_address,
-		.certificate_validation = INT64_MIN,
+		.certificate_validation =
+			options->certificate_pin ? left_us / DAY_US - (left_us < 0) : INT64_MIN,
+		.certificate_fingerprint = options->certificate_pin,
 		.license = engine->license,
 		.configuration = caller->superuser ? options->configuration : NULL,
 	};

@@ -172,7 +172,8 @@ struct tw_server_view {
 	uint64_t api_control_port;
 	bool api_tokens_available, event_log_available;
 	const char *server_external_address;
-	int64_t certificate_validation; /* days; INT64_MIN: no certificate */
+	int64_t certificate_validation;      /* days; INT64_MIN: no certificate */
+	const char *certificate_fingerprint; /* ours */
 	struct tw_bandwidth_view bandwidth_limits;
 	struct tw_receiver_view receiver;
 	json_t *license;       /* {"valid": true, "name": "Apache-2.0", ...} */

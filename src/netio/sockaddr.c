@@ -71,6 +71,15 @@ bool tw_address_is_any(const struct tw_address *address)
 	return memcmp(address->ip, zeros, sizeof zeros) == 0;
 }
 
+bool tw_address_is_loopback(const struct tw_address *address)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	if (address->family == TW_FAMILY_IPV4)
+		return address->ip[0] == 127;
+	return address->family == TW_FAMILY_IPV6 && memcmp(address->ip, one, sizeof one) == 0;
+}
+
 bool tw_address_parse_ip(const char *text, struct tw_address *ret)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC,

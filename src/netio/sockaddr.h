@@ -16,6 +16,8 @@ struct tw_address tw_address_from_sockaddr(const struct sockaddr_storage *from);
 /* The wildcard address of @family with @port. */
 struct tw_address tw_address_any(enum tw_family family, uint16_t port);
 bool tw_address_is_any(const struct tw_address *address);
+/* 127.0.0.0/8 and ::1. */
+bool tw_address_is_loopback(const struct tw_address *address);
 /* An address literal without brackets ("192.0.2.1", "fe80::1%eth0"); port 0. False: not one. */
 bool tw_address_parse_ip(const char *text, struct tw_address *ret);
 

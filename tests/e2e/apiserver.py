@@ -110,7 +110,7 @@ class Server:
             "server", "--persistent-state-dir", self.state, "--recv-dir", self.received,
             "--identity", os.path.join(self.side.home, "identity"), "--api-port", "0",
             "--recv-port", "0", *self.options, *more)
-        match = self.process.wait_for(r"controlled by http://\S+:(\d+)/ and (\S+);", 20)
+        match = self.process.wait_for(r"controlled by https?://\S+:(\d+)/ and (\S+);", 20)
         self.port, self.socket = int(match.group(1)), match.group(2)
         self.api = self.session()
         self.info = self.api.call("getServerInfo")

@@ -154,8 +154,8 @@ STRUCTURES = {
                          " hostName:s publicKey:s minCipher:i encryptionAvailable:b"
                          " multiplexAvailable:b authRequired:b allowRemoteControl:b"
                          " apiControlPort:i APITokensAvailable:b eventLogAvailable:b"
-                         " serverExternalAddress:s? certificateValidation:i? bandwidthLimits:o"
-                         " receiver:o license:o configuration:o?",
+                         " serverExternalAddress:s? certificateValidation:i?"
+                         " certificateFingerprint:s? bandwidthLimits:o receiver:o license:o configuration:o?",
     "Request": "requestId:s processing:b status:s errorMessage:s?",
     "Listing": "path:s isDirectory:b size:i modificationTime:t? entries:l",
     "File": "name:s isDirectory:b isSymlink:b size:i modificationTime:t? executable:b",

@@ -28,7 +28,7 @@ class Service:
         self.launch()
         said = self.process.wait_for(
             r"public key (\S+)[\s\S]*receives on UDP port (\d+)[\s\S]*"
-            r"controlled by http://\S+?:(\d+)/", 20)
+            r"controlled by https?://\S+?:(\d+)/", 20)
         self.key, self.port, self.api_port = said.group(1), int(said.group(2)), int(said.group(3))
 
     def launch(self):

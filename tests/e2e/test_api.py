@@ -744,6 +744,6 @@ def test_options(tmp_path):
             tw.last_sentence(process)
         process = side.start("server", "--api-host", "0.0.0.0", "--recv-port", "0")
         assert process.wait(20).code == 5
-        assert "loopback" in tw.last_sentence(process)
+        assert "--api-allow-remote-control" in tw.last_sentence(process)
     finally:
         side.close()

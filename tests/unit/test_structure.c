@@ -58,7 +58,8 @@ static const struct {
 	  "serverName serverId serverUid version revision apiVersion hostName publicKey minCipher "
 	  "encryptionAvailable multiplexAvailable authRequired allowRemoteControl "
 	  "apiControlPort APITokensAvailable eventLogAvailable serverExternalAddress "
-	  "certificateValidation bandwidthLimits receiver license configuration" },
+	  "certificateValidation certificateFingerprint bandwidthLimits receiver license "
+	  "configuration" },
 	{ &tw_request_structure, "requestId processing status errorMessage" },
 	{ &tw_file_structure, "name isDirectory isSymlink size modificationTime executable" },
 	{ &tw_ls_structure, "path isDirectory size modificationTime entries" },
