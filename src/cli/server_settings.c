@@ -13,12 +13,11 @@
 #include "netio/udp.h"
 
 const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
-	{ "api-host", "HOST",
-	  "address of the control interface; default 127.0.0.1, or all with the next but one",
-	  false },
+	{ "api-host", "HOST", "address of the control interface; default: see below", false },
 	{ "api-port", "N", "its TCP port; default 8886, 0: any free one", false },
 	{ "api-allow-remote-control", NULL, "let other machines reach it, by TLS", false },
-	{ "api-certificate", "FILE", "its certificate, PEM; default: one of its own making", false },
+	{ "api-certificate", "FILE", "its certificate, PEM; default: made at the first start",
+	  false },
 	{ "api-key", "FILE", "the certificate's private key, PEM, without a password", false },
 	{ "api-disable-api-tokens", NULL, "take no API tokens", false },
 	{ "api-disable-shared-tokens", NULL, "take no shared tokens", false },
