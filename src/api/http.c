@@ -28,7 +28,7 @@ static bool is_of(const struct tw_http_conn *conn, const struct tw_http_peer *pe
 	       memcmp(one->ip, other->ip, one->family == TW_FAMILY_IPV4 ? 4 : 8) == 0;
 }
 
-/* How many connections an account or a machine has, and the one of them that has waited for longest. */
+/* How many connections an account or a machine has, and which of them has waited for longest. */
 static size_t count_of(const struct tw_http_side *side, const struct tw_http_peer *peer,
 		       struct tw_http_conn **ret_oldest)
 {
