@@ -44,8 +44,8 @@ struct tw_http_peer {
 	unsigned uid, gid;
 	char address[TW_ADDRESS_TEXT]; /* of TCP */
 	uint16_t port;
-	bool remote;                /* of TCP: not on loopback */
-	struct tw_address from;     /* of TCP */
+	bool remote;            /* of TCP: not on loopback */
+	struct tw_address from; /* of TCP */
 };
 
 struct tw_http_request {

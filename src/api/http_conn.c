@@ -17,7 +17,7 @@
 #define INPUT_MAX 65536   /* read ahead of what is being answered */
 #define BACKLOG_MAX 65536 /* no further request is taken above */
 #define LINGER (2 * TW_SECOND)
-#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS connection (RFC 8446, 5.1), none of HTTP's */
+#define TLS_HANDSHAKE 0x16 /* the first byte of TLS (RFC 8446, 5.1), never of HTTP */
 #define PIECE 65536        /* of an answer over TLS: libevent writes each whole before it counts */
 
 static void advance(struct tw_http_conn *conn);
@@ -593,9 +593,9 @@ static void begin(struct tw_http_conn *conn, bool tls)
 	if (conn->first)
 		event_free(conn->first);
 	conn->first = NULL;
-	conn->bev = tls ? make_tls(conn)
-			: bufferevent_socket_new(http_of(conn)->base, conn->fd,
-						 BEV_OPT_CLOSE_ON_FREE);
+	conn->bev =
+		tls ? make_tls(conn)
+		    : bufferevent_socket_new(http_of(conn)->base, conn->fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!conn->bev) {
 		ERR_clear_error();
 		tw_http_conn_close(conn);
@@ -605,8 +605,7 @@ static void begin(struct tw_http_conn *conn, bool tls)
 	bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_MAX);
 	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
 	if (!tls && conn->peer.remote)
-		refuse_saying(conn, 400,
-			      "This server speaks TLS to other machines: use https.\n");
+		refuse_saying(conn, 400, "This server speaks TLS to other machines: use https.\n");
 	else if (!tls)
 		enter(conn, TW_HTTP_IDLE, TW_HTTP_REQUEST_SECONDS * TW_SECOND);
 }

@@ -52,10 +52,10 @@ struct tw_http_conn {
 	struct tw_http_side *side;
 	TAILQ_ENTRY(tw_http_conn) links;
 	struct tw_http_queue *queue; /* that it is in */
-	int fd;                  /* owned while there is no @bev */
-	struct event *first;     /* of the first byte; NULL: it has come */
-	struct bufferevent *bev; /* NULL: before the first byte */
-	struct ssl_st *tls;      /* owned by @bev; NULL: plain */
+	int fd;                      /* owned while there is no @bev */
+	struct event *first;         /* of the first byte; NULL: it has come */
+	struct bufferevent *bev;     /* NULL: before the first byte */
+	struct ssl_st *tls;          /* owned by @bev; NULL: plain */
 	struct tw_http_peer peer;
 	enum tw_http_state state;
 	tw_ns deadline; /* for the present state */

@@ -189,9 +189,8 @@ static void announce(const struct server *server)
 		      settings->receive_dir);
 	tw_server_log(TW_LOG_INFO, settings->log_level,
 		      "controlled by %s://%s%s%s:%u/ and %s; state in %s",
-		      remote ? "https" : "http", six ? "[" : "", settings->api_host,
-		      six ? "]" : "", tw_api_port(server->api), settings->socket_path,
-		      settings->state_dir);
+		      remote ? "https" : "http", six ? "[" : "", settings->api_host, six ? "]" : "",
+		      tw_api_port(server->api), settings->socket_path, settings->state_dir);
 	tw_server_log(TW_LOG_INFO, settings->log_level, "%s: known to clients by the key %s",
 		      remote ? "open to other machines" : "TLS",
 		      tw_certificate_pin(server->certificate));
