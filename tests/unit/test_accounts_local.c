@@ -21,15 +21,15 @@ static int run_agent(int control)
 	struct tw_passed passed;
 	char byte;
 	uint32_t served = 0;
-	int r;
 
-	while (served < clients_max && !(r = tw_passing_receive(control, &byte, 1, 0, &passed))) {
-		assert_int_equal(passed.count, 1);
+	while (!tw_passing_receive(control, &byte, 1, 0, &passed)) {
 		served++;
-		assert_int_equal(tw_passing_send(passed.fds[0], &served, sizeof(served), -1), 0);
+		tw_passing_send(passed.fds[0], &served, sizeof(served), -1);
 		tw_passed_close(&passed);
+		/* What arrived before it is still read. */
+		if (served == clients_max)
+			shutdown(control, SHUT_RD);
 	}
-	shutdown(control, SHUT_RD);
 	close(control);
 	return 0;
 }
@@ -63,8 +63,8 @@ static void test_agents(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		uint32_t served = ask_agent(accounts, i % 2 ? own.name : "");
 
-		/* After two the agent is gone, and the third finds a fresh one. */
-		assert_true(served == 1 || served == 2);
+		/* After two it goes; the third comes just in time or finds a fresh one. */
+		assert_in_range(served, 1, 3);
 	}
 	clients_max = 1000;
 	assert_int_equal(accounts->ops->agent(accounts, "nobody-of-that-name", &socket), -EACCES);
