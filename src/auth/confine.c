@@ -1,7 +1,6 @@
 #include "auth/confine.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -51,7 +50,7 @@ const char *tw_confine_mode_name(enum tw_confine_mode mode)
 	return modes[mode];
 }
 
-/* Needs CAP_SETPCAP, which goes with the ids: so it comes before them. */
+/* Needs CAP_SETPCAP: so it comes first. */
 static int drop_bounding_set(void)
 {
 	for (int capability = 0; capability <= CAP_LAST_CAP + 32; capability++) {
@@ -63,15 +62,6 @@ static int drop_bounding_set(void)
 			return errno == EPERM ? 0
 					      : -errno; /* not ours to drop: none to use either */
 	}
-	return 0;
-}
-
-static int become(uid_t uid, gid_t gid)
-{
-	if (uid == TW_CONFINE_KEEP_ID || geteuid() != 0)
-		return 0;
-	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
-		return -errno;
 	return 0;
 }
 
@@ -110,10 +100,8 @@ int tw_confine_rights(const struct tw_confine_options *options, struct tw_confin
 	memset(ret, 0, sizeof *ret);
 	ret->off = options->mode == TW_CONFINE_OFF;
 	load_ahead();
-	r = drop_bounding_set();
-	if (!r)
-		r = become(options->uid, options->gid);
-	if (!r)
+	r = options->keep_capabilities ? 0 : drop_bounding_set();
+	if (!r && !options->keep_capabilities)
 		r = drop_capabilities();
 	if (r || ret->off)
 		return r;

@@ -3,9 +3,9 @@
  * by what it parses, gets no more than is left.
  *
  * Two steps, because starting needs more than working does:
- *  1. tw_confine_rights(), while there is one thread: ids and groups, every capability, new
- *     privileges, core files, the view that other processes have of its memory, and by Landlock
- *     the file system, TCP ports, abstract sockets and signals.
+ *  1. tw_confine_rights(), while there is one thread and after it has become whom it runs as: every
+ *     capability, new privileges, core files, the view that other processes have of its memory,
+ *     and by Landlock the file system, TCP ports, abstract sockets and signals.
  *  2. tw_confine_calls(), when all threads and sockets are up and before the first byte from
  *     outside is read: an allow-list of system calls for all threads (confine_calls.h). Anything
  *     else ends the process.
@@ -20,7 +20,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 enum tw_confine_role {
 	TW_CONFINE_ENGINE,   /* network, database, control interface; its own folders */
@@ -51,16 +50,13 @@ struct tw_confine_place {
 	unsigned may; /* TW_PLACE_* */
 };
 
-#define TW_CONFINE_KEEP_ID ((uid_t)-1)
 #define TW_CONFINE_PORTS_MAX 16
 
 struct tw_confine_options {
 	enum tw_confine_role role;
 	enum tw_confine_mode mode;
-	/* Becomes this user, with this group and no others, where it is root now.
-	 * TW_CONFINE_KEEP_ID: stays who it is. */
-	uid_t uid;
-	gid_t gid;
+	/* Those that it has by now stay: a file agent of root needs some. */
+	bool keep_capabilities;
 	/* All that may be opened. @everywhere: the ids alone decide. */
 	const struct tw_confine_place *places;
 	size_t place_count;
@@ -89,8 +85,8 @@ const char *tw_confine_mode_name(enum tw_confine_mode mode);
 
 /*
  * The first step. Fills its part of @ret. -EOPNOTSUPP: the mode requires what the kernel lacks;
- * -EINVAL: a place is no path; another -errno: ids that cannot be taken, a place that cannot be
- * opened. After an error the process must not go on: part of it may be in force.
+ * -EINVAL: a place is no path; another -errno: a place that cannot be opened. After an error the
+ * process must not go on: part of it may be in force.
  */
 int tw_confine_rights(const struct tw_confine_options *options, struct tw_confine_report *ret);
 /* The second step, by any thread, for all of them. Errors as above. */

@@ -22,7 +22,10 @@ static int number_of(const char *name)
 
 static bool applies(const struct tw_call *call, enum tw_confine_role role)
 {
-	for (size_t i = 0; i < tw_call_alternate_count; i++)
+	/* Modules of name services may have been built by whichever. */
+	bool either = role == TW_CONFINE_RESOLVER;
+
+	for (size_t i = 0; i < tw_call_alternate_count && !either; i++)
 		if (strcmp(tw_call_alternates[i].name, call->name) == 0 &&
 		    number_of(tw_call_alternates[i].older) >= 0)
 			return false;
@@ -93,7 +96,9 @@ static int fill(scmp_filter_ctx filter, enum tw_confine_role role)
 
 int tw_seccomp_load(enum tw_confine_role role, bool only_log)
 {
-	scmp_filter_ctx filter = seccomp_init(only_log ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
+	uint32_t others =
+		role == TW_CONFINE_RESOLVER ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_KILL_PROCESS;
+	scmp_filter_ctx filter = seccomp_init(only_log ? SCMP_ACT_LOG : others);
 	int r;
 
 	if (!filter)
