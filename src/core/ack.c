@@ -1,9 +1,9 @@
 #include "core/ack.h"
 
-/* Ranges of the window at a loss of one half, the worst that is worth remembering in full. */
-#define RANGES_MAX (TW_ACK_WINDOW / 4)
 /* Old numbers are forgotten in strides, so that the array moves rarely. */
 #define FORGET_STRIDE (TW_ACK_WINDOW / 8)
+/* Every second number of all that is remembered, and one far ahead: there cannot be more. */
+#define RANGES_MAX ((TW_ACK_WINDOW + FORGET_STRIDE) / 2 + 2)
 
 void tw_ack_tracker_init(struct tw_ack_tracker *tracker)
 {
@@ -37,8 +37,6 @@ static void forget(struct tw_ack_tracker *tracker, uint64_t below)
 int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
 		       tw_ns now)
 {
-	if (tracker->received.count + 1 >= RANGES_MAX)
-		forget(tracker, tracker->received.at[RANGES_MAX / 4].start);
 	if (packet_number < tracker->floor)
 		return 0;
 	int error = tw_ranges_add(&tracker->received, packet_number, packet_number + 1);

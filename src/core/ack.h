@@ -2,7 +2,8 @@
  * ack.h - what has arrived and when to say so: the receiving half of acknowledgement.
  *
  * Remembers every packet number of the newest TW_ACK_WINDOW numbers; anything older, and anything
- * seen before, counts as a repeat and is refused: this is the replay window too. Acknowledgements
+ * seen before, counts as a repeat and is refused: this is the replay window too. It takes memory by
+ * the gaps in it: next to none on a good path, 2.3 MiB when every second packet is lost. Acknowledgements
  * go out by time (about an eighth of a round trip after the first packet that asks for one), in
  * ranges, newest first. A range is repeated until an acknowledgement that carried it has itself
  * been acknowledged; a packet that comes late below that point opens it again.
@@ -45,7 +46,7 @@ void tw_ack_tracker_init(struct tw_ack_tracker *tracker);
 void tw_ack_tracker_deinit(struct tw_ack_tracker *tracker);
 /* True for a number that is new and inside the window. */
 bool tw_ack_tracker_fresh(const struct tw_ack_tracker *tracker, uint64_t packet_number);
-/* Takes it in. -ENOMEM, TW_E_FULL: treat the packet as not received. */
+/* Takes it in. -ENOMEM: treat the packet as not received. */
 int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
 		       tw_ns now);
 /* When the next acknowledgement is due; TW_NEVER: nothing waits. */

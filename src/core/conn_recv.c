@@ -195,19 +195,38 @@ static bool only_tries(const uint8_t *bytes, size_t length)
 	return true;
 }
 
+/* Are there keys, and a use for what they open? */
+static bool can_open(const struct tw_conn *conn)
+{
+	if (conn->state == TW_CONN_CLOSING)
+		return conn->established_at && conn->end != TW_CONN_CLOSED_PEER;
+	/* While connecting only the accepting side has keys, and only for whom it let in. */
+	return conn->state == TW_CONN_ESTABLISHED ||
+	       (!conn->initiator && conn->handshake && !conn->handshake->refused);
+}
+
+static void forged(struct tw_conn *conn)
+{
+	if (conn->open.failures >= TW_FORGED_MAX)
+		tw_conn_finish(conn, TW_CONN_TIMEOUT, 0, "too many forged packets for one key",
+			       false);
+}
+
+/* Whoever still sends has not heard that this is over: say it again, ever more rarely. */
+static void stray(struct tw_conn *conn, uint64_t number, tw_ns now)
+{
+	/* Each counts once; without memory to remember it, not at all. */
+	if (tw_ack_tracker_add(&conn->acks, number, false, now))
+		return;
+	conn->strays++;
+	if ((conn->strays & (conn->strays - 1)) == 0)
+		conn->close_owed = true;
+}
+
 void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
 {
-	if (conn->state == TW_CONN_CLOSING) {
-		/* Whoever still sends has not heard: say it again, ever more rarely. */
-		conn->strays++;
-		if (conn->end != TW_CONN_CLOSED_PEER && (conn->strays & (conn->strays - 1)) == 0)
-			conn->close_owed = true;
-		return;
-	}
-	/* While connecting only the accepting side has keys, and only for whom it let in. */
-	if (conn->state != TW_CONN_ESTABLISHED &&
-	    (conn->initiator || !conn->handshake || conn->handshake->refused))
+	if (!can_open(conn))
 		return;
 	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0,
 						  datagram->packet_number_low);
@@ -215,8 +234,14 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 		return;
 	size_t header = datagram->header_length;
 	if (tw_open(&conn->open, datagram->key_phase, number, bytes, header, bytes + header,
-		    length - header))
+		    length - header)) {
+		forged(conn);
 		return;
+	}
+	if (conn->state == TW_CONN_CLOSING) {
+		stray(conn, number, now);
+		return;
+	}
 	conn->now = now;
 	conn->packets_received++;
 	conn->bytes_received += length;

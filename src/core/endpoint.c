@@ -21,11 +21,14 @@ int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct t
 	if (!endpoint)
 		return -ENOMEM;
 	endpoint->config = *config;
+	if (!config->aeads)
+		endpoint->config.aeads = tw_aead_supported();
 	endpoint->now = now;
 	tw_table_init(&endpoint->by_cid, 0);
 	tw_table_init(&endpoint->by_init, tw_random_u64(&config->random));
 	tw_heap_init(&endpoint->timers);
 	tw_cookie_jar_init(&endpoint->cookies, &config->random, now);
+	tw_door_init(&endpoint->door, &config->random);
 	*ret = endpoint;
 	return 0;
 }
@@ -170,7 +173,7 @@ static void reply_retry(struct tw_endpoint *endpoint, const struct tw_datagram *
 	reply->length = tw_datagram_write_retry(&retry, reply->bytes, sizeof(reply->bytes));
 }
 
-/* As long as the question, and only to whoever knows the id. */
+/* Shorter than the question, and only to whoever knows the id. */
 static void reply_echo(struct tw_endpoint *endpoint, const struct tw_datagram *probe,
 		       const struct tw_path *path)
 {
@@ -243,17 +246,23 @@ uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote)
 	return key ? key : 1;
 }
 
-/* False: under load, and the cookie is missing or wrong (a RETRY is on its way then). */
-static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+/*
+ * May this INIT cost more than a look? Under load only with a good cookie (a RETRY is on its way
+ * then), and from one address only so often.
+ */
+static bool let_in(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 		   const struct tw_path *path, tw_ns now)
 {
-	if (endpoint->half_open < TW_HALF_OPEN_COOKIE)
-		return true;
 	if (!init->cookie || !tw_cookie_check(&endpoint->cookies, &endpoint->config.random, now,
 					      &path->remote, init->scid, init->cookie)) {
+		if (endpoint->half_open < TW_HALF_OPEN_COOKIE &&
+		    tw_door_unproved(&endpoint->door, now))
+			return true;
 		reply_retry(endpoint, init, path, now);
 		return false;
 	}
+	if (!tw_door_proved(&endpoint->door, &path->remote, now))
+		return false;
 	if (endpoint->half_open >= TW_HALF_OPEN_MAX) {
 		struct tw_conn *oldest = oldest_half_open(endpoint);
 		if (oldest)
@@ -285,7 +294,7 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 	}
 	if (init->pattern == TW_PATTERN_PLAIN && endpoint->config.cipher_min != TW_CIPHER_NONE)
 		return;
-	if (!proved(endpoint, init, path, now) || tw_conn_new(endpoint, false, now, &conn))
+	if (!let_in(endpoint, init, path, now) || tw_conn_new(endpoint, false, now, &conn))
 		return;
 	tw_conn_path_init(conn, path, false);
 	if (tw_handshake_answer(conn, init, path, now)) {

@@ -3,9 +3,9 @@
  * handshakes, admission.
  *
  * A datagram is looked up by its destination connection id, whatever address it comes from. An INIT
- * from a stranger makes a connection only when its Noise message opens, and above a number of
- * half-open ones only when it carries a cookie (RETRY); nothing is remembered about it before.
- * Datagrams that fit nothing are dropped in silence, and no answer to a stranger is longer than his
+ * from a stranger makes a connection only when its Noise message opens; that is tried only so often
+ * a second, and with so many half-open ones (door.h), for those who do not carry a cookie (RETRY);
+ * nothing is remembered about an INIT before. Datagrams that fit nothing are dropped in silence, and no answer to a stranger is longer than his
  * question. Sans-IO and single-threaded; never blocks, never asks for the time.
  *
  * Order of calls in a loop: tw_endpoint_receive() for what came in, tw_endpoint_timeout(),
@@ -39,6 +39,7 @@ struct tw_endpoint_config {
 	const struct tw_identity *identity; /* borrowed for the life of the endpoint */
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 	enum tw_cipher cipher_min;
+	uint64_t aeads; /* what to offer and take; 0: tw_aead_supported() */
 	struct tw_random random;
 	bool accept; /* takes connections from outside */
 	/* Where else than by the address that was dialled initiators may try (a relay's servers).

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/heap.h"
+#include "core/door.h"
 #include "core/endpoint.h"
 #include "core/table.h"
 #include "crypto/cookie.h"
@@ -27,6 +28,7 @@ struct tw_endpoint {
 	struct tw_conn **conns; /* owned array of owned connections */
 	size_t count, room, half_open;
 	struct tw_cookie_jar cookies;
+	struct tw_door door;
 	struct tw_reply replies[TW_REPLIES_MAX];
 	size_t reply_first, reply_count;
 	tw_ns now;

@@ -245,7 +245,7 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 	uint8_t payload[PAYLOAD_MAX];
 	own_params(conn, &params);
 	params.cipher = connect->cipher;
-	params.aead = tw_aead_supported();
+	params.aead = conn->endpoint->config.aeads;
 	error = write_message(handshake, payload, write_payload(conn, &params, payload),
 			      handshake->message, &handshake->message_length);
 	if (error)
@@ -270,7 +270,7 @@ static uint64_t agree(struct tw_conn *conn, const struct tw_params *theirs)
 	conn->cipher = (enum tw_cipher)theirs->cipher;
 	if (conn->handshake->pattern == TW_PATTERN_PLAIN && conn->cipher != TW_CIPHER_NONE)
 		return TW_HANDSHAKE_CIPHER_TOO_WEAK;
-	uint64_t aead = tw_aead_choose(tw_aead_supported(), theirs->aead);
+	uint64_t aead = tw_aead_choose(conn->endpoint->config.aeads, theirs->aead);
 	if (!aead && conn->cipher != TW_CIPHER_NONE)
 		return TW_HANDSHAKE_CIPHER_TOO_WEAK;
 	conn->aead = aead ? (enum tw_aead)aead : TW_AEAD_AES_GCM;
@@ -404,7 +404,8 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 		return;
 	}
 	conn->cipher = (enum tw_cipher)theirs.cipher;
-	if (conn->cipher != TW_CIPHER_NONE && !(theirs.aead & tw_aead_supported())) {
+	if (conn->cipher != TW_CIPHER_NONE &&
+	    tw_aead_choose(conn->endpoint->config.aeads, theirs.aead) != theirs.aead) {
 		tw_conn_finish(conn, TW_CONN_PROTOCOL, 0, "an algorithm that was not offered",
 			       false);
 		return;

@@ -4,8 +4,9 @@
 
 #include "base/bytes.h"
 #include "crypto/hash.h"
+#include "crypto/siphash.h"
 
-#define COOKIE_SIZE 16
+#define COOKIE_SIZE TW_SIPHASH_SIZE
 
 static void renew(const struct tw_random *random, struct tw_secret *key)
 {
@@ -43,9 +44,8 @@ static void rotate(struct tw_cookie_jar *jar, const struct tw_random *random, tw
 static void make(const struct tw_secret *key, const struct tw_address *from, uint64_t scid,
 		 uint8_t ret[COOKIE_SIZE])
 {
-	uint8_t who[1 + sizeof from->ip + 2 + 4 + 8], digest[TW_HASH_SIZE];
+	uint8_t who[1 + sizeof from->ip + 2 + 4 + 8];
 	struct tw_writer writer;
-	struct tw_hmac hmac;
 
 	tw_writer_init(&writer, who, sizeof who);
 	tw_write_u8(&writer, from->family);
@@ -53,10 +53,7 @@ static void make(const struct tw_secret *key, const struct tw_address *from, uin
 	tw_write_u16(&writer, from->port);
 	tw_write_u32(&writer, from->scope);
 	tw_write_u64(&writer, scid);
-	tw_hmac_init(&hmac, key->bytes, sizeof key->bytes);
-	tw_hmac_update(&hmac, who, sizeof who);
-	tw_hmac_final(&hmac, digest);
-	memcpy(ret, digest, COOKIE_SIZE);
+	tw_siphash(key->bytes, who, sizeof who, ret);
 }
 
 void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
@@ -69,17 +66,18 @@ void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, t
 bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
 		     const struct tw_address *from, uint64_t scid, const uint8_t cookie[16])
 {
-	uint8_t current[COOKIE_SIZE], previous[COOKIE_SIZE];
-	bool is_current, is_previous;
+	uint8_t right[COOKIE_SIZE];
+	bool good;
 
 	rotate(jar, random, now);
-	make(&jar->current, from, scid, current);
-	make(&jar->previous, from, scid, previous);
-	is_current = tw_equal_secret(current, cookie, COOKIE_SIZE);
-	is_previous = tw_equal_secret(previous, cookie, COOKIE_SIZE);
-	tw_wipe(current, sizeof current);
-	tw_wipe(previous, sizeof previous);
-	return is_current | is_previous;
+	make(&jar->current, from, scid, right);
+	good = tw_equal_secret(right, cookie, COOKIE_SIZE);
+	if (!good) {
+		make(&jar->previous, from, scid, right);
+		good = tw_equal_secret(right, cookie, COOKIE_SIZE);
+	}
+	tw_wipe(right, sizeof right);
+	return good;
 }
 
 void tw_ticket_cookie(const struct tw_ticket *ticket, uint64_t scid, uint8_t ret[16])

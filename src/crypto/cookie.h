@@ -1,6 +1,7 @@
 /*
- * cookie.h - proof of address without memory: a keyed hash over who asks and when, handed out in a
- * RETRY and returned in the next INIT. The key changes every two minutes; the previous one is
+ * cookie.h - proof of address without memory: a keyed hash (siphash.h) over who asks, handed out in a
+ * RETRY and returned in the next INIT. To make or check one costs less than to receive the datagram
+ * that asks for it: it stands before everything that costs more. The key changes every two minutes; the previous one is
  * honoured too, so a cookie lives two to four.
  */
 #pragma once
@@ -39,6 +40,6 @@ void tw_cookie_make(struct tw_cookie_jar *jar, const struct tw_random *random, t
 void tw_ticket_cookie(const struct tw_ticket *ticket, uint64_t scid, uint8_t ret[16]);
 /* The index that a cookie claims, to be checked by making the same one again. */
 uint32_t tw_ticket_index(const uint8_t cookie[16]);
-/* In constant time. */
+/* Says nothing by its time but which of the two keys made a good one. */
 bool tw_cookie_check(struct tw_cookie_jar *jar, const struct tw_random *random, tw_ns now,
 		     const struct tw_address *from, uint64_t scid, const uint8_t cookie[16]);

@@ -29,6 +29,11 @@
 #define TW_TAG_SIZE 16
 #define TW_CHECKSUM_SIZE 8
 #define TW_KEY_PACKETS_MAX (UINT64_C(1) << 22)
+/*
+ * So many forged packets one connection may see before a guess at a tag becomes likely enough to
+ * matter: the integrity limit of ChaCha20-Poly1305 (RFC 9001, 6.6), far below that of AES-GCM.
+ */
+#define TW_FORGED_MAX (UINT64_C(1) << 36)
 
 struct tw_packet_key;                   /* one generation: contexts of the crypto library */
 
@@ -52,7 +57,7 @@ struct tw_open_chain {
 	bool phase;
 	/* lowest packet number opened in this phase; UINT64_MAX: none yet */
 	uint64_t phase_first;
-	uint64_t failures;              /* forged packets seen (RFC 9001, 6.6 bounds them) */
+	uint64_t failures;              /* forged packets seen; the owner ends at TW_FORGED_MAX */
 };
 
 /* @secret is copied; NULL with cipher `none`. -ENOMEM; -EINVAL: no such cipher or algorithm. */

@@ -63,10 +63,22 @@ static bool pattern_known(uint8_t pattern)
 	return pattern == TW_PATTERN_PLAIN || pattern == TW_PATTERN_IK;
 }
 
-/* docs/protocol.md, "INIT". What follows the message is padding and is not looked at. */
+/* Nothing but zeros up to the end: padding that could be anything would not be protected. */
+static int read_padding(struct tw_reader *reader)
+{
+	size_t length = tw_reader_left(reader);
+	const uint8_t *bytes = tw_read_bytes(reader, length);
+
+	/* Each byte is the same as the one before it. */
+	return length > 0 && (bytes[0] || memcmp(bytes, bytes + 1, length - 1) != 0) ? TW_E_FORMAT
+										     : 0;
+}
+
+/* docs/protocol.md, "INIT". */
 static int parse_init(struct tw_reader *reader, struct tw_datagram *datagram)
 {
 	uint8_t cookie_length;
+	int error;
 
 	if (tw_reader_left(reader) + 1 < TW_DATAGRAM_INIT_MIN)
 		return TW_E_FORMAT;
@@ -81,7 +93,8 @@ static int parse_init(struct tw_reader *reader, struct tw_datagram *datagram)
 		return TW_E_FORMAT;
 	if (cookie_length > 0)
 		datagram->cookie = tw_read_bytes(reader, cookie_length);
-	return read_message(reader, datagram);
+	error = read_message(reader, datagram);
+	return error ? error : read_padding(reader);
 }
 
 /* docs/protocol.md, "ACCEPT". */
@@ -132,22 +145,20 @@ static int parse_probe(struct tw_reader *reader, struct tw_datagram *datagram)
 {
 	datagram->dcid = tw_read_u64(reader);
 	datagram->token = tw_read_bytes(reader, TW_PROBE_TOKEN_SIZE);
-	return reader->failed || tw_reader_left(reader) > 0 ? TW_E_FORMAT : 0;
+	if (reader->failed ||
+	    tw_reader_left(reader) !=
+		    (datagram->type == TW_DATAGRAM_PROBE ? TW_PROBE_SIZE - TW_ECHO_SIZE : 0))
+		return TW_E_FORMAT;
+	return read_padding(reader);
 }
 
 /* docs/protocol.md, "DISCOVER and DISCOVERED". */
 static int parse_discover(struct tw_reader *reader, struct tw_datagram *datagram)
 {
-	const uint8_t *rest;
-
 	datagram->token = tw_read_bytes(reader, TW_PROBE_TOKEN_SIZE);
-	rest = tw_read_bytes(reader, TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE);
-	if (reader->failed || tw_reader_left(reader) > 0)
+	if (reader->failed || tw_reader_left(reader) != TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE)
 		return TW_E_FORMAT;
-	for (size_t i = 0; i < TW_DISCOVER_SIZE - 1 - TW_PROBE_TOKEN_SIZE; i++)
-		if (rest[i])
-			return TW_E_FORMAT;
-	return 0;
+	return read_padding(reader);
 }
 
 static int parse_discovered(struct tw_reader *reader, struct tw_datagram *datagram)
@@ -291,6 +302,8 @@ size_t tw_datagram_write_probe(const struct tw_datagram *probe, uint8_t *bytes, 
 	tw_write_u8(&writer, (uint8_t)probe->type);
 	tw_write_u64(&writer, probe->dcid);
 	tw_write_bytes(&writer, probe->token, TW_PROBE_TOKEN_SIZE);
+	if (probe->type == TW_DATAGRAM_PROBE)
+		tw_write_zeros(&writer, TW_PROBE_SIZE - TW_ECHO_SIZE);
 	return written(&writer);
 }
 

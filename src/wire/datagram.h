@@ -11,7 +11,7 @@
  *             | u16 message length | message
  *   RETRY     u8 type | u32 version | u64 destination cid | cookie (16)
  *   VERSIONS  u8 type | u64 destination cid | u8 count | u32 version ...
- *   PROBE     u8 type | u64 cid of the side that is asked | token (8)
+ *   PROBE     u8 type | u64 cid of the side that is asked | token (8) | 7 zeros
  *   ECHO      u8 type | u64 cid, token as in the PROBE
  *   DISCOVER  u8 type | token (8) | zeros up to exactly 64 bytes
  *   DISCOVERED  u8 type | token as in the DISCOVER | u8 family (4 or 6) | address | u16 port
@@ -35,7 +35,8 @@
 #define TW_DATAGRAM_MAX 8972      /* UDP payload of a 9000-byte IPv4 packet */
 #define TW_COOKIE_SIZE 16
 #define TW_PROBE_TOKEN_SIZE 8
-#define TW_PROBE_SIZE (1 + 8 + TW_PROBE_TOKEN_SIZE)
+#define TW_PROBE_SIZE 24 /* longer than its answer */
+#define TW_ECHO_SIZE (1 + 8 + TW_PROBE_TOKEN_SIZE)
 #define TW_DISCOVER_SIZE 64 /* longer than any answer */
 #define TW_PACKET_HEADER_SIZE 13
 /* One byte of frames and the shortest tag. */

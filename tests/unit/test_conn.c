@@ -613,10 +613,10 @@ static void test_probe(void **state)
 	size_t length = tw_datagram_write_probe(&probe, bytes, sizeof(bytes));
 	tw_endpoint_receive(pair->wire.ends[1], &path, bytes, length, pair->wire.now);
 	probe.type = TW_DATAGRAM_ECHO;
-	assert_int_equal(tw_datagram_write_probe(&probe, expected, sizeof(expected)), length);
 	assert_true(tw_endpoint_send(pair->wire.ends[1], &train, pair->wire.now));
-	assert_int_equal(train.length, length);
-	assert_memory_equal(train.bytes, expected, length);
+	assert_true(train.length < length);
+	assert_int_equal(tw_datagram_write_probe(&probe, expected, sizeof(expected)), train.length);
+	assert_memory_equal(train.bytes, expected, train.length);
 	assert_true(tw_address_equal(&train.path.remote, &path.remote));
 	tw_conn_info(pair->sides[1].conn, &info);
 	assert_true(tw_address_equal(&info.path.remote, &pair->wire.addresses[0]));

@@ -89,7 +89,7 @@ static const struct vector {
 	{ "PROBE and ECHO",
 	  BYTES(0x05, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5,
 		0xa6, 0xa7, 0xa8),
-	  17,
+	  24,
 	  { .type = TW_DATAGRAM_PROBE, .dcid = 0x0102030405060708, .token = TOKEN },
 	  tw_datagram_write_probe },
 	{ "PROBE and ECHO",
@@ -234,7 +234,7 @@ static void vectors_cut_short(void **state)
 	}
 }
 
-/* Only an INIT has anything behind its message. */
+/* Only an INIT may be longer than it must be, and nothing but zeros stands behind its message. */
 static void vectors_with_more_behind(void **state)
 {
 	(void)state;
@@ -247,6 +247,12 @@ static void vectors_with_more_behind(void **state)
 			assert_int_equal(
 				tw_datagram_parse(bytes, vectors[i].padded + more, &datagram),
 				vectors[i].datagram.type == TW_DATAGRAM_INIT ? 0 : TW_E_FORMAT);
+		for (size_t at = vectors[i].length; at < vectors[i].padded; at++) {
+			bytes[at] = 1;
+			assert_int_equal(tw_datagram_parse(bytes, vectors[i].padded, &datagram),
+					 TW_E_FORMAT);
+			bytes[at] = 0;
+		}
 	}
 }
 
