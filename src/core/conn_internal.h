@@ -83,8 +83,7 @@ struct tw_path_state {
 	uint8_t challenge[TW_PATH_TOKEN_SIZE], response[TW_PATH_TOKEN_SIZE];
 	struct tw_path response_path;
 	tw_ns challenge_at, give_up_at;
-	uint64_t received_bytes,
-		sent_bytes; /* on a path not yet proved: at most three times as much goes out */
+	uint64_t received_bytes, sent_bytes; /* on a path not yet proved: less goes out than came */
 };
 
 /* The initiator tries the addresses that the responder has offered. */

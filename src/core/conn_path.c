@@ -3,9 +3,9 @@
  * moment (RFC 9000, 9).
  *
  * A packet with the highest number so far that comes from another address moves the connection
- * there at once, but until the peer has answered a challenge from there at most three times as many
- * bytes go out as came in: a forged source address must not become a flood. If no answer comes, the
- * connection goes back to the last proved path.
+ * there at once, but until the peer has answered a challenge from there fewer bytes go out than came
+ * in: a forged source address is of no use to anybody. If no answer comes, the connection goes back
+ * to the last proved path.
  *
  * An initiator also tries the addresses that the responder has offered, on the side, and moves only
  * when one has answered; it goes home when that one falls silent.
@@ -15,7 +15,6 @@
 #include "core/conn_internal.h"
 
 #define CHALLENGE_TRIES_SPAN 3 /* probe timeouts until a path is given up */
-#define AMPLIFICATION 3
 #define TRIAL_FIRST (50 * TW_MSEC) /* after the handshake */
 #define TRIAL_LATER (30 * TW_SECOND)
 #define TRIAL_LATEST (600 * TW_SECOND)
@@ -231,6 +230,6 @@ size_t tw_conn_path_allowance(const struct tw_conn *conn)
 {
 	if (conn->path.validated)
 		return SIZE_MAX;
-	uint64_t limit = conn->path.received_bytes * AMPLIFICATION;
-	return limit > conn->path.sent_bytes ? (size_t)(limit - conn->path.sent_bytes) : 0;
+	uint64_t used = conn->path.sent_bytes + 1;
+	return conn->path.received_bytes > used ? (size_t)(conn->path.received_bytes - used) : 0;
 }

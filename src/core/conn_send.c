@@ -316,18 +316,23 @@ static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw
 {
 	size_t size = TW_MTU_BASE < conn->mtu.current ? TW_MTU_BASE : conn->mtu.current;
 	size_t allowed = tw_conn_path_allowance(conn);
+	/* What little may go to an address that is not proved is for the question that proves it. */
+	bool asks = conn->path.challenge_owed && !conn->path.validated;
+	size_t least = asks ? 1 + TW_PATH_TOKEN_SIZE : SMALL_PIECE;
 	if (size > allowed)
 		size = allowed;
-	if (size < TW_PACKET_HEADER_SIZE + TW_TAG_SIZE + SMALL_PIECE ||
+	if (size < TW_PACKET_HEADER_SIZE + TW_TAG_SIZE + least ||
 	    tw_sent_map_reserve(&conn->recovery.sent, 1))
 		return false;
 	struct packet packet;
 	open_packet(conn, &packet, train->bytes, size);
 	if (conn->path.response_owed)
 		train->path = conn->path.response_path;
-	if (ack)
+	if (ack && !asks)
 		put_ack(conn, &packet, now);
 	put_control(conn, &packet, now);
+	if (ack && asks)
+		put_ack(conn, &packet, now);
 	if (conn->recovery.probes_owed && !packet.elicits)
 		put_stream(conn, &packet);
 	if (conn->recovery.probes_owed) {

@@ -201,7 +201,7 @@ static void probe(struct route *route, int which, tw_ns now)
 
 	side->probes++;
 	route->probe_at = now + PROBE_EVERY;
-	if (side->out_bytes + TW_PROBE_SIZE > side->in_bytes)
+	if (side->out_bytes + TW_PROBE_SIZE >= side->in_bytes)
 		return;
 	reply = relay_new_reply(route->server, &side->end.path);
 	reply->length = tw_datagram_write_probe(&ask, reply->bytes, sizeof reply->bytes);
@@ -239,7 +239,9 @@ static size_t allowance(struct route *route, int to, size_t length, size_t segme
 
 	if (side->proved)
 		return length;
-	room = (size_t)(side->in_bytes - side->out_bytes);
+	/* Always fewer than came. */
+	room = side->in_bytes > side->out_bytes ? (size_t)(side->in_bytes - side->out_bytes) - 1
+						: 0;
 	if (length > room)
 		length = room / segment * segment;
 	side->out_bytes += length;
