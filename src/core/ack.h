@@ -2,11 +2,13 @@
  * ack.h - what has arrived and when to say so: the receiving half of acknowledgement.
  *
  * Remembers every packet number of the newest TW_ACK_WINDOW numbers; anything older, and anything
- * seen before, counts as a repeat and is refused: this is the replay window too. It takes memory by
- * the gaps in it: next to none on a good path, 2.3 MiB when every second packet is lost. Acknowledgements
- * go out by time (about an eighth of a round trip after the first packet that asks for one), in
- * ranges, newest first. A range is repeated until an acknowledgement that carried it has itself
- * been acknowledged; a packet that comes late below that point opens it again.
+ * seen before, counts as a repeat and is refused: this is the replay window too. It takes memory
+ * by the gaps in it: next to none on a good path, 2.3 MiB when every second packet is lost.
+ *
+ * Acknowledgements go out by time (about an eighth of a round trip after the first packet that
+ * asks for one), in ranges, newest first. A range is repeated until an acknowledgement that
+ * carried it has itself been acknowledged; a packet that comes late below that point opens it
+ * again.
  */
 #pragma once
 

@@ -183,7 +183,11 @@ static void handshake_timeout(struct tw_conn *conn, tw_ns now)
 {
 	struct tw_handshake *handshake = conn->handshake;
 	if (now >= handshake->give_up_at) {
-		tw_conn_finish(conn, TW_CONN_TIMEOUT, 0, "no answer", false);
+		if (handshake->other_version)
+			tw_conn_finish(conn, TW_CONN_VERSION, 0, "no protocol version in common",
+				       false);
+		else
+			tw_conn_finish(conn, TW_CONN_TIMEOUT, 0, "no answer", false);
 		return;
 	}
 	if (conn->initiator && handshake->sends && now >= handshake->last_sent_at + TW_INIT_RETRY)

@@ -25,6 +25,7 @@
 #define TW_IDLE_TIMEOUT (30 * TW_SECOND)
 #define TW_DATA_WINDOW_MAX (UINT64_C(256) << 20)
 #define TW_INIT_RETRY (500 * TW_MSEC)
+#define TW_VERSION_DOUBT (1 * TW_SECOND) /* a VERSIONS is not protected: it may be refuted */
 #define TW_PTO_MAX (1 * TW_SECOND)
 #define TW_REORDER_PACKETS 3
 #define TW_REORDER_PACKETS_MAX 65536
@@ -46,6 +47,7 @@ struct tw_handshake {
 	uint64_t peer_scid;
 	bool send_now;
 	bool refused; /* accepting side: there are no keys, nothing can be opened */
+	bool other_version; /* initiator: somebody says that the other side speaks another one */
 	unsigned sends;
 	tw_ns first_sent_at, last_sent_at, give_up_at;
 };
@@ -185,6 +187,8 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 			const struct tw_path *path, tw_ns now);
 void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accept, tw_ns now);
+/* A VERSIONS without ours. */
+void tw_handshake_other_version(struct tw_conn *conn, tw_ns now);
 void tw_handshake_retry(struct tw_conn *conn, const struct tw_datagram *retry, tw_ns now);
 void tw_handshake_free(struct tw_conn *conn);
 uint64_t tw_handshake_hash(const struct tw_datagram *init);

@@ -3,12 +3,12 @@
  * moment (RFC 9000, 9).
  *
  * A packet with the highest number so far that comes from another address moves the connection
- * there at once, but until the peer has answered a challenge from there fewer bytes go out than came
- * in: a forged source address is of no use to anybody. If no answer comes, the connection goes back
- * to the last proved path.
+ * there at once, but until the peer has answered a challenge from there fewer bytes go out than
+ * came in: a forged source address is of no use to anybody. If no answer comes, the connection
+ * goes back to the last proved path.
  *
- * An initiator also tries the addresses that the responder has offered, on the side, and moves only
- * when one has answered; it goes home when that one falls silent.
+ * An initiator also tries the addresses that the responder has offered, on the side, and moves
+ * only when one has answered; it goes home when that one falls silent.
  */
 #include <string.h>
 

@@ -316,7 +316,8 @@ static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw
 {
 	size_t size = TW_MTU_BASE < conn->mtu.current ? TW_MTU_BASE : conn->mtu.current;
 	size_t allowed = tw_conn_path_allowance(conn);
-	/* What little may go to an address that is not proved is for the question that proves it. */
+	/* What little may go to an address that is not proved is for the question that proves
+	 * it. */
 	bool asks = conn->path.challenge_owed && !conn->path.validated;
 	size_t least = asks ? 1 + TW_PATH_TOKEN_SIZE : SMALL_PIECE;
 	if (size > allowed)

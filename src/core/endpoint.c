@@ -345,15 +345,12 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		tw_handshake_retry(conn, &datagram, now);
 		break;
 	case TW_DATAGRAM_VERSIONS:
-		/* Only news while nothing else has been heard, and only when ours is truly not
-		 * among them. */
+		/* Only when ours is truly not among them. */
 		for (size_t i = 0; i < datagram.version_count; i++) {
 			if (datagram.versions[i] == TW_VERSION_1)
 				return;
 		}
-		if (conn->state == TW_CONN_CONNECTING && conn->initiator)
-			tw_conn_finish(conn, TW_CONN_VERSION, 0, "no protocol version in common",
-				       false);
+		tw_handshake_other_version(conn, now);
 		break;
 	default:
 		break;

@@ -1,12 +1,13 @@
 /*
- * endpoint.h - all the connections behind a set of sockets of one worker: routing by connection id,
- * handshakes, admission.
+ * endpoint.h - all the connections behind a set of sockets of one worker: routing by connection
+ * id, handshakes, admission.
  *
- * A datagram is looked up by its destination connection id, whatever address it comes from. An INIT
- * from a stranger makes a connection only when its Noise message opens; that is tried only so often
- * a second, and with so many half-open ones (door.h), for those who do not carry a cookie (RETRY);
- * nothing is remembered about an INIT before. Datagrams that fit nothing are dropped in silence, and no answer to a stranger is longer than his
- * question. Sans-IO and single-threaded; never blocks, never asks for the time.
+ * A datagram is looked up by its destination connection id, whatever address it comes from. An
+ * INIT from a stranger makes a connection only when its Noise message opens; for those who carry
+ * no cookie (RETRY) that is tried only so often a second (door.h), and while few connections are
+ * half-open. Nothing is remembered about an INIT before. Datagrams that fit nothing are dropped in
+ * silence, and no answer to a stranger is longer than his question. Sans-IO and single-threaded;
+ * never blocks, never asks for the time.
  *
  * Order of calls in a loop: tw_endpoint_receive() for what came in, tw_endpoint_timeout(),
  * tw_endpoint_send() until it has nothing, sleep until tw_endpoint_deadline().

@@ -423,6 +423,16 @@ void tw_handshake_accepted(struct tw_conn *conn, const struct tw_datagram *accep
 	tw_conn_start(conn, rtt);
 }
 
+void tw_handshake_other_version(struct tw_conn *conn, tw_ns now)
+{
+	struct tw_handshake *handshake = conn->handshake;
+	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator ||
+	    handshake->other_version)
+		return;
+	handshake->other_version = true;
+	handshake->give_up_at = tw_ns_min(handshake->give_up_at, tw_ns_add(now, TW_VERSION_DOUBT));
+}
+
 void tw_handshake_retry(struct tw_conn *conn, const struct tw_datagram *retry, tw_ns now)
 {
 	struct tw_handshake *handshake = conn->handshake;

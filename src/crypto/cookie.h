@@ -1,8 +1,8 @@
 /*
- * cookie.h - proof of address without memory: a keyed hash (siphash.h) over who asks, handed out in a
- * RETRY and returned in the next INIT. To make or check one costs less than to receive the datagram
- * that asks for it: it stands before everything that costs more. The key changes every two minutes; the previous one is
- * honoured too, so a cookie lives two to four.
+ * cookie.h - proof of address without memory: a keyed hash (siphash.h) over who asks, handed out
+ * in a RETRY and returned in the next INIT. To make or check one costs less than to receive the
+ * datagram that asks for it: it stands before everything that costs more. The key changes every
+ * two minutes; the previous one is honoured too, so a cookie lives two to four.
  */
 #pragma once
 

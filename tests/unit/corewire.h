@@ -38,6 +38,9 @@ struct wire {
 	/* May change @bytes; false drops the datagram. */
 	bool (*hook)(struct wire *wire, int to, uint8_t *bytes, size_t *length);
 	void (*each_turn)(struct wire *wire);
+	/* Sees each datagram right before it is received. */
+	void (*before)(struct wire *wire, int to, const struct wire_datagram *datagram);
+	void *context; /* for the hooks */
 };
 
 static inline struct tw_address wire_address(uint8_t last, uint16_t port)
@@ -105,6 +108,8 @@ static inline void wire_deliver(struct wire *wire, int to)
 	size_t done = 0;
 	while (done < direction->count && direction->queue[done]->arrives <= wire->now) {
 		struct wire_datagram *datagram = direction->queue[done++];
+		if (wire->before)
+			wire->before(wire, to, datagram);
 		tw_endpoint_receive(wire->ends[to], &datagram->path, datagram->bytes,
 				    datagram->length, wire->now);
 		free(datagram);

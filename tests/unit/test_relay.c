@@ -155,7 +155,7 @@ static void test_flood(void **state)
 
 		send_raw(world, &from, bytes, make_init(world, i + 1, NULL, bytes));
 		assert_true(info_of(world).half_open <= TW_RELAY_HALF_OPEN_COOKIE);
-		assert_true(world_ledger(world, &from)->out <= 64);
+		assert_true(world_ledger(world, &from)->out < TW_DATAGRAM_INIT_MIN);
 	}
 	assert_int_equal(info_of(world).half_open, TW_RELAY_HALF_OPEN_COOKIE);
 	world->flight_count = 0; /* the server has seen enough of it */
@@ -194,7 +194,59 @@ static void test_no_amplification(void **state)
 	world->mapped[PEER] = world_address(10, 1000);
 	world_run(world, world->now + 200 * TW_MSEC, NULL);
 	assert_true(world_ledger(world, &victim)->out > 0);
-	assert_true(world_ledger(world, &victim)->out <= world_ledger(world, &victim)->in);
+	assert_true(world_ledger(world, &victim)->out < world_ledger(world, &victim)->in);
+	world_free(world);
+}
+
+static void put_cid(uint8_t *at, uint64_t cid)
+{
+	for (unsigned i = 0; i < 8; i++)
+		at[i] = (uint8_t)(cid >> (56 - 8 * i));
+}
+
+/* One datagram, and what the relay says to where it came from in the next seconds. */
+static void ask_once(struct world *world, const struct tw_address *from, const uint8_t *bytes,
+		     size_t length)
+{
+	memset(world->ledger, 0, world->ledger_count * sizeof world->ledger[0]);
+	world->ledger_count = 0;
+	send_raw(world, from, bytes, length);
+	for (unsigned i = 0; i < 3; i++) {
+		world->now += 200 * TW_MSEC;
+		tw_relay_timeout(world->relay, world->now);
+		world_replies(world);
+	}
+	if (world_ledger(world, from)->out && world_ledger(world, from)->out >= length)
+		fail_msg("%lu bytes for %zu of type %u", world_ledger(world, from)->out, length,
+			 bytes[0]);
+	world->flight_count = 0;
+}
+
+/* Whoever has seen the connection ids go by can draw no more out of a relay either. */
+static void test_no_amplification_by_cid(void **state)
+{
+	static const uint8_t types[] = { 0x01, 0x02, 0x03, 0x04, 0x05, 0x06,
+					 0x07, 0x08, 0x10, 0x11, 0x20, 0x21 };
+	struct world *world = busy_world(27);
+	struct tw_address from = world_address(66, 1);
+	uint8_t bytes[1400];
+	struct tw_conn_info info[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		tw_conn_info(world->sides[i].conn, &info[i]);
+	for (size_t i = 0; i < 4 * ARRAY_SIZE(types); i++) {
+		tw_random_fill(&world->random, bytes, sizeof bytes);
+		memset(bytes + 32, 0, sizeof bytes - 32);
+		bytes[0] = types[i / 4];
+		/* The number of a PACKET is far ahead: the side seems to have moved. */
+		memset(bytes + 9, 0x40 + (int)i, 4);
+		put_cid(bytes + (i & 2 ? 5 : 1), info[i & 1].id);
+		for (size_t length = 1; length <= sizeof bytes; length += length < 64 ? 1 : 167) {
+			from.port++;
+			ask_once(world, &from, bytes, length);
+		}
+	}
 	world_free(world);
 }
 
@@ -708,7 +760,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_incoming),         cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_discover),         cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_no_amplification), cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_no_amplification),
+		cmocka_unit_test(test_no_amplification_by_cid), cmocka_unit_test(test_rebinding),
 		cmocka_unit_test(test_stolen_packet),    cmocka_unit_test(test_replayed_packet),
 		cmocka_unit_test(test_restart),          cmocka_unit_test(test_control_cut),
 		cmocka_unit_test(test_tunnel),           cmocka_unit_test(test_outgoing),
