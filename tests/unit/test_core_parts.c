@@ -39,6 +39,27 @@ static void test_ack_repeats(void **state)
 	tw_ack_tracker_deinit(&tracker);
 }
 
+/* At the worst loss there is too, the whole window is remembered: what came, and what did not. */
+static void test_ack_window(void **state)
+{
+	(void)state;
+	struct tw_ack_tracker tracker;
+	struct tw_prng prng;
+	tw_prng_init(&prng, 1);
+	tw_ack_tracker_init(&tracker);
+	for (uint64_t number = 0; number <= 3 * TW_ACK_WINDOW; number += 2)
+		assert_int_equal(tw_ack_tracker_add(&tracker, number, true, 0), 0);
+	assert_true(tracker.received.count * sizeof(struct tw_range) <= (size_t)2400 << 10);
+	for (unsigned i = 0; i < 1000000; i++) {
+		uint64_t number = tw_prng_below(&prng, 3 * TW_ACK_WINDOW);
+		if (tw_ack_tracker_fresh(&tracker, number & ~UINT64_C(1)))
+			fail_msg("%lu was taken again", number);
+		if (number >= 2 * TW_ACK_WINDOW && !tw_ack_tracker_fresh(&tracker, number | 1))
+			fail_msg("%lu was not taken", number | 1);
+	}
+	tw_ack_tracker_deinit(&tracker);
+}
+
 static void test_ack_times(void **state)
 {
 	(void)state;
@@ -336,6 +357,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ack_repeats),
+		cmocka_unit_test(test_ack_window),
 		cmocka_unit_test(test_ack_times),
 		cmocka_unit_test(test_ack_frames),
 		cmocka_unit_test(test_sent_map),
