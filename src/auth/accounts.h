@@ -112,11 +112,14 @@ struct tw_accounts {
 };
 
 /*
- * Within the process: knows its own account and vouches for it and for root; check() and trigger()
- * refuse. @agent_run, borrowed code: tw_agent_run() (agent.h), run on a thread from the first
- * agent() on; NULL: agent() is -ENOSYS. @rules borrowed, may be NULL. -ENOMEM.
+ * Within the process: knows its own account and vouches for it and for root; check() refuses, and
+ * trigger() finds nothing unless it has been told a folder. @agent_run, borrowed code:
+ * tw_agent_run() (agent.h), run on a thread from the first agent() on; NULL: agent() is -ENOSYS.
+ * @rules borrowed, may be NULL. -ENOMEM.
  */
 int tw_accounts_local_new(const struct tw_accounts_rules *rules, int (*agent_run)(int control),
 			  struct tw_accounts **ret);
+/* The folder of trigger()'s programs, made absolute now; before anybody asks. -ENOMEM. */
+int tw_accounts_local_triggers(struct tw_accounts *accounts, const char *folder);
 /* Waits for the agent, which ends when its last client socket is closed. */
 void tw_accounts_local_free(struct tw_accounts *accounts);

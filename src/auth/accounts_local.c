@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,12 +11,14 @@
 #include "auth/accounts.h"
 #include "auth/lookup.h"
 #include "auth/passing.h"
+#include "auth/trigger.h"
 #include "netio/sockaddr.h"
 
 struct local {
 	struct tw_accounts accounts;
 	const struct tw_accounts_rules *rules;
 	int (*agent_run)(int control);
+	char *triggers;       /* the folder, absolute; NULL: none */
 	pthread_mutex_t lock; /* over what follows */
 	bool running;
 	pthread_t thread;
@@ -160,10 +163,35 @@ static int local_buffers(struct tw_accounts *accounts, int socket, size_t receiv
 static int local_trigger(struct tw_accounts *accounts, const struct tw_trigger_order *order,
 			 struct tw_trigger_run *ret)
 {
-	(void)accounts;
-	(void)order;
-	(void)ret;
-	return -EPERM;
+	const struct local *local = of(accounts);
+	struct tw_account own;
+	int r;
+
+	if (!local->triggers)
+		return -ENOENT;
+	/* Root needs nobody's word for whom it may become. */
+	if (*order->user && geteuid() == 0)
+		r = tw_lookup_name(order->user, local->rules, 0, &own);
+	else
+		r = local_find(accounts, order->user, &own);
+	if (r)
+		return r == -ENOENT ? -EACCES : r;
+	return tw_trigger_start(local->triggers, &own, order, ret);
+}
+
+int tw_accounts_local_triggers(struct tw_accounts *accounts, const char *folder)
+{
+	char *here = folder[0] == '/' ? NULL : get_current_dir_name(), *whole = NULL;
+
+	/* Programs run in /: a path that is not absolute would lead nowhere there. */
+	if (folder[0] == '/')
+		whole = strdup(folder);
+	else if (here && asprintf(&whole, "%s/%s", here, folder) < 0)
+		whole = NULL;
+	free(here);
+	free(of(accounts)->triggers);
+	of(accounts)->triggers = whole;
+	return whole ? 0 : -ENOMEM;
 }
 
 static const struct tw_accounts_ops local_ops = {
@@ -199,6 +227,7 @@ void tw_accounts_local_free(struct tw_accounts *accounts)
 	if (!accounts)
 		return;
 	end_agent(local);
+	free(local->triggers);
 	pthread_mutex_destroy(&local->lock);
 	free(local);
 }

@@ -71,7 +71,6 @@ const struct tw_call tw_calls[] = {
 	{ "fdatasync", STORAGE, "the same" },
 	{ "syncfs", STORAGE, "the same, for many files at a time" },
 	{ "fadvise64", STORAGE, "reading ahead, dropping what has been read" },
-	{ "flock", STORAGE, "one server a state folder" },
 	{ "getdents64", STORAGE | RESOLVER, "listing folders" },
 	{ "unlink", STORAGE, "SQLite's files; the socket at the end" },
 	{ "unlinkat", STORAGE, "removing" },
@@ -99,6 +98,7 @@ const struct tw_call tw_calls[] = {
 	{ "epoll_wait", NET | AGENT, "the loops" },
 	{ "epoll_pwait", NET | AGENT, "the same" },
 	{ "epoll_pwait2", NET, "the loops, by the nanosecond" },
+	{ "eventfd2", ENGINE, "wake-ups of a relay's thread" },
 	{ "timerfd_settime", NET, "where there is no epoll_pwait2" },
 	{ "inotify_init1", STORAGE, "watch folders" },
 	{ "inotify_add_watch", STORAGE, "watch folders" },
@@ -180,10 +180,10 @@ const struct tw_call_case tw_call_cases[] = {
 	ALLOW_1("mmap", RESOLVER, HAS_NOT(3, MAP_ANONYMOUS)),
 	ALLOW_1("mprotect", ALL, HAS_NOT(2, PROT_EXEC)),
 
-	/* An agent has a thread for each client. clone3() hides its flags from a filter: glibc then
-	 * takes clone(). Everybody else has all threads by then. */
-	ALLOW_1("clone", AGENT, IS(0, THREAD_FLAGS)),
-	{ "clone3", AGENT, ENOSYS, { { 0 } }, 0 },
+	/* An engine has a thread for each relay that a destination names, an agent one for each
+	 * client. clone3() hides its flags from a filter: glibc then takes clone(). */
+	ALLOW_1("clone", STORAGE, IS(0, THREAD_FLAGS)),
+	{ "clone3", STORAGE, ENOSYS, { { 0 } }, 0 },
 	/* abort() only; no other process. */
 	ALLOW_1("tgkill", ALL, IS(0, TW_CALL_OWN_PID)),
 	PRCTL(ALL, PR_SET_NAME),

@@ -7,9 +7,8 @@
  * is answered with an error, so that it goes on with what it has. Names are the kernel's on
  * x86-64 and arm64; one that an architecture has not is left out there.
  *
- * No process is made once the list holds, and no thread but an agent's: the others have theirs by
- * then. The resolver is answered with ENOSYS instead of being ended: nobody knows what the modules
- * of a machine's name services try.
+ * No process is made once the list holds. The resolver is answered with ENOSYS instead of being
+ * ended: nobody knows what the modules of a machine's name services try.
  */
 #pragma once
 

@@ -206,7 +206,9 @@ static int serve(struct server *server)
 
 	server->base = event_base_new();
 	if (!server->base || !watch_signals(server) ||
-	    tw_accounts_local_new(&server->settings.superusers, NULL, &server->accounts)) {
+	    tw_accounts_local_new(&server->settings.superusers, NULL, &server->accounts) ||
+	    (server->settings.engine.trigger_dir &&
+	     tw_accounts_local_triggers(server->accounts, server->settings.engine.trigger_dir))) {
 		tw_say("cannot begin: out of memory");
 		return r;
 	}

@@ -259,7 +259,7 @@ static int make_modules(struct tw_engine *engine)
 {
 	struct tw_trigger_options triggers = {
 		.base = engine->base,
-		.directory = engine->options.trigger_dir,
+		.accounts = engine->options.trigger_dir ? engine->options.accounts : NULL,
 		.log_path = engine->options.trigger_log,
 	};
 	int r = tw_pool_new(engine->base, POOL_THREADS, &engine->pool);

@@ -2,25 +2,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
-#include <pwd.h>
-#include <signal.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "netio/clock.h"
 
 #define ARGUMENTS_MAX 6
-#define GROUPS_MAX 256
+#define ABSENT_MAX 32
+#define ABSENT_NAME 64
 #define LINE_MAX_BYTES 1024
 #define READ_AT_A_TIME ((size_t)4096)
 
@@ -52,10 +50,10 @@ struct run {
 	struct tw_triggers *triggers;
 	struct run *next;
 	char *event, *owner, *entry;   /* owned; entry: JSON text */
-	char *argv[ARGUMENTS_MAX + 2]; /* owned; argv[0] is the program's path */
+	char *argv[ARGUMENTS_MAX + 1]; /* owned */
 	/* While it runs. */
-	pid_t pid;
-	int pid_fd, output_fd;
+	uint64_t number; /* for the log */
+	struct tw_trigger_run fds;
 	struct event *ended, *output, *limit;
 	size_t output_bytes;
 	char line[LINE_MAX_BYTES];
@@ -64,22 +62,20 @@ struct run {
 
 struct tw_triggers {
 	struct event_base *base;
-	char *directory;
+	struct tw_accounts *accounts;
 	FILE *log;
 	bool log_owned;
 	unsigned limit_seconds;
 	struct run *waiting, **waiting_last;
 	struct run *running;
 	size_t waiting_count, running_count;
-};
-
-/* A process that gets its user's rights before it runs. */
-struct rights {
-	bool change;
-	uid_t uid;
-	gid_t gid, groups[GROUPS_MAX];
-	int group_count;
-	char home[PATH_MAX], name[256];
+	uint64_t number;
+	/* Events that had no program a moment ago: of many a second only one asks again. */
+	struct {
+		char event[ABSENT_NAME];
+		tw_ns until;
+	} absent[ABSENT_MAX];
+	unsigned absent_next;
 };
 
 __attribute__((format(printf, 2, 3))) static void tell(const struct tw_triggers *triggers,
@@ -98,7 +94,7 @@ __attribute__((format(printf, 2, 3))) static void tell(const struct tw_triggers 
 
 static void run_free(struct run *run)
 {
-	for (size_t i = 0; i < ARGUMENTS_MAX + 2; i++)
+	for (size_t i = 0; i < ARGUMENTS_MAX; i++)
 		free(run->argv[i]);
 	free(run->event);
 	free(run->owner);
@@ -109,24 +105,11 @@ static void run_free(struct run *run)
 		event_free(run->output);
 	if (run->limit)
 		event_free(run->limit);
-	if (run->pid_fd >= 0)
-		close(run->pid_fd);
-	if (run->output_fd >= 0)
-		close(run->output_fd);
+	if (run->fds.control >= 0)
+		close(run->fds.control); /* whoever keeps the program ends it, if it still runs */
+	if (run->fds.output >= 0)
+		close(run->fds.output);
 	free(run);
-}
-
-/* Programs run in the folder /: a path that is not absolute would lead nowhere there. */
-static char *absolute(const char *path)
-{
-	char *here = path[0] == '/' ? NULL : get_current_dir_name(), *whole = NULL;
-
-	if (path[0] == '/')
-		return strdup(path);
-	if (here && asprintf(&whole, "%s/%s", here, path) < 0)
-		whole = NULL;
-	free(here);
-	return whole;
 }
 
 int tw_triggers_new(const struct tw_trigger_options *options, struct tw_triggers **ret)
@@ -136,24 +119,17 @@ int tw_triggers_new(const struct tw_trigger_options *options, struct tw_triggers
 	if (!triggers)
 		return -ENOMEM;
 	triggers->base = options->base;
+	triggers->accounts = options->accounts;
 	triggers->limit_seconds =
 		options->limit_seconds ? options->limit_seconds : TW_TRIGGER_LIMIT_SECONDS;
 	triggers->waiting_last = &triggers->waiting;
 	triggers->log = stderr;
-	if (options->directory) {
-		triggers->directory = absolute(options->directory);
-		if (!triggers->directory) {
-			free(triggers);
-			return -ENOMEM;
-		}
-	}
 	if (options->log_path) {
 		triggers->log = fopen(options->log_path, "ae");
 		triggers->log_owned = triggers->log != NULL;
 		if (!triggers->log) {
 			int r = -errno;
 
-			free(triggers->directory);
 			free(triggers);
 			return r;
 		}
@@ -178,10 +154,7 @@ void tw_triggers_free(struct tw_triggers *triggers)
 		return;
 	while (triggers->running) {
 		struct run *run = triggers->running;
-		siginfo_t info;
 
-		kill(-run->pid, SIGKILL);
-		waitid(P_PIDFD, (id_t)run->pid_fd, &info, WEXITED);
 		unlink_running(run);
 		run_free(run);
 	}
@@ -193,7 +166,6 @@ void tw_triggers_free(struct tw_triggers *triggers)
 	}
 	if (triggers->log_owned)
 		fclose(triggers->log);
-	free(triggers->directory);
 	free(triggers);
 }
 
@@ -240,9 +212,9 @@ static bool fill_arguments(struct run *run, json_t *entry)
 	for (size_t k = 0; i < EVENTS && k < ARGUMENTS_MAX && arguments[i].fields[k]; k++) {
 		const char *field = arguments[i].fields[k], *colon = strchr(field, ':');
 
-		run->argv[k + 1] = colon ? address_text(entry, field, colon)
-					 : field_text(entry, field, strlen(field));
-		if (!run->argv[k + 1])
+		run->argv[k] = colon ? address_text(entry, field, colon)
+				     : field_text(entry, field, strlen(field));
+		if (!run->argv[k])
 			return false;
 	}
 	return true;
@@ -256,82 +228,15 @@ static struct run *run_new(struct tw_triggers *triggers, const char *event, cons
 	if (!run)
 		return NULL;
 	run->triggers = triggers;
-	run->pid_fd = run->output_fd = -1;
+	run->fds = (struct tw_trigger_run){ -1, -1 };
 	run->event = strdup(event);
 	run->owner = strdup(owner ? owner : "");
 	run->entry = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	if (asprintf(&run->argv[0], "%s/%s", triggers->directory, event) < 0)
-		run->argv[0] = NULL;
-	if (!run->event || !run->owner || !run->entry || !run->argv[0] ||
-	    !fill_arguments(run, entry)) {
+	if (!run->event || !run->owner || !run->entry || !fill_arguments(run, entry)) {
 		run_free(run);
 		return NULL;
 	}
 	return run;
-}
-
-/* False: it must not run, and the log says why. */
-static bool find_rights(const struct run *run, struct rights *ret)
-{
-	struct passwd entry, *found = NULL;
-	char space[16384];
-	int r;
-
-	if (run->owner[0])
-		r = getpwnam_r(run->owner, &entry, space, sizeof space, &found);
-	else
-		r = getpwuid_r(geteuid(), &entry, space, sizeof space, &found);
-	if (r || !found) {
-		/* A user id without an account is still a user: ours. */
-		if (!run->owner[0]) {
-			snprintf(ret->home, sizeof ret->home, "/");
-			snprintf(ret->name, sizeof ret->name, "%u", (unsigned)geteuid());
-			return true;
-		}
-		tell(run->triggers, "%s: its owner %s has no account here; it does not run",
-		     run->event, run->owner);
-		return false;
-	}
-	if (found->pw_uid != geteuid() && geteuid() != 0) {
-		tell(run->triggers, "%s: only a server that runs as root can run it as %s",
-		     run->event, run->owner);
-		return false;
-	}
-	ret->change = found->pw_uid != geteuid();
-	ret->uid = found->pw_uid;
-	ret->gid = found->pw_gid;
-	ret->group_count = GROUPS_MAX;
-	if (ret->change &&
-	    getgrouplist(found->pw_name, found->pw_gid, ret->groups, &ret->group_count) < 0)
-		ret->group_count = GROUPS_MAX;
-	snprintf(ret->home, sizeof ret->home, "%s", found->pw_dir);
-	snprintf(ret->name, sizeof ret->name, "%s", found->pw_name);
-	return true;
-}
-
-/* The child between fork and exec: only calls that are safe there. */
-__attribute__((noreturn)) static void become(const struct run *run, const struct rights *rights,
-					     char *const *environment, const int fds[2])
-{
-	static const int defaults[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGCHLD };
-	sigset_t none;
-
-	setpgid(0, 0);
-	for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-		signal(defaults[i], SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[1], 2) < 0)
-		_exit(126);
-	syscall(SYS_close_range, 3U, ~0U, 0U);
-	if (rights->change && (setgroups((size_t)rights->group_count, rights->groups) ||
-			       setgid(rights->gid) || setuid(rights->uid)))
-		_exit(126);
-	if (chdir("/"))
-		_exit(126);
-	umask(022);
-	execve(run->argv[0], run->argv, environment);
-	_exit(errno == ENOENT ? 127 : 126);
 }
 
 /* The entry as a file to read from, so that no pipe can hold anybody up. */
@@ -349,41 +254,25 @@ static int entry_file(const struct run *run)
 	return fd;
 }
 
-static int spawn(struct run *run, const struct rights *rights)
+static int spawn(struct run *run)
 {
-	char home[PATH_MAX + 8], user[300], logname[300], event[300];
-	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char language[] = "LANG=C.UTF-8";
-	char *environment[] = { path, home, user, logname, language, event, NULL };
-	int input = entry_file(run), pipes[2], fds[2];
+	struct tw_accounts *accounts = run->triggers->accounts;
+	int input = entry_file(run), r;
+	const struct tw_trigger_order order = {
+		.user = run->owner,
+		.event = run->event,
+		.arguments = run->argv,
+		.input = input,
+	};
 
 	if (input < 0)
 		return input;
-	if (pipe2(pipes, O_CLOEXEC)) {
-		close(input);
-		return -errno;
-	}
-	snprintf(home, sizeof home, "HOME=%s", rights->home);
-	snprintf(user, sizeof user, "USER=%s", rights->name);
-	snprintf(logname, sizeof logname, "LOGNAME=%s", rights->name);
-	snprintf(event, sizeof event, "TRADEWIND_EVENT=%s", run->event);
-	/* Above the standard ones, so that the child's dup2() cannot hit them. */
-	fds[0] = fcntl(input, F_DUPFD_CLOEXEC, 3);
-	fds[1] = fcntl(pipes[1], F_DUPFD_CLOEXEC, 3);
-	run->pid = fds[0] < 0 || fds[1] < 0 ? -1 : fork();
-	if (run->pid == 0)
-		become(run, rights, environment, fds);
+	r = accounts->ops->trigger(accounts, &order, &run->fds);
 	close(input);
-	close(pipes[1]);
-	if (fds[0] >= 0)
-		close(fds[0]);
-	if (fds[1] >= 0)
-		close(fds[1]);
-	run->output_fd = pipes[0];
-	if (run->pid < 0)
-		return -errno;
-	setpgid(run->pid, run->pid); /* whoever is first, the child or we */
-	return fcntl(pipes[0], F_SETFL, O_NONBLOCK) ? -errno : 0;
+	if (r)
+		return r;
+	run->number = ++run->triggers->number;
+	return fcntl(run->fds.output, F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
 /* What it says. */
@@ -391,7 +280,7 @@ static int spawn(struct run *run, const struct rights *rights)
 static void end_line(struct run *run)
 {
 	if (run->line_length)
-		tell(run->triggers, "%s[%d]: %.*s", run->event, (int)run->pid,
+		tell(run->triggers, "%s[%" PRIu64 "]: %.*s", run->event, run->number,
 		     (int)run->line_length, run->line);
 	run->line_length = 0;
 }
@@ -400,8 +289,8 @@ static void take_output(struct run *run, const char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
 		if (run->output_bytes++ == TW_TRIGGER_OUTPUT_MAX)
-			tell(run->triggers, "%s[%d]: says too much; the rest is left out",
-			     run->event, (int)run->pid);
+			tell(run->triggers, "%s[%" PRIu64 "]: says too much; the rest is left out",
+			     run->event, run->number);
 		if (run->output_bytes > TW_TRIGGER_OUTPUT_MAX)
 			continue;
 		if (bytes[i] == '\n' || run->line_length == sizeof run->line)
@@ -417,7 +306,7 @@ static bool read_output(struct run *run)
 	char bytes[READ_AT_A_TIME];
 	ssize_t length;
 
-	while ((length = read(run->output_fd, bytes, sizeof bytes)) > 0)
+	while ((length = read(run->fds.output, bytes, sizeof bytes)) > 0)
 		take_output(run, bytes, (size_t)length);
 	return length < 0 && (errno == EAGAIN || errno == EINTR);
 }
@@ -434,33 +323,35 @@ static void on_output(evutil_socket_t fd, short what, void *context)
 
 static void start_waiting(struct tw_triggers *triggers);
 
-static void say_end(const struct run *run, const siginfo_t *info)
+static void say_end(const struct run *run, int status)
 {
-	if (info->si_code == CLD_EXITED && info->si_status == 126)
-		tell(run->triggers, "%s[%d]: could not be run", run->event, (int)run->pid);
-	else if (info->si_code == CLD_EXITED && info->si_status)
-		tell(run->triggers, "%s[%d]: ended with %d", run->event, (int)run->pid,
-		     info->si_status);
-	else if (info->si_code != CLD_EXITED)
-		tell(run->triggers, "%s[%d]: ended by signal %d", run->event, (int)run->pid,
-		     info->si_status);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 126)
+		tell(run->triggers, "%s[%" PRIu64 "]: could not be run", run->event, run->number);
+	else if (WIFEXITED(status) && WEXITSTATUS(status))
+		tell(run->triggers, "%s[%" PRIu64 "]: ended with %d", run->event, run->number,
+		     WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		tell(run->triggers, "%s[%" PRIu64 "]: ended by signal %d", run->event, run->number,
+		     WTERMSIG(status));
 }
 
 static void on_ended(evutil_socket_t fd, short what, void *context)
 {
 	struct run *run = context;
 	struct tw_triggers *triggers = run->triggers;
-	siginfo_t info = { 0 };
+	int32_t status = 0;
+	ssize_t length = recv(fd, &status, sizeof status, MSG_DONTWAIT);
 
-	(void)fd;
 	(void)what;
-	if (waitid(P_PIDFD, (id_t)run->pid_fd, &info, WEXITED | WNOHANG) || !info.si_pid)
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* What it left running must not outlive it. */
-	kill(-run->pid, SIGKILL);
 	(void)read_output(run);
 	end_line(run);
-	say_end(run, &info);
+	if (length == (ssize_t)sizeof status)
+		say_end(run, status);
+	else
+		tell(triggers, "%s[%" PRIu64 "]: nobody says how it ended", run->event,
+		     run->number);
 	unlink_running(run);
 	run_free(run);
 	start_waiting(triggers);
@@ -472,9 +363,9 @@ static void on_limit(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	tell(run->triggers, "%s[%d]: not done after %u s, killed", run->event, (int)run->pid,
+	tell(run->triggers, "%s[%" PRIu64 "]: not done after %u s, killed", run->event, run->number,
 	     run->triggers->limit_seconds);
-	kill(-run->pid, SIGKILL);
+	shutdown(run->fds.control, SHUT_WR);
 }
 
 static int watch(struct run *run)
@@ -482,11 +373,8 @@ static int watch(struct run *run)
 	struct event_base *base = run->triggers->base;
 	struct timeval limit = { run->triggers->limit_seconds, 0 };
 
-	run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
-	if (run->pid_fd < 0)
-		return -errno;
-	run->ended = event_new(base, run->pid_fd, EV_READ | EV_PERSIST, on_ended, run);
-	run->output = event_new(base, run->output_fd, EV_READ | EV_PERSIST, on_output, run);
+	run->ended = event_new(base, run->fds.control, EV_READ | EV_PERSIST, on_ended, run);
+	run->output = event_new(base, run->fds.output, EV_READ | EV_PERSIST, on_output, run);
 	run->limit = event_new(base, -1, 0, on_limit, run);
 	if (!run->ended || !run->output || !run->limit || event_add(run->ended, NULL) ||
 	    event_add(run->output, NULL) || event_add(run->limit, &limit))
@@ -494,25 +382,47 @@ static int watch(struct run *run)
 	return 0;
 }
 
+static void note_absent(struct tw_triggers *triggers, const char *event)
+{
+	unsigned at = triggers->absent_next++ % ABSENT_MAX;
+
+	snprintf(triggers->absent[at].event, ABSENT_NAME, "%s", event);
+	triggers->absent[at].until = tw_clock_now() + TW_SECOND;
+}
+
+static bool is_absent(const struct tw_triggers *triggers, const char *event)
+{
+	for (unsigned i = 0; i < ABSENT_MAX; i++)
+		if (strcmp(triggers->absent[i].event, event) == 0)
+			if (tw_clock_now() < triggers->absent[i].until)
+				return true;
+	return false;
+}
+
+static void say_failure(const struct run *run, int r)
+{
+	if (r == -EACCES)
+		tell(run->triggers, "%s: its owner %s has no account here; it does not run",
+		     run->event, run->owner);
+	else if (r == -EPERM)
+		tell(run->triggers, "%s: only a server that was started as root can run it as %s",
+		     run->event, run->owner);
+	else
+		tell(run->triggers, "%s: could not be started: %s", run->event, strerror(-r));
+}
+
 static void start(struct run *run)
 {
 	struct tw_triggers *triggers = run->triggers;
-	struct rights rights = { .change = false };
-	int r;
+	int r = spawn(run);
 
-	if (!find_rights(run, &rights)) {
-		run_free(run);
-		return;
-	}
-	r = spawn(run, &rights);
 	if (!r)
 		r = watch(run);
 	if (r) {
-		tell(triggers, "%s: could not be started: %s", run->event, strerror(-r));
-		if (run->pid > 0) {
-			kill(-run->pid, SIGKILL);
-			waitpid(run->pid, NULL, 0);
-		}
+		if (r == -ENOENT)
+			note_absent(triggers, run->event);
+		else
+			say_failure(run, r);
 		run_free(run);
 		return;
 	}
@@ -535,24 +445,12 @@ static void start_waiting(struct tw_triggers *triggers)
 	}
 }
 
-/* Names come from the program's own tables, but a file name is a file name. */
-static bool is_there(const struct tw_triggers *triggers, const char *event)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	if (!triggers->directory || strchr(event, '/') ||
-	    (size_t)snprintf(path, sizeof path, "%s/%s", triggers->directory, event) >= sizeof path)
-		return false;
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
-}
-
 void tw_triggers_run(struct tw_triggers *triggers, const char *event, const char *owner,
 		     json_t *entry)
 {
 	struct run *run;
 
-	if (!is_there(triggers, event))
+	if (!triggers->accounts || is_absent(triggers, event))
 		return;
 	if (triggers->waiting_count == TW_TRIGGERS_WAITING) {
 		tell(triggers, "%s: dropped, %d are waiting already", event, TW_TRIGGERS_WAITING);

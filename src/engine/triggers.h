@@ -7,13 +7,16 @@
  * LANG, TRADEWIND_EVENT), the folder / as its own, and runs as the owner of the object. Its output
  * goes to the log, line by line, cleaned. At most TW_TRIGGERS_RUNNING run at a time, the others
  * wait in order; beyond TW_TRIGGERS_WAITING they are dropped with a line in the log. One that runs
- * longer than the limit is killed with its whole process group.
+ * longer than the limit is killed with its whole process group. A program that is put into the
+ * folder counts within a second.
  */
 #pragma once
 
 #include <event2/event.h>
 #include <jansson.h>
 #include <stdint.h>
+
+#include "auth/accounts.h"
 
 #define TW_TRIGGERS_RUNNING 8
 #define TW_TRIGGERS_WAITING 4096
@@ -24,12 +27,15 @@ struct tw_triggers;
 
 struct tw_trigger_options {
 	struct event_base *base; /* borrowed */
-	const char *directory;   /* NULL: none ever run; made absolute */
-	const char *log_path;    /* NULL: standard error */
-	unsigned limit_seconds;  /* 0: TW_TRIGGER_LIMIT_SECONDS */
+	/* Borrowed: whoever keeps the rights knows the folder, and runs what is in it. NULL: none
+	 * ever run. */
+	struct tw_accounts *accounts;
+	const char *log_path;   /* NULL: standard error */
+	unsigned limit_seconds; /* 0: TW_TRIGGER_LIMIT_SECONDS */
 };
 
-/* -ENOMEM, -errno of the log file. A folder that is missing is no error: it may come later. */
+/* -ENOMEM, -errno of the log file, which stays open. A folder that is missing is no error: it may
+ * come later. */
 int tw_triggers_new(const struct tw_trigger_options *options, struct tw_triggers **ret);
 /* Kills what still runs. */
 void tw_triggers_free(struct tw_triggers *triggers);

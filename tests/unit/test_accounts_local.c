@@ -87,7 +87,7 @@ static void test_refusals(void **state)
 	assert_int_equal(tw_accounts_local_new(NULL, NULL, &accounts), 0);
 	assert_int_equal(accounts->ops->check(accounts, "root", "", &account), -EACCES);
 	assert_int_equal(accounts->ops->find(accounts, "no-such-account", &account), -EACCES);
-	assert_int_equal(accounts->ops->trigger(accounts, &order, &run), -EPERM);
+	assert_int_equal(accounts->ops->trigger(accounts, &order, &run), -ENOENT);
 	tw_accounts_local_free(accounts);
 }
 

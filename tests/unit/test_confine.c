@@ -622,7 +622,6 @@ static void *some_thread(void *argument)
 	return argument;
 }
 
-/* An agent has a thread for each client. */
 static int threads_work(const struct cell *cell)
 {
 	void *result = NULL;
@@ -649,6 +648,7 @@ static void test_work(void **state)
 	assert_int_equal(confined(cell, lent_files_work), 0);
 	assert_int_equal(confined(cell, network_works), 0);
 	assert_int_equal(confined(cell, memory_works), 0);
+	assert_int_equal(confined(cell, threads_work), 0);
 	status = confined(cell, abort_works);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGABRT);

@@ -9,6 +9,7 @@
 
 struct world {
 	struct event_base *base;
+	struct tw_accounts *accounts;
 	struct tw_triggers *triggers;
 	char folder[TEMP_PATH_MAX], log[TEMP_PATH_MAX + 16], out[TEMP_PATH_MAX + 16];
 };
@@ -23,7 +24,9 @@ static int set_up(void **state)
 	snprintf(world->out, sizeof world->out, "%s/out", world->folder);
 	world->base = event_base_new();
 	options.base = world->base;
-	options.directory = world->folder;
+	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
+	assert_int_equal(tw_accounts_local_triggers(world->accounts, world->folder), 0);
+	options.accounts = world->accounts;
 	options.log_path = world->log;
 	assert_int_equal(tw_triggers_new(&options, &world->triggers), 0);
 	*state = world;
@@ -35,6 +38,7 @@ static int tear_down(void **state)
 	struct world *world = *state;
 
 	tw_triggers_free(world->triggers);
+	tw_accounts_local_free(world->accounts);
 	event_base_free(world->base);
 	temp_dir_remove(world->folder);
 	free(world);
@@ -102,13 +106,14 @@ static void test_arguments_and_entry(void **state)
 static void test_a_folder_that_is_not_absolute(void **state)
 {
 	struct world *world = *state;
-	struct tw_trigger_options options = { .base = world->base, .directory = "." };
+	struct tw_trigger_options options = { .base = world->base, .accounts = world->accounts };
 	json_t *entry = complete_event();
 	struct tw_triggers *triggers;
 	char *before = get_current_dir_name();
 
 	script(world, "send.transferComplete", "echo done > \"$out\"", 0755);
 	assert_int_equal(chdir(world->folder), 0);
+	assert_int_equal(tw_accounts_local_triggers(world->accounts, "."), 0);
 	assert_int_equal(tw_triggers_new(&options, &triggers), 0);
 	assert_int_equal(chdir("/"), 0);
 	tw_triggers_run(triggers, "send.transferComplete", "", entry);
