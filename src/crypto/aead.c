@@ -11,12 +11,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
+
+#include "crypto/aead_wide.h"
 
 struct tw_aead_algorithm {
 	OSSL_FUNC_cipher_newctx_fn *newctx;
@@ -42,6 +45,12 @@ static_assert(sizeof kinds / sizeof kinds[0] == TW_AEAD_KIND_COUNT, "a row per k
 static pthread_once_t loaded = PTHREAD_ONCE_INIT;
 static void *provider_context;
 static struct tw_aead_algorithm algorithms[TW_AEAD_KIND_COUNT];
+static atomic_bool provider_only;
+
+void tw_aead_provider_only(bool only)
+{
+	atomic_store(&provider_only, only);
+}
 
 /* Is @name one of the colon-separated @names? */
 static bool is_among(const char *names, const char *name)
@@ -123,14 +132,13 @@ size_t tw_aead_key_size(enum tw_aead_kind kind)
 	return kinds[kind].key_size;
 }
 
-int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
-		     const uint8_t *bytes)
+static int provider_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
+			     const uint8_t *bytes)
 {
 	const struct tw_aead_algorithm *algorithm;
 	void *context;
 	int ok;
 
-	assert(kind < TW_AEAD_KIND_COUNT);
 	algorithm = &algorithms[kind];
 	pthread_once(&loaded, load);
 	if (!is_whole(algorithm))
@@ -151,8 +159,22 @@ int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
 	return 0;
 }
 
+int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
+		     const uint8_t *bytes)
+{
+	int r = -ENOTSUP;
+
+	assert(kind < TW_AEAD_KIND_COUNT);
+	*key = (struct tw_aead_key){ 0 };
+	if (!atomic_load(&provider_only))
+		r = tw_aead_wide_new(kind, bytes, &key->wide);
+	return r == -ENOTSUP ? provider_key_init(key, kind, seal, bytes) : r;
+}
+
 void tw_aead_key_deinit(struct tw_aead_key *key)
 {
+	tw_aead_wide_free(key->wide);
+	key->wide = NULL;
 	if (key->context)
 		key->algorithm->freectx(key->context);
 	key->context = NULL;
@@ -221,6 +243,10 @@ void tw_aead_seal(struct tw_aead_key *key, const uint8_t nonce[TW_NONCE_SIZE],
 	size_t out;
 	int ok;
 
+	if (key->wide) {
+		tw_aead_wide_seal(key->wide, nonce, message, ret_tag);
+		return;
+	}
 	ok = algorithm->encrypt_init(key->context, NULL, 0, nonce, TW_NONCE_SIZE, NULL);
 	ok &= feed(key, message);
 	ok &= algorithm->final(key->context, ret_tag, &out, TW_AEAD_TAG_SIZE);
@@ -242,6 +268,8 @@ bool tw_aead_open(struct tw_aead_key *key, const uint8_t nonce[TW_NONCE_SIZE],
 	size_t out;
 	int ok;
 
+	if (key->wide)
+		return tw_aead_wide_open(key->wide, nonce, message, tag);
 	ok = algorithm->decrypt_init(key->context, NULL, 0, nonce, TW_NONCE_SIZE, set_tag);
 	ok &= feed(key, message);
 	return ok && algorithm->final(key->context, nothing, &out, sizeof nothing) > 0;

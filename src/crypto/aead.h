@@ -1,6 +1,9 @@
 /*
  * aead.h - one key of an AEAD of this tier: a context of the crypto library that keeps its key
  * schedule, so that a message costs only a new nonce. Used by one thread at a time.
+ *
+ * AES-GCM goes by aead_wide.h where the processor has the instructions for it, else by OpenSSL's
+ * provider; what comes out is the same.
  */
 #pragma once
 
@@ -19,16 +22,20 @@ enum tw_aead_kind {
 };
 
 struct tw_aead_algorithm;
+struct tw_aead_wide_key;
 
 struct tw_aead_key {
 	const struct tw_aead_algorithm *algorithm;
 	void *context; /* owned; the library wipes its key */
+	struct tw_aead_wide_key *wide; /* owned; NULL: the provider's context is used */
 };
 
 size_t tw_aead_key_size(enum tw_aead_kind kind);
 /* @seal: for sealing, else for opening; never for both. -ENOMEM; -ENOSYS: a crippled library. */
 int tw_aead_key_init(struct tw_aead_key *key, enum tw_aead_kind kind, bool seal,
 		     const uint8_t *bytes);
+/* For tests, which compare: keys made from now on are the provider's, or whatever is fastest. */
+void tw_aead_provider_only(bool only);
 void tw_aead_key_deinit(struct tw_aead_key *key);
 
 /*
