@@ -15,3 +15,9 @@
 
 /* Takes @control. 0, or -errno: what made it end early. */
 int tw_agent_run(int control);
+/*
+ * One client on the calling thread until it hangs up: a root of its own (agent_message.h), calls
+ * one after the other. What is malformed ends it. Takes @socket. tw_agent_run() has a thread in
+ * here for each client, so that a disk that hangs holds up only whoever asked for it.
+ */
+void tw_agent_serve(int socket);

@@ -87,7 +87,27 @@ struct tw_fs_ops {
 	 * next boot.
 	 */
 	void (*boot_id)(void *fs, uint8_t ret[16]);
+	/*
+	 * Adds the folder at @path to the inotify queue @inotify, with @mask. NULL: changes cannot
+	 * be heard of.
+	 */
+	int (*listen)(void *fs, const char *path, int inotify, uint32_t mask);
+	/* For a view whose users come and go, each with a reference. NULL: its owner keeps it. */
+	void (*hold)(void *fs);
+	void (*drop)(void *fs);
 };
+
+static inline void tw_fs_hold(const struct tw_fs *fs)
+{
+	if (fs->ops->hold)
+		fs->ops->hold(fs->context);
+}
+
+static inline void tw_fs_drop(const struct tw_fs *fs)
+{
+	if (fs->ops->drop)
+		fs->ops->drop(fs->context);
+}
 
 /*
  * The system's storage. @beneath: the receiving kind, as told above; else the sending kind. -errno.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -306,6 +307,14 @@ int tw_fd_list(int fd, int (*each)(void *context, const char *name), void *conte
 	}
 	free(names.at);
 	return r;
+}
+
+int tw_fd_listen(int fd, int inotify, uint32_t mask)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return inotify_add_watch(inotify, path, mask | IN_ONLYDIR) < 0 ? -errno : 0;
 }
 
 static bool read_boot_id(uint8_t ret[16])

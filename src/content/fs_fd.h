@@ -35,6 +35,8 @@ void tw_fd_stat(const struct stat *st, struct tw_file_stat *ret);
 int tw_fd_set_times(int fd, uint32_t mode, int64_t mtime_ns);
 /* Takes @fd, a folder opened for reading. */
 int tw_fd_list(int fd, int (*each)(void *context, const char *name), void *context);
+/* Adds the folder @fd, opened for reading, to the queue @inotify with @mask. */
+int tw_fd_listen(int fd, int inotify, uint32_t mask);
 /*
  * The present boot of the machine. Where the system does not say, every call counts as another one:
  * less is trusted, nothing wrongly.

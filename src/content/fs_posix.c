@@ -185,6 +185,18 @@ static int posix_sync_directory(void *context, const char *path)
 	return r;
 }
 
+static int posix_listen(void *context, const char *path, int inotify, uint32_t mask)
+{
+	int fd = -1, r;
+
+	r = open_directory(context, path, &fd);
+	if (r)
+		return r;
+	r = tw_fd_listen(fd, inotify, mask);
+	close(fd);
+	return r;
+}
+
 static int posix_sync_all(void *context)
 {
 	struct tw_fs_posix *fs = context;
@@ -228,6 +240,7 @@ static const struct tw_fs_ops posix_ops = {
 	.sync_all = posix_sync_all,
 	.list = posix_list,
 	.boot_id = posix_boot_id,
+	.listen = posix_listen,
 };
 
 int tw_fs_posix_open(const char *root, bool beneath, struct tw_fs *ret)

@@ -51,7 +51,8 @@ int tw_listing_decode(const void *bytes, size_t length, struct tw_listing **ret)
 /*
  * A source that reads the entries of @listing (held until tw_source_free()) and walks nothing: its
  * walk is over at the first step. Each read checks size, modification and change time as always.
- * @read_content false: zeros. @fs: borrowed, the view that was walked. -ENOMEM.
+ * @read_content false: zeros. @fs: the view that was walked; held, if it is
+ * one that counts, else borrowed. -ENOMEM.
  */
 int tw_source_new_listed(const struct tw_fs *fs, struct tw_listing *listing, bool read_content,
 			 struct tw_source **ret);

@@ -78,6 +78,7 @@ int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *option
 	if (!source)
 		return -ENOMEM;
 	source->fs = *fs;
+	tw_fs_hold(fs);
 	source->options = *options;
 	source->options.mappings = copy_mappings(options->mappings, options->mapping_count);
 	source->options.include =
@@ -111,6 +112,7 @@ int tw_source_new_listed(const struct tw_fs *fs, struct tw_listing *listing, boo
 		return -ENOMEM;
 	}
 	source->error_room = count + 1;
+	tw_fs_hold(fs);
 	source->listing = tw_listing_hold(listing);
 	*ret = source;
 	return 0;
@@ -130,6 +132,7 @@ void tw_source_free(struct tw_source *source)
 	tw_source_walk_free(&source->walk);
 	free_options(&source->options);
 	tw_listing_drop(source->listing);
+	tw_fs_drop(&source->fs);
 	free(source->errors);
 	free(source);
 }
