@@ -14,19 +14,6 @@
 #include "auth/confine_landlock.h"
 #include "auth/confine_seccomp.h"
 
-/* Sanitizers map, read and trace what no filter of ours would let them. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-	__has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static const char *const modes[] = {
 	[TW_CONFINE_AUTO] = "auto",
 	[TW_CONFINE_REQUIRE] = "require",
@@ -124,7 +111,7 @@ int tw_confine_calls(const struct tw_confine_options *options, struct tw_confine
 
 	if (options->mode == TW_CONFINE_OFF)
 		return 0;
-	if (SANITIZED || !tw_seccomp_available())
+	if (!tw_seccomp_available())
 		return options->mode == TW_CONFINE_REQUIRE ? -EOPNOTSUPP : 0;
 	r = tw_seccomp_load(options->role, only_log);
 	if (r)

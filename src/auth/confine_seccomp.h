@@ -5,7 +5,8 @@
 
 #include "auth/confine.h"
 
-/* Whether this kernel filters system calls, and can end a whole process for one. */
+/* Whether this kernel filters system calls, and can end a whole process for one; false in a
+ * program built with a sanitizer, which would not survive it. */
 bool tw_seccomp_available(void);
 /* How many calls are on @role's list on this machine. */
 unsigned tw_seccomp_count(enum tw_confine_role role);

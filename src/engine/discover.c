@@ -38,13 +38,14 @@ struct tw_discovers {
 	struct event_base *base;
 	struct tw_pool *pool;
 	struct tw_worker *listening;
+	struct tw_accounts *accounts;
 	struct discover *all;
 	unsigned count;
 	uint64_t id_next;
 };
 
 int tw_discovers_new(struct event_base *base, struct tw_pool *pool, struct tw_worker *listening,
-		     struct tw_discovers **ret)
+		     struct tw_accounts *accounts, struct tw_discovers **ret)
 {
 	struct tw_discovers *discovers = calloc(1, sizeof *discovers);
 
@@ -53,6 +54,7 @@ int tw_discovers_new(struct event_base *base, struct tw_pool *pool, struct tw_wo
 	discovers->base = base;
 	discovers->pool = pool;
 	discovers->listening = listening;
+	discovers->accounts = accounts;
 	discovers->id_next = 1;
 	*ret = discovers;
 	return 0;
@@ -119,9 +121,11 @@ static bool cancelled(void *context)
 static void run(struct tw_pool_job *job)
 {
 	struct discover *discover = (struct discover *)job;
+	struct tw_accounts *accounts = discover->discovers->accounts;
 
-	discover->lookup = tw_resolve(discover->host, discover->port, discover->addresses,
-				      ADDRESSES_MAX, &discover->address_count);
+	discover->lookup = accounts->ops->resolve(accounts, discover->host, discover->port,
+						  discover->addresses, ADDRESSES_MAX,
+						  &discover->address_count);
 	discover->result = TW_E_TIMEOUT;
 	if (discover->lookup || discover->from_receive_port)
 		return;

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "auth/accounts.h"
 #include "engine/pool.h"
 #include "engine/requests.h"
 #include "netio/worker.h"
@@ -20,9 +21,10 @@
 
 struct tw_discovers;
 
-/* All borrowed. @listening: the worker that has the receive ports; NULL: none has. */
+/* All borrowed; @accounts looks up names. @listening: the worker that has the receive ports; NULL:
+ * none has. */
 int tw_discovers_new(struct event_base *base, struct tw_pool *pool, struct tw_worker *listening,
-		     struct tw_discovers **ret);
+		     struct tw_accounts *accounts, struct tw_discovers **ret);
 /* When the pool has ended. */
 void tw_discovers_free(struct tw_discovers *discovers);
 /*

@@ -318,7 +318,8 @@ static int make_discovers(struct tw_engine *engine)
 	bool listens = engine->options.receive && engine->receive_fs_open;
 
 	return tw_discovers_new(engine->base, engine->resolver,
-				listens ? engine->links[0].worker : NULL, &engine->discovers);
+				listens ? engine->links[0].worker : NULL, engine->options.accounts,
+				&engine->discovers);
 }
 
 static int make_watches(struct tw_engine *engine)

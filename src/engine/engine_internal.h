@@ -447,6 +447,9 @@ const struct tw_destination_view *tw_destination_view(struct tw_destination *des
 
 /* resolve.c */
 /* Looks its name up now, unless that is under way. */
+/* As tw_resolve(), by whoever keeps the rights; @engine: struct tw_engine. From any thread. */
+int tw_engine_look_up(void *engine, const char *host, uint16_t port, struct tw_address *ret,
+		      unsigned room, unsigned *ret_count);
 void tw_resolve_start(struct tw_destination *destination);
 void tw_resolve_forget(struct tw_destination *destination);
 void tw_resolve_due(struct tw_engine *engine, tw_ns now);

@@ -176,7 +176,9 @@ static int relay_new(struct tw_engine *engine, const struct tw_destination_setti
 		     struct tw_own_relay **ret)
 {
 	struct tw_relay_agent_options options = { .identity = engine->options.identity,
-						  .port = settings->relay_port };
+						  .port = settings->relay_port,
+						  .resolve = tw_engine_look_up,
+						  .resolve_context = engine };
 	struct tw_own_relay *relay = calloc(1, sizeof(*relay));
 	int r;
 

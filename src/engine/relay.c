@@ -28,7 +28,9 @@ int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, cha
 {
 	struct tw_relay_agent_options options = { .identity = engine->options.identity,
 						  .port = engine->options.relay_port,
-						  .key = engine->options.relay_key };
+						  .key = engine->options.relay_key,
+						  .resolve = tw_engine_look_up,
+						  .resolve_context = engine };
 	int r;
 
 	if (!engine->options.relay_host)

@@ -26,6 +26,15 @@ struct look_up {
 	struct tw_address found[TW_DIALER_ADDRESSES_MAX];
 };
 
+/* Not here: libraries that parse what name servers say have no place beside our keys. */
+int tw_engine_look_up(void *engine, const char *host, uint16_t port, struct tw_address *ret,
+		      unsigned room, unsigned *ret_count)
+{
+	struct tw_accounts *accounts = ((struct tw_engine *)engine)->options.accounts;
+
+	return accounts->ops->resolve(accounts, host, port, ret, room, ret_count);
+}
+
 static void look_up_free(struct look_up *look_up)
 {
 	free(look_up->host);
@@ -36,8 +45,9 @@ static void look_up_run(struct tw_pool_job *job)
 {
 	struct look_up *look_up = TW_OWNER(job, struct look_up, job);
 
-	look_up->error = tw_resolve(look_up->host, look_up->port, look_up->found,
-				    TW_DIALER_ADDRESSES_MAX, &look_up->count);
+	look_up->error = tw_engine_look_up(look_up->engine, look_up->host, look_up->port,
+					   look_up->found, TW_DIALER_ADDRESSES_MAX,
+					   &look_up->count);
 }
 
 static bool same_addresses(const struct tw_destination *destination, const struct tw_address *found,

@@ -281,7 +281,11 @@ static void look_up(struct tw_relay_agent *agent)
 {
 	struct tw_address found[ADDRESSES_MAX];
 	unsigned count = 0;
-	int r = tw_resolve(agent->options.host, agent->options.port, found, ADDRESSES_MAX, &count);
+	const struct tw_relay_agent_options *options = &agent->options;
+	int r = options->resolve ? options->resolve(options->resolve_context, options->host,
+						    options->port, found, ADDRESSES_MAX, &count)
+				 : tw_resolve(options->host, options->port, found, ADDRESSES_MAX,
+					      &count);
 
 	pthread_mutex_lock(&agent->lock);
 	agent->status.resolver[0] = '\0';

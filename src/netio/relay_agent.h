@@ -29,6 +29,10 @@ struct tw_relay_agent_options {
 	const struct tw_udp *sockets[TW_RELAY_AGENT_SOCKETS_MAX];
 	unsigned socket_count;
 	bool tunnelled; /* never try UDP */
+	/* Looks up @host on the agent's thread, as tw_resolve(); NULL: that one. */
+	int (*resolve)(void *context, const char *host, uint16_t port, struct tw_address *ret,
+		       unsigned room, unsigned *ret_count);
+	void *resolve_context;
 };
 
 struct tw_relay_agent_status {

@@ -14,6 +14,7 @@ struct world {
 	struct tw_pool *pool;
 	struct tw_requests *requests;
 	struct tw_worker *worker;
+	struct tw_accounts *accounts;
 	struct event *news;
 	struct tw_discovers *discovers;
 	uint16_t port;
@@ -62,9 +63,11 @@ static int set_up(void **state)
 	world->base = event_base_new();
 	start_worker(world);
 	assert_int_equal(tw_pool_new(world->base, 1, &world->pool), 0);
+	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
 	assert_int_equal(tw_requests_new(world->base, &world->requests), 0);
 	assert_int_equal(
-		tw_discovers_new(world->base, world->pool, world->worker, &world->discovers), 0);
+		tw_discovers_new(world->base, world->pool, world->worker, world->accounts,
+				 &world->discovers), 0);
 	*state = world;
 	return 0;
 }
@@ -75,6 +78,7 @@ static int tear_down(void **state)
 
 	tw_pool_free(world->pool);
 	tw_discovers_free(world->discovers);
+	tw_accounts_local_free(world->accounts);
 	tw_requests_free(world->requests);
 	event_free(world->news);
 	tw_worker_free(world->worker);
