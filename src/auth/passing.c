@@ -11,7 +11,8 @@
 
 #define BUFFER_MAX ((size_t)1 << 30)
 
-int tw_passing_send_all(int socket, const struct iovec *bytes, const int *fds, unsigned count)
+int tw_passing_send_all(int socket, int flags, const struct iovec *bytes, const int *fds,
+			unsigned count)
 {
 	union {
 		struct cmsghdr header;
@@ -31,7 +32,7 @@ int tw_passing_send_all(int socket, const struct iovec *bytes, const int *fds, u
 		memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	}
 	do
-		n = sendmsg(socket, &message, MSG_NOSIGNAL);
+		n = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
@@ -40,7 +41,7 @@ int tw_passing_send(int socket, const void *bytes, size_t length, int fd)
 {
 	const struct iovec vector = { (void *)bytes, length };
 
-	return tw_passing_send_all(socket, &vector, &fd, fd >= 0 ? 1 : 0);
+	return tw_passing_send_all(socket, 0, &vector, &fd, fd >= 0 ? 1 : 0);
 }
 
 void tw_passed_close(struct tw_passed *passed)

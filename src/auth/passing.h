@@ -13,7 +13,9 @@
 
 /* One message, with @fd (borrowed) unless it is -1. Blocks. -EPIPE: nobody is there any more. */
 int tw_passing_send(int socket, const void *bytes, size_t length, int fd);
-int tw_passing_send_all(int socket, const struct iovec *bytes, const int *fds, unsigned count);
+/* The same with up to TW_PASSING_MAX. @flags: MSG_DONTWAIT: -EAGAIN rather than wait. */
+int tw_passing_send_all(int socket, int flags, const struct iovec *bytes, const int *fds,
+			unsigned count);
 /*
  * One message of at most @room bytes with at most TW_PASSING_MAX descriptors, which are the
  * caller's from now on. Blocks, unless @flags has MSG_DONTWAIT. -EPIPE: the other side has closed

@@ -186,7 +186,7 @@ static void test_passing(void **state)
 	for (unsigned i = 0; i < TW_PASSING_MAX; i++)
 		many[i] = ends[0];
 	before = open_descriptors();
-	assert_int_equal(tw_passing_send_all(ends[0], &one, many, TW_PASSING_MAX), 0);
+	assert_int_equal(tw_passing_send_all(ends[0], 0, &one, many, TW_PASSING_MAX), 0);
 	assert_int_equal(tw_passing_receive(ends[1], bytes, sizeof(bytes), 0, &passed), 0);
 	assert_int_equal(passed.count, TW_PASSING_MAX);
 	assert_int_equal(passed.length, 1);
@@ -194,7 +194,7 @@ static void test_passing(void **state)
 		assert_true(fcntl(passed.fds[i], F_GETFD) & FD_CLOEXEC);
 	tw_passed_close(&passed);
 	assert_int_equal(open_descriptors(), before);
-	assert_int_equal(tw_passing_send_all(ends[0], &one, many, TW_PASSING_MAX + 1), -EINVAL);
+	assert_int_equal(tw_passing_send_all(ends[0], 0, &one, many, TW_PASSING_MAX + 1), -EINVAL);
 
 	/* Too long: refused, and its descriptor does not stay behind. */
 	assert_int_equal(tw_passing_send(ends[0], "123456789", 9, ends[0]), 0);

@@ -1,0 +1,346 @@
+/* monitor_questions.c - children of the monitor that live for one question. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth/become.h"
+#include "auth/lookup.h"
+#include "auth/monitor_private.h"
+#include "auth/pam.h"
+#include "base/error.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "netio/clock.h"
+
+/* What a child works with. */
+struct work {
+	const struct tw_monitor *monitor;
+	const struct tw_auth_message *message;
+	const struct ucred *peer;
+};
+
+static void say_account(struct tw_auth_message *answer, int r, const struct tw_account *account)
+{
+	answer->kind = r ? TW_AUTH_RESULT : TW_AUTH_ACCOUNT;
+	answer->result = r;
+	if (!r)
+		answer->account = *account;
+}
+
+/* The account that PAM passed must be one of the system's too. */
+static void run_check(const struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_monitor *monitor = work->monitor;
+	const struct tw_monitor_options *options = monitor->options;
+	char user[TW_ACCOUNT_NAME_MAX];
+	struct tw_account account;
+	int r = tw_pam_check(options->pam_service, work->message->user, work->message->text, user,
+			     sizeof(user));
+
+	if (!r)
+		r = tw_lookup_name(user, options->rules, monitor->starter, &account);
+	say_account(answer, r ? -EACCES : 0, &account);
+}
+
+static void run_vouch(const struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_monitor *monitor = work->monitor;
+	struct tw_account account;
+	int r = tw_lookup_uid(work->peer->uid, work->peer->gid, monitor->options->rules,
+			      monitor->starter, &account);
+
+	say_account(answer, r, &account);
+}
+
+static void run_find(const struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_monitor *monitor = work->monitor;
+	const struct tw_grant *granted = tw_grants_find(&monitor->grants, work->message->user);
+	struct tw_account account;
+	uint64_t number;
+	int r = tw_lookup_name(work->message->user, monitor->options->rules, monitor->starter,
+			       &account);
+
+	/* Of an id without a name only its proof knows the group. */
+	if (!r && granted && granted->uid == account.uid &&
+	    tw_text_parse_u64(account.name, account.uid, account.uid, &number) == 0)
+		account.gid = granted->gid;
+	say_account(answer, r == -ENOENT ? -EACCES : r, &account);
+}
+
+static void run_in_group(const struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_monitor *monitor = work->monitor;
+	struct tw_account account;
+	int r = tw_lookup_name(work->message->user, NULL, monitor->starter, &account);
+
+	answer->kind = TW_AUTH_RESULT;
+	answer->result = !r && tw_lookup_in_group(account.name, account.gid, work->message->text);
+}
+
+/*
+ * One row a kind that children answer. @rights: it keeps those of the monitor; the others run with
+ * the engine's ids and no capability.
+ */
+static const struct {
+	void (*run)(const struct work *work, struct tw_auth_message *answer);
+	bool rights;
+} rows[TW_AUTH_KINDS] = {
+	[TW_AUTH_CHECK] = { run_check, true },
+	[TW_AUTH_VOUCH] = { run_vouch, true },
+	[TW_AUTH_FIND] = { run_find, true },
+	[TW_AUTH_IN_GROUP] = { run_in_group, true },
+	/* Names of hosts: a row without rights for [TW_AUTH_RESOLVE], which fills in
+	 * TW_AUTH_ADDRESSES, or a result (EAI_*). */
+};
+
+static struct tw_question *free_place(struct tw_monitor *monitor, enum tw_auth_kind kind)
+{
+	struct tw_question *place = NULL;
+	unsigned checks = 0;
+
+	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
+		struct tw_question *question = &monitor->questions[i];
+
+		if (!question->pid)
+			place = question;
+		else
+			checks += question->kind == TW_AUTH_CHECK;
+	}
+	return kind == TW_AUTH_CHECK && checks >= TW_MONITOR_CHECKS_MAX ? NULL : place;
+}
+
+static void child(const struct tw_monitor *monitor, const struct tw_auth_message *message,
+		  const struct ucred *peer, pid_t parent, int fd)
+{
+	const struct work work = { monitor, message, peer };
+	const struct tw_become engine = { .uid = monitor->options->engine_uid,
+					  .gid = monitor->options->engine_gid };
+	struct tw_auth_message answer = { .serial = message->serial };
+
+	if (tw_become_child(parent, &fd, 1) || tw_become_clean() ||
+	    (!rows[message->kind].rights && tw_become(&engine)))
+		_exit(1);
+	rows[message->kind].run(&work, &answer);
+	_exit(tw_auth_send(fd, 0, &answer, NULL, 0) ? 1 : 0);
+}
+
+static int start(struct tw_monitor *monitor, struct tw_question *question,
+		 const struct tw_auth_message *message)
+{
+	pid_t parent = getpid();
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	question->pid = fork();
+	if (question->pid == 0)
+		child(monitor, message, &question->peer, parent, ends[1]);
+	close(ends[1]);
+	if (question->pid < 0) {
+		question->pid = 0;
+		close(ends[0]);
+		return -EAGAIN;
+	}
+	question->fd = ends[0];
+	return 0;
+}
+
+/* What the monitor itself knows before anybody is asked. */
+static int look_before(struct tw_monitor *monitor, const struct tw_auth_message *message,
+		       const struct tw_passed *passed, struct tw_question *question)
+{
+	if (message->kind == TW_AUTH_VOUCH)
+		return tw_passing_peer(passed->fds[0], &question->peer);
+	if (message->kind == TW_AUTH_FIND && !tw_grants_find(&monitor->grants, message->user))
+		return -EACCES;
+	return 0;
+}
+
+void tw_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *message,
+		     const struct tw_passed *passed)
+{
+	struct tw_question *question = free_place(monitor, message->kind);
+	int r = -EBUSY;
+
+	if (!rows[message->kind].run) {
+		r = -ENOSYS;
+	} else if (question) {
+		*question = (struct tw_question){ .fd = -1,
+						  .begun = tw_clock_now(),
+						  .kind = message->kind,
+						  .serial = message->serial };
+		question->due = question->begun + TW_MONITOR_QUESTION_NS;
+		memcpy(question->user, message->user, sizeof(question->user));
+		r = look_before(monitor, message, passed, question);
+		if (!r)
+			r = start(monitor, question, message);
+	}
+	if (r)
+		tw_monitor_refuse(monitor, message->serial, r);
+}
+
+/* One that has been reaped has a place, and no process any more. */
+static void end_child(const struct tw_question *question)
+{
+	if (question->pid > 0)
+		kill(question->pid, SIGKILL);
+}
+
+static void let_go(struct tw_question *question)
+{
+	if (question->fd >= 0)
+		close(question->fd);
+	free(question->late);
+	*question = (struct tw_question){ .fd = -1 };
+}
+
+static void grant(struct tw_monitor *monitor, const struct tw_account *account)
+{
+	int r = tw_grants_add(&monitor->grants, account);
+
+	if (r)
+		tw_monitor_tell(monitor, "the list of accounts cannot be stored: %s",
+				tw_strerror(r));
+}
+
+/* Whether the answer holds: the child may have been fooled by what it loaded. */
+static bool believe(struct tw_monitor *monitor, const struct tw_question *question,
+		    const struct tw_auth_message *answer)
+{
+	const struct tw_grant *old;
+
+	switch (question->kind) {
+	case TW_AUTH_CHECK:
+		break;
+	case TW_AUTH_VOUCH:
+		if (answer->account.uid != question->peer.uid)
+			return false;
+		break;
+	case TW_AUTH_FIND:
+		old = tw_grants_find(&monitor->grants, question->user);
+		if (!old || strcmp(answer->account.name, question->user) != 0)
+			return false;
+		if (old->uid == answer->account.uid)
+			return true;
+		tw_monitor_tell(monitor, "the account %s is not the one that it was", old->name);
+		tw_grants_remove(&monitor->grants, question->user);
+		return false;
+	default:
+		return false;
+	}
+	grant(monitor, &answer->account);
+	return true;
+}
+
+/* The failure of a password: at a time that tells nothing. */
+static void refuse_later(struct tw_monitor *monitor, struct tw_question *question)
+{
+	tw_ns took = tw_clock_now() - question->begun;
+
+	question->late = calloc(1, sizeof(*question->late));
+	if (!question->late) {
+		tw_monitor_refuse(monitor, question->serial, -EACCES);
+		let_go(question);
+		return;
+	}
+	question->late->kind = TW_AUTH_RESULT;
+	question->late->serial = question->serial;
+	question->late->result = -EACCES;
+	question->due = question->begun + (took / TW_MONITOR_CHECK_NS + 1) * TW_MONITOR_CHECK_NS;
+	if (question->fd >= 0)
+		close(question->fd);
+	question->fd = -1;
+	end_child(question);
+}
+
+static void conclude(struct tw_monitor *monitor, struct tw_question *question,
+		     struct tw_auth_message *answer)
+{
+	bool right_kind =
+		answer->kind == TW_AUTH_ACCOUNT
+			? question->kind <= TW_AUTH_FIND
+			: answer->kind == TW_AUTH_RESULT || (answer->kind == TW_AUTH_ADDRESSES &&
+							     question->kind == TW_AUTH_RESOLVE);
+
+	if (!right_kind ||
+	    (answer->kind == TW_AUTH_ACCOUNT && !believe(monitor, question, answer))) {
+		answer->kind = TW_AUTH_RESULT;
+		answer->result = -EACCES;
+	}
+	if (question->kind == TW_AUTH_CHECK && answer->kind == TW_AUTH_RESULT) {
+		refuse_later(monitor, question);
+		return;
+	}
+	answer->serial = question->serial;
+	tw_monitor_answer(monitor, answer, NULL, 0);
+	let_go(question);
+}
+
+/* A child that ends without a word has failed. */
+void tw_question_readable(struct tw_monitor *monitor, struct tw_question *question)
+{
+	struct tw_auth_message answer;
+	struct tw_passed passed;
+	int r = tw_auth_receive(question->fd, MSG_DONTWAIT, &answer, &passed);
+
+	if (r == -EAGAIN)
+		return;
+	if (!r)
+		tw_passed_close(&passed);
+	else
+		answer = (struct tw_auth_message){ .kind = TW_AUTH_RESULT, .result = -EIO };
+	conclude(monitor, question, &answer);
+	tw_wipe(&answer, sizeof(answer));
+}
+
+tw_ns tw_questions_due(struct tw_monitor *monitor, tw_ns now)
+{
+	tw_ns next = TW_NEVER;
+
+	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
+		struct tw_question *question = &monitor->questions[i];
+
+		if (!question->pid)
+			continue;
+		if (question->due <= now && question->late) {
+			tw_monitor_answer(monitor, question->late, NULL, 0);
+			let_go(question);
+		} else if (question->due <= now) {
+			struct tw_auth_message none = { .kind = TW_AUTH_RESULT,
+							.result = -ETIMEDOUT };
+
+			end_child(question);
+			conclude(monitor, question, &none);
+		}
+		if (question->pid && question->due < next)
+			next = question->due;
+	}
+	return next;
+}
+
+bool tw_question_ended(struct tw_monitor *monitor, pid_t pid)
+{
+	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++)
+		if (monitor->questions[i].pid == pid) {
+			/* The place is taken until the answer is out. */
+			monitor->questions[i].pid = -1;
+			return true;
+		}
+	return false;
+}
+
+void tw_questions_end(struct tw_monitor *monitor)
+{
+	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
+		struct tw_question *question = &monitor->questions[i];
+
+		if (!question->pid)
+			continue;
+		end_child(question);
+		let_go(question);
+	}
+}
