@@ -100,8 +100,8 @@ const struct tw_call tw_calls[] = {
 	{ "epoll_pwait2", NET, "the loops, by the nanosecond" },
 	{ "eventfd2", ENGINE, "wake-ups of a relay's thread" },
 	{ "timerfd_settime", NET, "where there is no epoll_pwait2" },
-	{ "inotify_init1", STORAGE, "watch folders" },
-	{ "inotify_add_watch", STORAGE, "watch folders" },
+	{ "inotify_init1", ENGINE, "watch folders" },
+	{ "inotify_add_watch", AGENT, "watch folders" },
 
 	/* Sockets: made only as the cases below say. */
 	{ "bind", NET | RESOLVER, "UDP sockets; TCP as Landlock says" },

@@ -1,11 +1,14 @@
 /* relay.c - `tradewind relay`. */
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "auth/confine.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -40,6 +43,7 @@ struct relay {
 	const char *file;
 	struct timespec file_time;
 	struct networks to;
+	enum tw_confine_mode confine;
 };
 
 static int usage(const char *text)
@@ -219,6 +223,15 @@ static int parse_ports(struct relay *relay)
 	return TW_EXIT_DONE;
 }
 
+static int parse_confine(struct relay *relay)
+{
+	const char *text = tw_argument(relay->arguments, "confine");
+
+	if (text && !tw_confine_mode_parse(text, &relay->confine))
+		return usage("--confine takes auto, require or off");
+	return TW_EXIT_DONE;
+}
+
 static int parse_addresses(struct relay *relay)
 {
 	const char *bind = tw_argument(relay->arguments, "bind");
@@ -293,11 +306,48 @@ static void announce(const struct relay *relay)
 		relay->control_port, config->port_wanted, config->port_first, config->port_last);
 }
 
+/* Once all is read and open: what strangers send is parsed behind this. The list of keys may be
+ * replaced by another file of its name, so its folder stays in sight. */
+static int confine(const struct relay *relay)
+{
+	char named[PATH_MAX] = "", real[PATH_MAX] = "", text[TW_CONFINE_TEXT];
+	struct tw_confine_place places[] = {
+		{ named, TW_PLACE_READ },
+		{ real, TW_PLACE_READ },
+	};
+	struct tw_confine_options options = {
+		.role = TW_CONFINE_RELAY,
+		.mode = relay->confine,
+		.places = places,
+		.place_count = relay->file ? 2 : 0,
+	};
+	struct tw_confine_report report;
+	int r = 0;
+
+	if (relay->file && !realpath(relay->file, real))
+		r = -errno;
+	snprintf(named, sizeof named, "%s", relay->file ? relay->file : "");
+	places[0].path = dirname(named);
+	places[1].path = dirname(real);
+	if (!r)
+		r = tw_confine_rights(&options, &report);
+	if (!r)
+		r = tw_confine_calls(&options, &report);
+	if (r) {
+		tw_say("cannot be confined: %s%s", tw_strerror(r),
+		       r == -EOPNOTSUPP ? "; --confine auto goes on without what is missing" : "");
+		return TW_EXIT_FAILED;
+	}
+	if (tw_confine_incomplete(&report))
+		tw_say("warning: %s", tw_confine_describe(&report, text));
+	return TW_EXIT_DONE;
+}
+
 static int serve(struct relay *relay)
 {
 	struct tw_address failed = { .family = TW_FAMILY_NONE };
+	struct tw_failure failure = { .exit = TW_EXIT_DONE };
 	struct tw_relay_host *host;
-	struct tw_failure failure;
 	struct tw_watch watch;
 	int r = tw_watch_open(&watch);
 
@@ -320,13 +370,15 @@ static int serve(struct relay *relay)
 	}
 	if (!r) {
 		announce(relay);
-		r = tw_relay_host_run(host, watch.signal_fd);
+		failure.exit = confine(relay);
+		if (!failure.exit)
+			r = tw_relay_host_run(host, watch.signal_fd);
 		tw_relay_host_free(host);
 	}
 	tw_watch_close(&watch);
 	if (r)
 		tw_say("the relay ends: %s", tw_strerror(r));
-	return r ? TW_EXIT_FAILED : TW_EXIT_DONE;
+	return r ? TW_EXIT_FAILED : failure.exit;
 }
 
 static int run(const struct tw_arguments *arguments)
@@ -352,6 +404,8 @@ static int run(const struct tw_arguments *arguments)
 		r = parse_rates(relay);
 	if (!r)
 		r = parse_addresses(relay);
+	if (!r)
+		r = parse_confine(relay);
 	if (!r)
 		r = parse_keys(relay);
 	if (!r)
@@ -385,6 +439,8 @@ static const struct tw_option options[] = {
 	  "servers may send only there; default: everywhere but loopback, link-local, multicast",
 	  true },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
+	{ "confine", "auto|require|off",
+	  "take from itself all that its work does not need; default auto", false },
 	{ "json", NULL, "JSON on standard output: how servers name this relay", false },
 };
 
