@@ -36,6 +36,7 @@ struct receive {
 
 	struct tw_relay_link_cli relay;
 	bool relayed;
+	struct tw_address seen; /* by the relay, as offered */
 
 	struct tw_watch watch;
 	struct tw_worker *worker;
@@ -170,29 +171,31 @@ static int start_worker(struct receive *receive)
  * sees, if a NAT there lets our port through. */
 static void offer_direct_ways(struct receive *receive)
 {
-	struct tw_address offers[TW_OFFERS_MAX], seen;
-	unsigned count = 0;
+	struct tw_address own[TW_OFFERS_MAX], offers[TW_OFFERS_MAX];
+	unsigned count = 1;
 
-	/* UDP takes a round trip to be seen; without it there is no other way either. */
+	if (receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind))
+		own[0] = receive->bind;
+	else
+		count = tw_local_addresses(own, TW_OFFERS_MAX - 1);
+	for (unsigned i = 0; i < count; i++)
+		own[i].port = receive->port;
+	count = tw_relay_agent_offers(&receive->relay.status, own, count, offers);
+	/* A full mailbox: with the next look it is told. */
+	if (!tw_worker_set_offers(receive->worker, offers, count))
+		receive->seen = receive->relay.status.client.seen_leg;
+}
+
+/* Before anybody hears of us. UDP takes a round trip to be seen; without it there is no other way
+ * either. */
+static void await_seen(struct receive *receive)
+{
 	for (unsigned i = 0; i < SEEN_LOOKS; i++) {
-		seen = receive->relay.status.client.seen_udp;
-		if (seen.family != TW_FAMILY_NONE)
+		if (receive->relay.status.client.seen_leg.family != TW_FAMILY_NONE)
 			break;
 		tw_relay_link_wait(&receive->relay, TW_SECOND / 20);
 	}
-	seen.port = receive->port;
-	if (receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind))
-		offers[count++] = receive->bind;
-	else
-		count = tw_local_addresses(offers, TW_OFFERS_MAX - 1);
-	for (unsigned i = 0; i < count; i++)
-		offers[i].port = receive->port;
-	for (unsigned i = 0; i < count; i++)
-		if (tw_address_equal(&offers[i], &seen))
-			seen.family = TW_FAMILY_NONE;
-	if (seen.family != TW_FAMILY_NONE)
-		offers[count++] = seen;
-	tw_worker_set_offers(receive->worker, offers, count);
+	offer_direct_ways(receive);
 }
 
 /* Registers with the relay, on behalf of the sockets that are open by now. */
@@ -209,7 +212,7 @@ static int join_relay(struct receive *receive)
 	}
 	r = tw_relay_link_open(&receive->relay, &options, &receive->watch);
 	if (!r)
-		offer_direct_ways(receive);
+		await_seen(receive);
 	return r;
 }
 
@@ -474,6 +477,9 @@ static void follow(struct receive *receive)
 		receive->snapshot = tw_worker_snapshot(receive->worker);
 		take_events(receive);
 		tw_relay_link_follow(&receive->relay);
+		if (receive->relayed &&
+		    !tw_address_equal(&receive->seen, &receive->relay.status.client.seen_leg))
+			offer_direct_ways(receive);
 		if (receive->watch.interrupts > receive->interrupts) {
 			if (receive->interrupts > 0)
 				_exit(TW_EXIT_FAILED);

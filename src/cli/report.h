@@ -45,6 +45,8 @@ struct tw_report {
 	unsigned checkpoint_seconds;
 	char transfer_id[33], destination_id[33], manifest_id[33];
 	char owner[64];
+	/* While all goes by a relay of the sender's: that relay, and the destination. */
+	struct tw_address relay, relayed_to;
 
 	/* Private. */
 	uint64_t wall_us; /* at @begun */

@@ -133,7 +133,8 @@ static void peer(struct tw_json *json, const struct tw_report *report,
 	bool known = conn->established_at != 0,
 	     connected = view->destination.connected && conn->state == TW_CONN_ESTABLISHED;
 	char ip[TW_ADDRESS_TEXT], key[TW_KEY_TEXT], id[2 * TW_ID_SIZE + 1];
-	const struct tw_address *remote = &view->destination.remote;
+	const struct tw_address *remote =
+		report->relay.family ? &report->relayed_to : &view->destination.remote;
 
 	string_or_null(json, "destinationIP",
 		       remote->family ? tw_address_format_ip(remote, ip) : NULL);
@@ -194,6 +195,20 @@ static void beyond(struct tw_json *json, const struct tw_report *report,
 	tw_json_string(json, "cipher", tw_cipher_name(known ? conn->cipher : report->cipher));
 }
 
+/* The one in use at the moment, ours or the receiver's. */
+static void relay(struct tw_json *json, const struct tw_report *report,
+		  const struct tw_report_view *view)
+{
+	const struct tw_worker_destination_status *destination = &view->destination;
+	const struct tw_address *used = report->relay.family ? &report->relay : NULL;
+	char ip[TW_ADDRESS_TEXT];
+
+	if (!used && destination->conn.established_at && destination->conn.relayed)
+		used = &destination->remote;
+	string_or_null(json, "relayIP", used ? tw_address_format_ip(used, ip) : NULL);
+	number_or_null(json, "relayPort", used ? used->port : 0, used != NULL);
+}
+
 static void connection(struct tw_json *json, const struct tw_report *report,
 		       const struct tw_report_view *view, const struct tw_failure *failure)
 {
@@ -211,8 +226,7 @@ static void connection(struct tw_json *json, const struct tw_report *report,
 	time_or_null(json, report, "lastRecvTime", conn->last_received_at);
 	time_or_null(json, report, "lastSendTime", conn->last_sent_at);
 	tw_json_number(json, "numTransfersQueued", view->transfer.sender.started_at ? 0 : 1);
-	tw_json_null(json, "relayIP");
-	tw_json_null(json, "relayPort");
+	relay(json, report, view);
 	rates(json, report, view);
 	string_or_null(json, "senderIP",
 		       view->destination.local.family

@@ -610,6 +610,20 @@ static bool same_remotes(const struct tw_address *a, const struct tw_address *b)
 	return true;
 }
 
+/* What is in use now: the connection may have found a way without. */
+static void note_relay(struct send *send)
+{
+	const struct tw_worker_destination_status *destination = &send->view.destination;
+	const struct tw_relay_agent_status *relay = &send->relay.status;
+	bool by_relay = !destination->conn.established_at;
+
+	for (unsigned i = 0; i < send->remote_count && !by_relay; i++)
+		by_relay = tw_address_equal(&send->remotes[i], &destination->remote);
+	send->report.relay = by_relay ? relay->client.tunnelled ? relay->control : relay->via
+				      : (struct tw_address){ .family = TW_FAMILY_NONE };
+	send->report.relayed_to = send->found[0];
+}
+
 /* The relay may have come back with another port, or UDP to it may be cut: then the way is another
  * one. */
 static void follow_relay(struct send *send)
@@ -621,6 +635,7 @@ static void follow_relay(struct send *send)
 		return;
 	memcpy(before, send->remotes, sizeof before);
 	tw_relay_link_follow(&send->relay);
+	note_relay(send);
 	if (find_ways(send) || same_remotes(before, send->remotes))
 		return;
 	destination = make_destination(send);

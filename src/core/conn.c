@@ -404,6 +404,7 @@ void tw_conn_info(const struct tw_conn *conn, struct tw_conn_info *ret)
 		.last_sent_at = conn->last_sent_at,
 		.last_received_at = conn->last_received_at,
 		.silent_since = conn->silent_since,
+		.relayed = tw_conn_relayed(conn),
 		.packets_sent = conn->packets_sent,
 		.packets_received = conn->packets_received,
 		.packets_lost = conn->packets_lost,

@@ -185,6 +185,7 @@ struct tw_conn_info {
 	tw_ns established_at, last_sent_at, last_received_at; /* 0: never */
 	/* oldest unanswered datagram that asks for an answer; TW_NEVER: none */
 	tw_ns silent_since;
+	bool relayed; /* by the responder's relay, whose address @path has */
 	tw_ns rtt_smoothed, rtt_min, queue_delay; /* 0: unknown */
 	uint64_t pacing_bps, bandwidth_bps;
 	double loss;             /* share of packets, smoothed */

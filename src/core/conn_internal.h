@@ -88,14 +88,18 @@ struct tw_path_state {
 	uint64_t received_bytes, sent_bytes; /* on a path not yet proved: less goes out than came */
 };
 
-/* The initiator tries the addresses that the responder has offered. */
+/* The initiator tries the addresses that the responder has offered, and the one that it has been
+ * asked from (a NAT there may show another one to us than to the relay). */
+#define TW_TRIAL_WAYS (TW_OFFERS_MAX + 1)
 struct tw_path_trial {
-	struct tw_address offers[TW_OFFERS_MAX]; /* family NONE: none */
+	struct tw_address ways[TW_TRIAL_WAYS]; /* family NONE: none; the last is what was learned */
+	bool offered;                          /* any: the responder has a relay */
+	tw_ns learned_at;
 	uint8_t token[TW_PATH_TOKEN_SIZE];       /* of this round */
-	unsigned owed;                           /* offers not asked yet in this round: a set */
+	unsigned owed;                           /* ways not asked yet in this round: a set */
 	unsigned rounds, failures;
 	tw_ns next_at;
-	bool moved;          /* the connection is on an offered address now */
+	bool moved;          /* the connection is on one of these ways now */
 	struct tw_path home; /* where it came from then */
 };
 
@@ -230,9 +234,13 @@ void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, const str
 			   tw_ns now);
 /* @offers: TW_OFFERS_MAX of them. */
 void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, tw_ns now);
-/* The next offer to ask, if it is time for one; sets @ret_path and the token for its challenge. */
+/* The next way to ask, if it is time for one; sets @ret_path and the token for its challenge. */
 bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t *ret_token,
 			tw_ns now);
+/* A PROBE came from another address than the connection goes to: that way is tried at once. */
+void tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now);
+/* The responder can be reached without its relay, as it says, and is reached by it. */
+bool tw_conn_relayed(const struct tw_conn *conn);
 void tw_conn_path_timeout(struct tw_conn *conn, tw_ns now);
 tw_ns tw_conn_path_deadline(const struct tw_conn *conn);
 /* How many bytes may go out on a path that is not proved yet. */

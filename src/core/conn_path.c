@@ -7,8 +7,11 @@
  * came in: a forged source address is of no use to anybody. If no answer comes, the connection
  * goes back to the last proved path.
  *
- * An initiator also tries the addresses that the responder has offered, on the side, and moves
- * only when one has answered; it goes home when that one falls silent.
+ * An initiator also tries the addresses that the responder has offered, on the side, and moves only
+ * when one has answered; it goes home when that one falls silent. A PROBE from another address is
+ * one more way to try: the responder opens its NAT so, which may show another port to us than to
+ * the relay. While it is away it asks at home now and then, so that the relay and the NATs on that
+ * way remember it.
  */
 #include <string.h>
 
@@ -19,6 +22,9 @@
 #define TRIAL_LATER (30 * TW_SECOND)
 #define TRIAL_LATEST (600 * TW_SECOND)
 #define TRIAL_SILENCE (500 * TW_MSEC)
+#define TRIAL_HOME_EVERY (15 * TW_SECOND)
+#define TRIAL_LEARN_EVERY (100 * TW_MSEC)
+#define LEARNED (TW_TRIAL_WAYS - 1)
 
 static bool path_equal(const struct tw_path *a, const struct tw_path *b)
 {
@@ -61,26 +67,37 @@ static void moved(struct tw_conn *conn, const struct tw_path *from, tw_ns now)
 	tw_pacer_set_datagram(&conn->pacer, conn->mtu.current);
 }
 
-static bool is_offer(const struct tw_path_trial *trial, const struct tw_address *remote)
+/* Which of the ways leads to @remote; TW_TRIAL_WAYS: none. */
+static unsigned find_way(const struct tw_path_trial *trial, const struct tw_address *remote)
 {
-	for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
-		if (trial->offers[i].family != TW_FAMILY_NONE &&
-		    tw_address_equal(&trial->offers[i], remote))
-			return true;
-	return false;
+	unsigned i = 0;
+
+	while (i < TW_TRIAL_WAYS && (trial->ways[i].family == TW_FAMILY_NONE ||
+				     !tw_address_equal(&trial->ways[i], remote)))
+		i++;
+	return i;
+}
+
+static bool is_way(const struct tw_path_trial *trial, const struct tw_address *remote)
+{
+	return find_way(trial, remote) < TW_TRIAL_WAYS;
 }
 
 void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, tw_ns now)
 {
 	struct tw_path_trial *trial = &conn->trial;
-	bool any = false;
 	*trial = (struct tw_path_trial){ .next_at = TW_NEVER };
-	memcpy(trial->offers, offers, sizeof(trial->offers));
+	memcpy(trial->ways, offers, TW_OFFERS_MAX * sizeof(*offers));
 	for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
-		any = any || offers[i].family != TW_FAMILY_NONE;
+		trial->offered = trial->offered || offers[i].family != TW_FAMILY_NONE;
 	/* Already there: nothing to try. */
-	if (any && !is_offer(trial, &conn->path.path.remote))
+	if (tw_conn_relayed(conn))
 		trial->next_at = now + TRIAL_FIRST;
+}
+
+bool tw_conn_relayed(const struct tw_conn *conn)
+{
+	return conn->trial.offered && !is_way(&conn->trial, &conn->path.path.remote);
 }
 
 static tw_ns trial_pause(const struct tw_path_trial *trial)
@@ -94,25 +111,54 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 			tw_ns now)
 {
 	struct tw_path_trial *trial = &conn->trial;
-	if (!trial->owed) {
-		if (!conn->initiator || trial->moved || now < trial->next_at)
+	if (trial->moved) {
+		if (now < trial->next_at)
 			return false;
-		for (unsigned i = 0; i < TW_OFFERS_MAX; i++)
-			if (trial->offers[i].family != TW_FAMILY_NONE)
+		trial->next_at = now + TRIAL_HOME_EVERY;
+		*ret_path = trial->home;
+		/* Nobody looks at the answer. */
+		tw_random_fill(&conn->endpoint->config.random, ret_token, TW_PATH_TOKEN_SIZE);
+		return true;
+	}
+	if (!trial->owed) {
+		if (!conn->initiator || now < trial->next_at)
+			return false;
+		for (unsigned i = 0; i < TW_TRIAL_WAYS; i++)
+			if (trial->ways[i].family != TW_FAMILY_NONE)
 				trial->owed |= 1u << i;
 		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
 		trial->rounds++;
 		trial->next_at = now + trial_pause(trial);
 	}
-	for (unsigned i = 0; i < TW_OFFERS_MAX; i++) {
+	for (unsigned i = 0; i < TW_TRIAL_WAYS; i++) {
 		if (!(trial->owed & 1u << i))
 			continue;
 		trial->owed &= ~(1u << i);
-		*ret_path = (struct tw_path){ .remote = trial->offers[i] };
+		*ret_path = (struct tw_path){ .remote = trial->ways[i] };
 		memcpy(ret_token, trial->token, TW_PATH_TOKEN_SIZE);
 		return true;
 	}
 	return false;
+}
+
+/* Anybody on the way can send one: a few challenges a second at most come of it. */
+void tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now)
+{
+	struct tw_path_trial *trial = &conn->trial;
+	unsigned way = find_way(trial, &path->remote);
+	if (!conn->initiator || conn->state != TW_CONN_ESTABLISHED || !tw_conn_relayed(conn) ||
+	    trial->moved || tw_ns_since(now, trial->learned_at) < TRIAL_LEARN_EVERY)
+		return;
+	trial->learned_at = now;
+	if (way == TW_TRIAL_WAYS) {
+		way = LEARNED;
+		trial->ways[way] = path->remote;
+	}
+	if (!trial->rounds) {
+		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
+		trial->rounds++;
+	}
+	trial->owed |= 1u << way;
 }
 
 /* An offered address has answered. */
@@ -122,7 +168,7 @@ static void trial_move(struct tw_conn *conn, const struct tw_path *to, tw_ns now
 	struct tw_path from = state->path;
 	conn->trial.moved = true;
 	conn->trial.owed = 0;
-	conn->trial.next_at = TW_NEVER;
+	conn->trial.next_at = now + TRIAL_HOME_EVERY;
 	conn->trial.home = state->validated ? state->path : state->previous;
 	tw_conn_path_init(conn, to, true);
 	moved(conn, &from, now);
@@ -152,7 +198,7 @@ void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t 
 	/* Those are moved to by their answer alone; and what was still on its way by the old road
 	 * does not lead back. */
 	if (!path_equal(&state->path, path) && conn->initiator &&
-	    (is_offer(&conn->trial, &path->remote) ||
+	    (is_way(&conn->trial, &path->remote) ||
 	     (conn->trial.moved && path_equal(&conn->trial.home, path))))
 		return;
 	if (path_equal(&state->path, path)) {
@@ -185,7 +231,7 @@ void tw_conn_path_answered(struct tw_conn *conn, const uint8_t *token, const str
 {
 	struct tw_path_state *state = &conn->path;
 	if (conn->initiator && !conn->trial.moved && conn->trial.rounds &&
-	    is_offer(&conn->trial, &path->remote) &&
+	    is_way(&conn->trial, &path->remote) &&
 	    tw_equal_secret(token, conn->trial.token, TW_PATH_TOKEN_SIZE)) {
 		trial_move(conn, path, now);
 		return;
@@ -201,7 +247,7 @@ tw_ns tw_conn_path_deadline(const struct tw_conn *conn)
 {
 	tw_ns at = conn->trial.owed ? 0 : conn->trial.next_at;
 	if (conn->trial.moved)
-		at = tw_ns_add(conn->silent_since, trial_limit(conn));
+		at = tw_ns_min(at, tw_ns_add(conn->silent_since, trial_limit(conn)));
 	if (!conn->path.validated)
 		at = tw_ns_min(at, tw_ns_min(conn->path.challenge_at, conn->path.give_up_at));
 	return at;

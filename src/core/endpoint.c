@@ -141,6 +141,7 @@ static struct tw_reply *new_reply(struct tw_endpoint *endpoint, const struct tw_
 	size_t place = (endpoint->reply_first + endpoint->reply_count++) % TW_REPLIES_MAX;
 	endpoint->replies[place].path = *path;
 	endpoint->replies[place].length = 0;
+	endpoint->replies[place].cid = 0;
 	return &endpoint->replies[place];
 }
 
@@ -182,6 +183,7 @@ static void reply_echo(struct tw_endpoint *endpoint, const struct tw_datagram *p
 					  .token = probe->token };
 	struct tw_reply *reply = new_reply(endpoint, path);
 	reply->length = tw_datagram_write_probe(&echo, reply->bytes, sizeof(reply->bytes));
+	reply->cid = probe->dcid;
 }
 
 /* Shorter than the question. */
@@ -336,7 +338,10 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		break;
 	case TW_DATAGRAM_PROBE:
 		reply_echo(endpoint, &datagram, path);
-		tw_recovery_nudge(conn, now);
+		if (tw_address_equal(&path->remote, &conn->path.path.remote))
+			tw_recovery_nudge(conn, now);
+		else
+			tw_conn_path_probed(conn, path, now);
 		break;
 	case TW_DATAGRAM_ACCEPT:
 		tw_handshake_accepted(conn, &datagram, now);
@@ -397,7 +402,8 @@ static bool send_reply(struct tw_endpoint *endpoint, struct tw_train *train)
 	train->segment = (uint32_t)reply->length;
 	train->path = reply->path;
 	train->mtu_probe = false;
-	train->conn = NULL;
+	/* One that has dialled answers by its own socket. */
+	train->conn = reply->cid ? tw_table_get(&endpoint->by_cid, reply->cid) : NULL;
 	return reply->length > 0;
 }
 

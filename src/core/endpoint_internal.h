@@ -18,6 +18,7 @@ struct tw_reply {
 	struct tw_path path;
 	uint8_t bytes[128];
 	size_t length;
+	uint64_t cid; /* of the connection that it is about; 0: none */
 };
 
 struct tw_endpoint {

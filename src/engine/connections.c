@@ -152,6 +152,13 @@ static void fill_address(const struct tw_destination *destination,
 	ret->relay_port = TW_UNSET;
 	if (settings->relay_address && by_relay(destination, live))
 		remote = fill_relay(destination, remote, ret);
+	else if (remote && !settings->relay_address && live && live->connected &&
+		 live->conn.relayed) {
+		/* What was named as the destination is its relay. */
+		snprintf(ret->relay_ip, sizeof(ret->relay_ip), "%.63s",
+			 tw_address_format_ip(remote, text));
+		ret->relay_port = remote->port;
+	}
 	if (remote)
 		snprintf(ret->destination_ip, sizeof(ret->destination_ip), "%.63s",
 			 tw_address_format_ip(remote, text));

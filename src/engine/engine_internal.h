@@ -265,6 +265,8 @@ struct tw_engine {
 	struct tw_link links[TW_ENGINE_WORKERS_MAX];
 	unsigned link_count;
 	struct tw_relay_agent *relay; /* NULL: nobody comes by one */
+	struct event *relay_readable;
+	struct tw_address relay_seen; /* as whom it sees us */
 	char relay_ip[TW_ADDRESS_TEXT];
 	TAILQ_HEAD(, tw_own_relay) own_relays; /* for what goes out */
 	unsigned own_relay_count;
@@ -598,5 +600,9 @@ bool tw_own_relay_trouble(const struct tw_destination *destination, char *ret, s
 /* For the receiving worker, before it starts. -errno and a sentence. */
 int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, char ret_message[512]);
 void tw_engine_relay_close(struct tw_engine *engine);
+/* Whether @remote is our relay; then where that is reached: at its public port, or at its control
+ * port while UDP does not pass. */
+bool tw_engine_by_relay(struct tw_engine *engine, const struct tw_address *remote,
+			struct tw_address *ret);
 /* The address and port that senders dial, once known; until then the relay as it was named. */
 void tw_engine_relay_view(struct tw_engine *engine, struct tw_receiver_view *ret);

@@ -222,12 +222,32 @@ static void update(struct tw_engine *engine, struct tw_reception *reception,
 	reception->touched_at = tw_clock_now();
 }
 
+/* Where to write the address of a source, and its relay. */
+struct shown {
+	char *ip, *relay_ip;
+	uint64_t *relay_port;
+};
+
+/* What comes by a relay comes from there, as far as anybody here can see. */
+static void show_source(struct tw_engine *engine, const struct tw_address *source,
+			const struct shown *ret)
+{
+	struct tw_address relay;
+	char text[TW_ADDRESS_TEXT];
+
+	*ret->relay_port = TW_UNSET;
+	if (tw_engine_by_relay(engine, source, &relay)) {
+		snprintf(ret->relay_ip, TW_IP_TEXT, "%.63s", tw_address_format_ip(&relay, text));
+		*ret->relay_port = relay.port;
+		source = &relay;
+	}
+	snprintf(ret->ip, TW_IP_TEXT, "%.63s", tw_address_format_ip(source, text));
+}
+
 static const struct tw_receive_transfer_view *show(struct tw_engine *engine,
 						   const struct tw_reception *reception)
 {
 	struct tw_receive_transfer_view *view = &engine->reception_view;
-	char text[TW_ADDRESS_TEXT];
-
 	*view = (struct tw_receive_transfer_view){
 		.destination_path = reception->destination,
 		.status = state_names[reception->state],
@@ -239,8 +259,8 @@ static const struct tw_receive_transfer_view *show(struct tw_engine *engine,
 		.last_error_time = reception->last_error,
 	};
 	memcpy(view->transfer_id, reception->transfer_id, sizeof(view->transfer_id));
-	snprintf(view->source_ip, sizeof(view->source_ip), "%.63s",
-		 tw_address_format_ip(&reception->source, text));
+	show_source(engine, &reception->source,
+		    &(struct shown){ view->source_ip, view->relay_ip, &view->relay_port });
 	return view;
 }
 
@@ -466,7 +486,6 @@ const struct tw_source_view *tw_engine_source_next(struct tw_engine *engine, siz
 {
 	struct tw_source_view *view = &engine->source_view;
 	const struct tw_source_group *group;
-	char text[TW_ADDRESS_TEXT];
 
 	if (!*cursor) {
 		tw_links_refresh(engine, false);
@@ -492,8 +511,8 @@ const struct tw_source_view *tw_engine_source_next(struct tw_engine *engine, siz
 	};
 	snprintf(view->destination_public_key, sizeof(view->destination_public_key), "%s",
 		 group->key);
-	snprintf(view->source_ip, sizeof(view->source_ip), "%.63s",
-		 tw_address_format_ip(&group->address, text));
+	show_source(engine, &group->address,
+		    &(struct shown){ view->source_ip, view->relay_ip, &view->relay_port });
 	return view;
 }
 

@@ -2,6 +2,7 @@
  * relay.c - being reached through a relay: the agent that keeps the receiving worker registered,
  * and what is shown of it. A relay that cannot be reached yet is tried for ever.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,19 +10,41 @@
 #include "engine/engine_internal.h"
 #include "netio/sockaddr.h"
 
-/* Who comes by the relay and can reach us without it shall: at our own addresses, and at the one
- * that the operator names. */
-static void offer_direct_ways(struct tw_engine *engine, struct tw_worker *worker)
+/* Who comes by the relay and can reach us without it shall: at our own addresses, at the one that
+ * the operator names, and at the one that the relay sees. */
+static void offer_direct_ways(struct tw_engine *engine, const struct tw_relay_agent_status *status)
 {
 	const char *external = engine->options.external_address;
-	struct tw_address offers[TW_OFFERS_MAX];
-	unsigned count = tw_local_addresses(offers, TW_OFFERS_MAX - 1);
+	struct tw_address own[TW_OFFERS_MAX], offers[TW_OFFERS_MAX];
+	unsigned count = 0;
 
-	if (external && tw_address_parse_ip(external, &offers[count]))
+	if (external && tw_address_parse_ip(external, &own[0]))
 		count++;
+	count += tw_local_addresses(own + count, TW_OFFERS_MAX - 1 - count);
 	for (unsigned i = 0; i < count; i++)
-		offers[i].port = engine->options.receive_ports[0];
-	tw_worker_set_offers(worker, offers, count);
+		own[i].port = engine->options.receive_ports[0];
+	count = tw_relay_agent_offers(status, own, count, offers);
+	/* A full ring: what was offered before is as good, or it is told with the next change. */
+	(void)tw_worker_set_offers(engine->links[0].worker, offers, count);
+}
+
+static void look(struct tw_engine *engine, struct tw_relay_agent_status *ret)
+{
+	const struct tw_address *seen = &ret->client.seen_leg;
+
+	tw_relay_agent_status(engine->relay, ret);
+	if (!tw_address_equal(seen, &engine->relay_seen))
+		offer_direct_ways(engine, ret);
+	engine->relay_seen = *seen;
+}
+
+static void on_news(evutil_socket_t fd, short what, void *context)
+{
+	struct tw_relay_agent_status status;
+
+	(void)fd;
+	(void)what;
+	look(context, &status);
 }
 
 int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, char ret_message[512])
@@ -31,6 +54,7 @@ int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, cha
 						  .key = engine->options.relay_key,
 						  .resolve = tw_engine_look_up,
 						  .resolve_context = engine };
+	struct tw_relay_agent_status status;
 	int r;
 
 	if (!engine->options.relay_host)
@@ -47,15 +71,38 @@ int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, cha
 	if (r)
 		snprintf(ret_message, 512, "The relay %s cannot be used: %s.", options.host,
 			 tw_strerror(r));
-	else
-		offer_direct_ways(engine, worker);
-	return r;
+	if (r)
+		return r;
+	engine->relay_readable = event_new(engine->base, tw_relay_agent_fd(engine->relay),
+					   EV_READ | EV_PERSIST, on_news, engine);
+	if (!engine->relay_readable || event_add(engine->relay_readable, NULL)) {
+		snprintf(ret_message, 512, "The relay cannot be used: %s.", tw_strerror(-ENOMEM));
+		return -ENOMEM;
+	}
+	tw_relay_agent_status(engine->relay, &status);
+	offer_direct_ways(engine, &status);
+	return 0;
 }
 
 void tw_engine_relay_close(struct tw_engine *engine)
 {
+	if (engine->relay_readable)
+		event_free(engine->relay_readable);
+	engine->relay_readable = NULL;
 	tw_relay_agent_free(engine->relay);
 	engine->relay = NULL;
+}
+
+bool tw_engine_by_relay(struct tw_engine *engine, const struct tw_address *remote,
+			struct tw_address *ret)
+{
+	struct tw_relay_agent_status status;
+
+	if (!engine->relay || !tw_relay_agent_is(engine->relay, remote))
+		return false;
+	look(engine, &status);
+	*ret = tw_address_equal(remote, &status.local) ? status.control : status.via;
+	return true;
 }
 
 void tw_engine_relay_view(struct tw_engine *engine, struct tw_receiver_view *ret)
@@ -67,7 +114,7 @@ void tw_engine_relay_view(struct tw_engine *engine, struct tw_receiver_view *ret
 	ret->relay_port = engine->options.relay_host ? engine->options.relay_port : TW_UNSET;
 	if (!engine->relay)
 		return;
-	tw_relay_agent_status(engine->relay, &status);
+	look(engine, &status);
 	if (status.via.family == TW_FAMILY_NONE)
 		return;
 	/* What senders dial. */

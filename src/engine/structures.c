@@ -375,6 +375,10 @@ static const struct tw_field receive_transfer_fields[] = {
 	  NULL, NULL, "address of the sender; null: not connected since the start" },
 	{ "sourcePort", TW_FIELD_UINT, offsetof(struct tw_receive_transfer_view, source_port), true,
 	  NULL, NULL, "UDP port of the sender" },
+	{ "relayIP", TW_FIELD_TEXT, offsetof(struct tw_receive_transfer_view, relay_ip), true, NULL,
+	  NULL, "address of the relay that it comes by; null: without one" },
+	{ "relayPort", TW_FIELD_UINT, offsetof(struct tw_receive_transfer_view, relay_port), true,
+	  NULL, NULL, "port of that relay" },
 	{ "lastRecvTime", TW_FIELD_TIME, offsetof(struct tw_receive_transfer_view, last_recv_time),
 	  true, NULL, NULL, "when something last came for it" },
 	{ "lastSendTime", TW_FIELD_TIME, offsetof(struct tw_receive_transfer_view, last_send_time),
@@ -420,6 +424,10 @@ static const struct tw_field source_fields[] = {
 	  NULL, "mean rate over the connection, in kbit/s" },
 	{ "aveRecvRateWindow", TW_FIELD_UINT, offsetof(struct tw_source_view, ave_recv_rate_window),
 	  true, NULL, NULL, "rate in the newest second, in kbit/s" },
+	{ "relayIP", TW_FIELD_TEXT, offsetof(struct tw_source_view, relay_ip), true, NULL, NULL,
+	  "address of the relay that it comes by; null: without one" },
+	{ "relayPort", TW_FIELD_UINT, offsetof(struct tw_source_view, relay_port), true, NULL, NULL,
+	  "port of that relay" },
 };
 const struct tw_structure tw_source_structure = {
 	"Source", source_fields, COUNT(source_fields), NULL, "a server that sends to this one",

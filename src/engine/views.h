@@ -111,6 +111,8 @@ struct tw_receive_transfer_view {
 	char source_ip[TW_IP_TEXT];
 	uint64_t source_port;
 	int64_t last_recv_time, last_send_time, last_error_time;
+	char relay_ip[TW_IP_TEXT]; /* "": without a relay */
+	uint64_t relay_port;       /* UINT64_MAX: none */
 };
 
 struct tw_source_view {
@@ -122,6 +124,8 @@ struct tw_source_view {
 	uint64_t active_transfer_count, inactive_transfer_count, complete_transfer_count,
 		error_transfer_count;
 	uint64_t ave_recv_rate, ave_recv_rate_window; /* kbit/s */
+	char relay_ip[TW_IP_TEXT];                    /* "": without a relay */
+	uint64_t relay_port;                          /* UINT64_MAX: none */
 };
 
 struct tw_token_view {

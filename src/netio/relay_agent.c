@@ -229,6 +229,27 @@ void tw_relay_agent_status(struct tw_relay_agent *agent, struct tw_relay_agent_s
 	pthread_mutex_unlock(&agent->lock);
 }
 
+unsigned tw_relay_agent_offers(const struct tw_relay_agent_status *status,
+			       const struct tw_address *own, unsigned own_count,
+			       struct tw_address ret[TW_OFFERS_MAX])
+{
+	struct tw_address seen = status->client.seen_leg;
+	unsigned count = own_count < TW_OFFERS_MAX ? own_count : TW_OFFERS_MAX - 1;
+
+	/* A relay that does not tell: a NAT is likely to keep the port. */
+	if (seen.family == TW_FAMILY_NONE && own_count) {
+		seen = status->client.seen_udp;
+		seen.port = own[0].port;
+	}
+	memcpy(ret, own, count * sizeof *ret);
+	for (unsigned i = 0; i < count; i++)
+		if (tw_address_equal(&ret[i], &seen))
+			return count;
+	if (seen.family != TW_FAMILY_NONE)
+		ret[count++] = seen;
+	return count;
+}
+
 bool tw_relay_agent_is(struct tw_relay_agent *agent, const struct tw_address *remote)
 {
 	bool is;
@@ -536,26 +557,38 @@ static bool write_control(struct tw_relay_agent *agent)
 	return false;
 }
 
+static void send_by_targets(const struct tw_relay_agent *agent, const struct tw_address *to,
+			    const uint8_t *bytes, size_t length)
+{
+	struct sockaddr_storage name;
+	socklen_t name_length = tw_address_to_sockaddr(to, &name);
+
+	for (unsigned i = 0; i < agent->target_count; i++) {
+		if (agent->targets[i].local.family != to->family)
+			continue;
+		/* As good as lost: it comes again. */
+		if (sendto(agent->targets[i].fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+			   (struct sockaddr *)&name, name_length) < 0)
+			continue;
+	}
+}
+
 static void send_legs(struct tw_relay_agent *agent, tw_ns now)
 {
-	uint8_t leg[TW_RELAY_LEG_SIZE];
-	struct sockaddr_storage name;
-	socklen_t name_length = tw_address_to_sockaddr(&agent->status.via, &name);
+	uint8_t leg[TW_RELAY_LEG_SIZE], punch[TW_PROBE_SIZE];
+	struct tw_address to;
 	size_t length;
 	bool asks;
 
 	while ((length = tw_relay_client_leg(agent->client, now, &asks, leg)) > 0) {
-		if (asks && agent->ask.fd >= 0 &&
-		    send(agent->ask.fd, leg, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (!asks)
+			send_by_targets(agent, &agent->status.via, leg, length);
+		else if (agent->ask.fd >= 0 &&
+			 send(agent->ask.fd, leg, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			continue; /* as good as lost: it is asked again */
-		for (unsigned i = 0; !asks && i < agent->target_count; i++) {
-			if (agent->targets[i].local.family != agent->status.via.family)
-				continue;
-			if (sendto(agent->targets[i].fd, leg, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-				   (struct sockaddr *)&name, name_length) < 0)
-				continue;
-		}
 	}
+	while ((length = tw_relay_client_punch(agent->client, now, &to, punch)) > 0)
+		send_by_targets(agent, &to, punch, length);
 }
 
 /* The loop. */
@@ -625,6 +658,7 @@ static bool differ(const struct tw_relay_client_status *a, const struct tw_relay
 	return a->state != b->state || a->port != b->port || a->tunnelled != b->tunnelled ||
 	       a->refusal != b->refusal || a->failures != b->failures ||
 	       a->destinations_known != b->destinations_known ||
+	       !tw_address_equal(&a->seen_leg, &b->seen_leg) ||
 	       !tw_address_equal(&a->seen_udp, &b->seen_udp);
 }
 

@@ -3,7 +3,8 @@
  *
  * The worker's sockets stay the worker's: the agent only sends LEGs through them, so that the relay
  * learns, and every NAT on the way remembers, where they are; what comes back goes to the worker as
- * from any peer. While UDP does not pass, the agent is that peer: a socket on loopback at whose
+ * from any peer. So do the PROBEs by which NATs are opened to peers that may find a way past the
+ * relay. While UDP does not pass, the agent is that peer: a socket on loopback at whose
  * other end is the control connection. The connection ids name the connections, so that a running
  * one moves there and back by itself.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "core/endpoint.h"
 #include "netio/udp.h"
 #include "relay/client.h"
 
@@ -53,6 +55,14 @@ void tw_relay_agent_free(struct tw_relay_agent *agent);
 /* Readable when the status may have changed; emptied by tw_relay_agent_status(). */
 int tw_relay_agent_fd(const struct tw_relay_agent *agent);
 void tw_relay_agent_status(struct tw_relay_agent *agent, struct tw_relay_agent_status *ret);
+/*
+ * Where peers that come by the relay may find this machine without it: its own addresses, as many
+ * as there is room for, and what the relay sees its socket as, if that is another. @own have the
+ * port on which it listens. Returns how many.
+ */
+unsigned tw_relay_agent_offers(const struct tw_relay_agent_status *status,
+			       const struct tw_address *own, unsigned own_count,
+			       struct tw_address ret[TW_OFFERS_MAX]);
 /* Whether @remote is this relay: a connection with it there goes through the relay. */
 bool tw_relay_agent_is(struct tw_relay_agent *agent, const struct tw_address *remote);
 

@@ -158,6 +158,9 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 	}
 	if (!r && connected)
 		r = connect_to(udp.fd, &options->remote);
+	/* Now that the system has chosen a port that is nobody else's. */
+	if (!r && connected)
+		r = set(udp.fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!r)
 		r = read_names(&udp);
 	if (r) {

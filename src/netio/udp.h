@@ -32,7 +32,8 @@ struct tw_udp_options {
 	struct tw_address local;
 	struct tw_address remote;           /* connected: to whom; else family NONE */
 	uint32_t receive_bytes, send_bytes; /* socket buffers; 0: TW_UDP_BUFFER_WANTED */
-	/* The own port named may serve other sockets too, each connected to somebody else. */
+	/* The own port named may serve other sockets too, each connected to somebody else; any
+	 * connected socket lends its port so. */
 	bool shared_port;
 	bool no_segmentation;               /* never use UDP_SEGMENT: what an old kernel does */
 };

@@ -315,12 +315,6 @@ void tw_worker_free(struct tw_worker *worker)
 	free(worker);
 }
 
-void tw_worker_set_offers(struct tw_worker *worker, const struct tw_address *offers, unsigned count)
-{
-	assert(!worker->started);
-	tw_endpoint_set_offers(worker->endpoint, offers, count);
-}
-
 const struct tw_udp *tw_worker_socket(const struct tw_worker *worker, unsigned index)
 {
 	return index < worker->listening ? &worker->slots[index]->udp : NULL;

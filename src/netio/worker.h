@@ -253,9 +253,8 @@ bool tw_worker_heard(struct tw_worker *worker);
 bool tw_worker_event(struct tw_worker *worker, struct tw_worker_event *ret);
 /* The newest; valid until the next call. NULL: none yet. */
 const struct tw_worker_snapshot *tw_worker_snapshot(struct tw_worker *worker);
-/* Where peers that come by a relay may reach us without it (tw_endpoint_set_offers()). Only before
- * start. */
-void tw_worker_set_offers(struct tw_worker *worker, const struct tw_address *offers,
-			  unsigned count);
+/* Where peers that come by a relay from now on may reach us without it (tw_endpoint_set_offers()).
+ */
+int tw_worker_set_offers(struct tw_worker *worker, const struct tw_address *offers, unsigned count);
 /* The @index-th listening socket, for messages; NULL: no such. Only before start. */
 const struct tw_udp *tw_worker_socket(const struct tw_worker *worker, unsigned index);

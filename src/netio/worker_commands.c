@@ -118,6 +118,27 @@ int tw_worker_discover(struct tw_worker *worker, uint64_t id, const struct tw_ad
 		    &(struct command){ .type = COMMAND_DISCOVER, .id = id, .address = *remote });
 }
 
+int tw_worker_set_offers(struct tw_worker *worker, const struct tw_address *offers, unsigned count)
+{
+	struct command command = { .type = COMMAND_OFFERS };
+	int r;
+
+	if (!worker->started) {
+		tw_endpoint_set_offers(worker->endpoint, offers, count);
+		return 0;
+	}
+	assert(count <= TW_OFFERS_MAX);
+	command.offers = malloc(sizeof *command.offers);
+	if (!command.offers)
+		return -ENOMEM;
+	command.offers->count = count;
+	memcpy(command.offers->addresses, offers, count * sizeof *offers);
+	r = push(worker, &command);
+	if (r)
+		free(command.offers);
+	return r;
+}
+
 int tw_worker_stop(struct tw_worker *worker)
 {
 	return push(worker, &(struct command){ .type = COMMAND_STOP });
@@ -184,6 +205,14 @@ static void discover(struct tw_worker *worker, struct command *command, tw_ns no
 	tw_worker_discover_send(worker, command->id, &command->address, now);
 }
 
+static void set_offers(struct tw_worker *worker, struct command *command, tw_ns now)
+{
+	(void)now;
+	tw_endpoint_set_offers(worker->endpoint, command->offers->addresses,
+			       command->offers->count);
+	free(command->offers);
+}
+
 static void stop(struct tw_worker *worker, struct command *command, tw_ns now)
 {
 	(void)command;
@@ -201,6 +230,7 @@ static void (*const carry_out[COMMAND_COUNT])(struct tw_worker *worker, struct c
 	[COMMAND_LIMITS] = set_limits,
 	[COMMAND_ADMISSION] = set_admission,
 	[COMMAND_DISCOVER] = discover,
+	[COMMAND_OFFERS] = set_offers,
 	[COMMAND_STOP] = stop,
 };
 
@@ -233,6 +263,9 @@ void tw_worker_commands_drop(struct tw_worker *worker)
 			break;
 		case COMMAND_ADD_TRANSFER:
 			tw_worker_transfer_free(command.transfer);
+			break;
+		case COMMAND_OFFERS:
+			free(command.offers);
 			break;
 		case COMMAND_ADMISSION:
 			free(command.admission.keys);

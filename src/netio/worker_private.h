@@ -51,8 +51,14 @@ enum command_type {
 	COMMAND_LIMITS,
 	COMMAND_ADMISSION,
 	COMMAND_DISCOVER,
+	COMMAND_OFFERS,
 	COMMAND_STOP,
 	COMMAND_COUNT,
+};
+
+struct offers {
+	struct tw_address addresses[TW_OFFERS_MAX];
+	unsigned count;
 };
 
 struct command {
@@ -71,6 +77,7 @@ struct command {
 		enum tw_worker_ending ending;
 		struct tw_worker_admission admission;
 		struct tw_address address;
+		struct offers *offers; /* owned */
 	};
 };
 
@@ -135,7 +142,7 @@ struct destination {
 	struct tw_dialer *dialer;
 	struct transfer *transfers;
 	unsigned transfer_count, seated; /* @seated: in @outgoing */
-	struct slot *slots[DESTINATION_SLOTS];
+	struct slot *slots[DESTINATION_SLOTS]; /* at most one of them not connected */
 	unsigned slot_count;
 
 	bool touched; /* in worker->touched */

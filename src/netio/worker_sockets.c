@@ -180,6 +180,33 @@ struct slot *tw_worker_slot_listening(struct tw_worker *worker, const struct tw_
 	return any;
 }
 
+static bool is_current(const struct destination *destination, const struct tw_address *remote)
+{
+	for (unsigned i = 0; i < destination->settings.remote_count; i++)
+		if (tw_address_equal(&destination->settings.remotes[i], remote))
+			return true;
+	return false;
+}
+
+/*
+ * A remote address that only the peer has named is a way past its relay. NATs let its answer in if
+ * they show the port there that they show to the relay: the port of the socket in use. 0: none is.
+ */
+static uint16_t port_in_use(const struct destination *destination, const struct tw_address *remote)
+{
+	const struct slot *newest = NULL;
+
+	for (unsigned i = 0; i < destination->slot_count; i++) {
+		const struct slot *slot = destination->slots[i];
+
+		if (slot->udp.connected && slot->udp.local.family == remote->family &&
+		    is_current(destination, &slot->udp.remote) &&
+		    (!newest || slot->used_at > newest->used_at))
+			newest = slot;
+	}
+	return newest ? newest->udp.local.port : 0;
+}
+
 static struct tw_udp_options connected_options(const struct destination *destination,
 					       const struct tw_address *remote)
 {
@@ -196,15 +223,12 @@ static struct tw_udp_options connected_options(const struct destination *destina
 		options.local = *local;
 	else if (local->port)
 		options.local = tw_address_any((enum tw_family)remote->family, local->port);
+	else if (!is_current(destination, remote) && port_in_use(destination, remote)) {
+		options.local = tw_address_any((enum tw_family)remote->family,
+					       port_in_use(destination, remote));
+		options.shared_port = true;
+	}
 	return options;
-}
-
-static bool is_current(const struct destination *destination, const struct tw_address *remote)
-{
-	for (unsigned i = 0; i < destination->settings.remote_count; i++)
-		if (tw_address_equal(&destination->settings.remotes[i], remote))
-			return true;
-	return false;
 }
 
 /* Of the sockets to addresses that it no longer has, the one that was not used for longest. */
@@ -225,13 +249,44 @@ static void close_oldest(struct tw_worker *worker, struct destination *destinati
 	destination->slots[oldest] = destination->slots[--destination->slot_count];
 }
 
+static struct slot *add_slot(struct tw_worker *worker, struct destination *destination,
+			     const struct tw_udp_options *options, tw_ns now)
+{
+	struct slot *slot;
+	int r;
+
+	if (destination->slot_count == DESTINATION_SLOTS)
+		close_oldest(worker, destination);
+	r = open_slot(worker, options, &slot);
+	if (r) {
+		destination->status.socket_error = -r;
+		return NULL;
+	}
+	slot->destination = destination;
+	slot->used_at = now;
+	destination->slots[destination->slot_count++] = slot;
+	return slot;
+}
+
+/* What comes to the port of the ways past a relay from yet another address: the peer's NAT may show
+ * it to us as nobody could know. Without it those ways are only fewer. */
+static void hear_everybody(struct tw_worker *worker, struct destination *destination,
+			   const struct tw_udp_options *way, tw_ns now)
+{
+	struct tw_udp_options options = *way;
+
+	for (unsigned i = 0; i < destination->slot_count; i++)
+		if (!destination->slots[i]->udp.connected)
+			return;
+	options.remote = (struct tw_address){ .family = TW_FAMILY_NONE };
+	(void)add_slot(worker, destination, &options, now);
+}
+
 struct slot *tw_worker_slot_connected(struct tw_worker *worker, struct destination *destination,
 				      const struct tw_address *remote, tw_ns now)
 {
-	struct tw_worker_destination_status *status = &destination->status;
 	struct tw_udp_options options;
 	struct slot *slot;
-	int r;
 
 	for (unsigned i = 0; i < destination->slot_count; i++) {
 		slot = destination->slots[i];
@@ -241,15 +296,8 @@ struct slot *tw_worker_slot_connected(struct tw_worker *worker, struct destinati
 		}
 	}
 	options = connected_options(destination, remote);
-	if (destination->slot_count == DESTINATION_SLOTS)
-		close_oldest(worker, destination);
-	r = open_slot(worker, &options, &slot);
-	if (r) {
-		status->socket_error = -r;
-		return NULL;
-	}
-	slot->destination = destination;
-	slot->used_at = now;
-	destination->slots[destination->slot_count++] = slot;
+	slot = add_slot(worker, destination, &options, now);
+	if (slot && options.shared_port && !destination->settings.local.port)
+		hear_everybody(worker, destination, &options, now);
 	return slot;
 }

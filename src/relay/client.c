@@ -22,6 +22,7 @@
 #define CONNECT_LIMIT (5 * TW_SECOND)
 #define UDP_MISSING 3 /* questions in a row without an answer: UDP does not pass */
 
+#define PUNCH_LATER (15 * TW_SECOND)
 #define REDIAL_FIRST (100 * TW_MSEC)
 #define REDIAL_MAX TW_SECOND
 #define REDIAL_REFUSED (5 * TW_SECOND)
@@ -29,7 +30,10 @@
 struct known_route {
 	uint64_t server_cid, peer_cid;
 	struct tw_address peer;
+	struct tw_address direct; /* behind a relay of its own; family NONE: it has none here */
 	uint8_t flags;
+	unsigned punches;
+	tw_ns punch_at;
 };
 
 struct destination {
@@ -55,6 +59,10 @@ struct tw_relay_client {
 	unsigned unanswered;
 	tw_ns asked_at;
 	uint64_t asked;
+	/* PUNCHes: the routes are gone through from @punch_place on; @punch_next: the earliest of
+	 * those that it has passed. */
+	tw_ns punch_at, punch_next;
+	size_t punch_place;
 };
 
 int tw_relay_client_new(const struct tw_relay_client_config *config, tw_ns now,
@@ -75,6 +83,7 @@ int tw_relay_client_new(const struct tw_relay_client_config *config, tw_ns now,
 	client->status.port = config->port;
 	client->status.tunnelled = config->tunnelled;
 	client->dial_at = now;
+	client->punch_at = client->punch_next = TW_NEVER;
 	tw_relay_pipe_init(&client->in, IN_MAX);
 	tw_relay_pipe_init(&client->out, OUT_MAX);
 	*ret = client;
@@ -242,9 +251,11 @@ static size_t find_route(const struct tw_relay_client *client, uint64_t server_c
 	return i;
 }
 
-static void remember(struct tw_relay_client *client, const struct tw_relay_message *message)
+static void remember(struct tw_relay_client *client, const struct tw_relay_message *message,
+		     tw_ns now)
 {
 	size_t place = find_route(client, message->server_cid);
+	bool known = place < client->route_count;
 	struct known_route *grown;
 
 	if (place == TW_RELAY_CLIENT_ROUTES_MAX)
@@ -258,11 +269,14 @@ static void remember(struct tw_relay_client *client, const struct tw_relay_messa
 		client->routes = grown;
 		client->route_room = room;
 	}
+	if (known && tw_address_equal(&client->routes[place].peer, &message->address))
+		return;
+	client->punch_at = now;
 	client->routes[place] = (struct known_route){ .server_cid = message->server_cid,
 						      .peer_cid = message->peer_cid,
 						      .peer = message->address,
 						      .flags = message->flags };
-	if (place == client->route_count)
+	if (!known)
 		client->route_count++;
 }
 
@@ -272,6 +286,20 @@ static void forget(struct tw_relay_client *client, uint64_t server_cid)
 
 	if (place < client->route_count)
 		client->routes[place] = client->routes[--client->route_count];
+}
+
+static void take_seen(struct tw_relay_client *client, const struct tw_relay_message *message,
+		      tw_ns now)
+{
+	size_t place = find_route(client, message->server_cid);
+
+	if (!message->server_cid) {
+		client->status.seen_leg = message->address;
+	} else if (place < client->route_count) {
+		client->routes[place].direct = message->address;
+		client->routes[place].punches = 0;
+		client->routes[place].punch_at = client->punch_at = now;
+	}
 }
 
 static void take_refused(struct tw_relay_client *client, const struct tw_relay_message *message)
@@ -294,16 +322,20 @@ static void take_destination(struct tw_relay_client *client, const struct tw_rel
 	destination->state = message->refusal == TW_RELAY_OK ? 0 : TW_E_DENIED;
 }
 
-static void take_served(struct tw_relay_client *client, const struct tw_relay_message *message)
+static void take_served(struct tw_relay_client *client, const struct tw_relay_message *message,
+			tw_ns now)
 {
 	struct tw_relay_message pong = { .type = TW_RELAY_PONG, .number = message->number };
 
 	switch (message->type) {
 	case TW_RELAY_ROUTE:
-		remember(client, message);
+		remember(client, message, now);
 		break;
 	case TW_RELAY_ROUTE_GONE:
 		forget(client, message->server_cid);
+		break;
+	case TW_RELAY_SEEN:
+		take_seen(client, message, now);
 		break;
 	case TW_RELAY_DESTINATION_ANSWER:
 		take_destination(client, message);
@@ -328,7 +360,7 @@ static void take(struct tw_relay_client *client, const struct tw_relay_message *
 		 message->type == TW_RELAY_REGISTERED)
 		take_registered(client, message, now);
 	else if (client->status.state == TW_RELAY_CLIENT_SERVED)
-		take_served(client, message);
+		take_served(client, message, now);
 	else
 		client->over = true;
 }
@@ -442,6 +474,12 @@ void tw_relay_client_timeout(struct tw_relay_client *client, tw_ns now)
 	}
 }
 
+static bool punches(const struct tw_relay_client *client)
+{
+	return client->status.state == TW_RELAY_CLIENT_SERVED && client->config.accepts &&
+	       !client->status.tunnelled && !client->over;
+}
+
 tw_ns tw_relay_client_deadline(const struct tw_relay_client *client)
 {
 	tw_ns at;
@@ -454,6 +492,8 @@ tw_ns tw_relay_client_deadline(const struct tw_relay_client *client)
 	if (client->status.state == TW_RELAY_CLIENT_SERVED)
 		at = tw_ns_min(at, tw_ns_min(client->ping_at,
 					     tw_ns_min(client->ask_at, client->leg_at)));
+	if (punches(client))
+		at = tw_ns_min(at, client->punch_at);
 	return at;
 }
 
@@ -463,7 +503,8 @@ static void set_tunnelled(struct tw_relay_client *client, bool tunnelled, tw_ns 
 		return;
 	client->status.tunnelled = tunnelled;
 	if (tunnelled)
-		client->status.seen_udp = (struct tw_address){ .family = TW_FAMILY_NONE };
+		client->status.seen_udp = client->status.seen_leg =
+			(struct tw_address){ .family = TW_FAMILY_NONE };
 	say_mode(client);
 	client->leg_at = now;
 }
@@ -501,6 +542,54 @@ size_t tw_relay_client_leg(struct tw_relay_client *client, tw_ns now, bool *ret_
 		*ret_asks = false;
 		return make_leg(client, 0, ret);
 	}
+	return 0;
+}
+
+/* The peer tries this way when it has just come, and then every half minute. */
+static tw_ns punch_pause(const struct known_route *route)
+{
+	static const tw_ns pauses[] = { 100 * TW_MSEC, 200 * TW_MSEC, 500 * TW_MSEC, TW_SECOND,
+					4 * TW_SECOND };
+
+	return route->punches < sizeof pauses / sizeof *pauses ? pauses[route->punches]
+							       : PUNCH_LATER;
+}
+
+static size_t make_punch(struct tw_relay_client *client, struct known_route *route,
+			 struct tw_address *ret_to, uint8_t *ret)
+{
+	uint8_t token[TW_PROBE_TOKEN_SIZE];
+	const struct tw_datagram punch = { .type = TW_DATAGRAM_PROBE,
+					   .dcid = route->peer_cid,
+					   .token = token };
+
+	tw_random_fill(&client->config.random, token, sizeof token);
+	*ret_to = route->direct.family != TW_FAMILY_NONE ? route->direct : route->peer;
+	return tw_datagram_write_probe(&punch, ret, TW_PROBE_SIZE);
+}
+
+size_t tw_relay_client_punch(struct tw_relay_client *client, tw_ns now, struct tw_address *ret_to,
+			     uint8_t ret[TW_PROBE_SIZE])
+{
+	if (!punches(client) || now < client->punch_at)
+		return 0;
+	while (client->punch_place < client->route_count) {
+		struct known_route *route = &client->routes[client->punch_place++];
+		bool due = !(route->flags & TW_RELAY_OUTGOING) && now >= route->punch_at;
+
+		if (route->flags & TW_RELAY_OUTGOING)
+			continue;
+		if (due) {
+			route->punch_at = now + punch_pause(route);
+			route->punches++;
+		}
+		client->punch_next = tw_ns_min(client->punch_next, route->punch_at);
+		if (due)
+			return make_punch(client, route, ret_to, ret);
+	}
+	client->punch_place = 0;
+	client->punch_at = client->punch_next;
+	client->punch_next = TW_NEVER;
 	return 0;
 }
 

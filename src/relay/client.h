@@ -1,7 +1,8 @@
 /*
  * client.h - a server's side of a relay: keeps registered, shows where it can be reached over UDP,
  * remembers the routes for a relay that forgets them, and carries datagrams through the control
- * connection while UDP does not pass.
+ * connection while UDP does not pass. To peers that came by the relay it opens the NATs before this
+ * server (PUNCH), so that those may find a way without.
  *
  * The data itself does not come through here: the server's own socket talks to the relay's public
  * port. This machine only says where that socket is (LEGs, which the caller sends from it) and asks
@@ -23,6 +24,7 @@
 #include "crypto/identity.h"
 #include "relay/control.h"
 #include "relay/leg.h"
+#include "wire/datagram.h"
 
 #define TW_RELAY_CLIENT_ROUTES_MAX 8192 /* remembered; more are only the relay's */
 #define TW_RELAY_CLIENT_DESTINATIONS_MAX 1024
@@ -51,6 +53,8 @@ struct tw_relay_client_status {
 	struct tw_address public;   /* as the relay says; family NONE: where it was dialled */
 	struct tw_address seen_tcp; /* this machine as the relay sees it */
 	struct tw_address seen_udp; /* family NONE: UDP has not been seen to pass */
+	/* The server's own socket as the relay sees it: what a NAT makes of it; NONE: unknown */
+	struct tw_address seen_leg;
 	bool tunnelled;             /* data goes over the control connection */
 	tw_ns udp_rtt;              /* 0: unknown */
 	size_t routes;
@@ -95,6 +99,13 @@ tw_ns tw_relay_client_deadline(const struct tw_relay_client *client);
  */
 size_t tw_relay_client_leg(struct tw_relay_client *client, tw_ns now, bool *ret_asks,
 			   uint8_t ret[TW_RELAY_LEG_SIZE]);
+/*
+ * The datagram that is due to @ret_to from the server's own socket, so that NATs on the way let in
+ * what a peer sends there that came by the relay: from the route's beginning on, ever more rarely.
+ * It is a PROBE, and its answer is nobody's. 0: none. A server that takes no calls has none.
+ */
+size_t tw_relay_client_punch(struct tw_relay_client *client, tw_ns now, struct tw_address *ret_to,
+			     uint8_t ret[TW_PROBE_SIZE]);
 /* What came to the caller's own socket. */
 void tw_relay_client_leg_answer(struct tw_relay_client *client, const uint8_t *bytes, size_t length,
 				tw_ns now);

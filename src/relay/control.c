@@ -34,6 +34,7 @@ static const enum field layouts[TW_RELAY_MESSAGE_TYPES][6] = {
 	[TW_RELAY_DATAGRAM] = { FIELD_REST },
 	[TW_RELAY_PING] = { FIELD_NUMBER },
 	[TW_RELAY_PONG] = { FIELD_NUMBER },
+	[TW_RELAY_SEEN] = { FIELD_SERVER_CID, FIELD_ADDRESS },
 };
 
 static void write_field(struct tw_writer *writer, enum field field,

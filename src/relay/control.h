@@ -36,6 +36,7 @@ enum tw_relay_message_type {
 	TW_RELAY_DATAGRAM,
 	TW_RELAY_PING,
 	TW_RELAY_PONG,
+	TW_RELAY_SEEN,
 	TW_RELAY_MESSAGE_TYPES,
 };
 
@@ -62,8 +63,10 @@ struct tw_relay_message {
 	uint8_t flags;                 /* REGISTER, ROUTE; MODE: 0 UDP, 1 over this connection */
 	uint8_t refusal;               /* REFUSED, DESTINATION_ANSWER: enum tw_relay_refusal */
 	uint16_t port;                 /* REGISTER: wished, 0 any; REGISTERED: given */
-	uint64_t server_cid, peer_cid; /* ROUTE; ROUTE_GONE: server_cid */
-	/* DESTINATION: where to; ROUTE: the peer's; REGISTERED: the relay's public one or none */
+	/* ROUTE; ROUTE_GONE: server_cid; SEEN: server_cid, 0: the server itself */
+	uint64_t server_cid, peer_cid;
+	/* DESTINATION: where to; ROUTE: the peer's; REGISTERED: the relay's public one or none;
+	 * SEEN: as whom the relay sees it */
 	struct tw_address address;
 	struct tw_address seen; /* REGISTERED: the server's, as the control connection shows it */
 };

@@ -164,6 +164,7 @@ static void take_register(struct tw_relay_link *link, const struct tw_relay_mess
 	server->link = link;
 	server->handle = tw_random_u64(&relay->config.random);
 	server->leg_counter = 0;
+	server->told.family = TW_FAMILY_NONE;
 	relay_server_timer(server, TW_NEVER);
 	registered.number = server->handle;
 	registered.port = server->port;

@@ -55,6 +55,7 @@ struct tw_relay_server {
 	struct tw_relay_link *link; /* NULL: cut */
 	tw_ns gone_at;
 	struct tw_relay_end leg;
+	struct tw_address told; /* as whom it was last told that it is seen */
 	struct tw_table by_cid[SIDES];
 	struct route_list open, half_open;
 	struct tw_address *destinations; /* owned, sparse; family NONE: not named */

@@ -151,6 +151,40 @@ static struct route *route_new(struct tw_relay_server *server, int which, uint64
 	return route;
 }
 
+/* As whom we see the server itself (@cid 0) or the peer of a route. */
+static void say_seen(struct tw_relay_server *server, uint64_t cid, const struct tw_address *seen)
+{
+	const struct tw_relay_message message = { .type = TW_RELAY_SEEN,
+						  .server_cid = cid,
+						  .address = *seen };
+
+	if (!server->link || (!cid && tw_address_equal(seen, &server->told)))
+		return;
+	link_say(server->link, &message);
+	if (!cid)
+		server->told = *seen;
+}
+
+/* A peer that uses this relay too is at a port of ours: where it truly is, its own route shows. */
+static void say_where(const struct route *route)
+{
+	const struct side *peer = &route->sides[PEER_SIDE];
+	const struct tw_relay *relay = route->server->relay;
+
+	for (size_t i = 0; i < relay->server_count; i++) {
+		const struct tw_relay_server *other = relay->servers[i];
+		const struct route *theirs;
+
+		if (other->port != peer->end.path.remote.port || other == route->server)
+			continue;
+		theirs = tw_table_get(&other->by_cid[SERVER_SIDE], peer->cid);
+		if (theirs && theirs->outgoing && !theirs->sides[SERVER_SIDE].end.link &&
+		    theirs->sides[PEER_SIDE].end.path.remote.port == route->server->port)
+			say_seen(route->server, route->sides[SERVER_SIDE].cid,
+				 &theirs->sides[SERVER_SIDE].end.path.remote);
+	}
+}
+
 /* The server keeps its routes for a relay that is restarted. */
 static void announce(const struct route *route)
 {
@@ -163,8 +197,11 @@ static void announce(const struct route *route)
 		.address = peer->end.path.remote,
 	};
 
-	if (route->server->link)
-		link_say(route->server->link, &message);
+	if (!route->server->link)
+		return;
+	link_say(route->server->link, &message);
+	if (!route->outgoing)
+		say_where(route);
 }
 
 static void prove(struct route *route, int which)
@@ -546,8 +583,10 @@ static void leg(struct tw_relay_server *server, const struct tw_relay_train *tra
 		if (leg_now.counter <= server->leg_counter)
 			return;
 		server->leg_counter = leg_now.counter;
-		if (!server->tunnelled)
+		if (!server->tunnelled) {
 			server_set_leg(server, &train->from);
+			say_seen(server, 0, &train->from.path.remote);
+		}
 	}
 	seen = (struct tw_relay_leg){ .type = TW_RELAY_LEG_SEEN,
 				      .flags = leg_now.flags,

@@ -137,10 +137,11 @@ STRUCTURES = {
     "TransferSample": "time:t bytesTransferred:i throughput:i retransmitPercent:n? sendRate:i?"
                       " diskReadRate:i? networkSendRate:i?",
     "ReceiveTransfer": "transferId:s destinationPath:s status:s totalSize:i? bytesReceived:i"
-                       " sourceIP:s? sourcePort:i? lastRecvTime:t? lastSendTime:t? lastErrorTime:t?",
+                       " sourceIP:s? sourcePort:i? relayIP:s? relayPort:i? lastRecvTime:t? lastSendTime:t? lastErrorTime:t?",
     "Source": "sourceIP:s sourcePort:i destinationPublicKey:s? encryptedConnectionState:s"
               " encryptionEnabled:b activeTransferCount:i inactiveTransferCount:i"
-              " completeTransferCount:i errorTransferCount:i aveRecvRate:i? aveRecvRateWindow:i?",
+              " completeTransferCount:i errorTransferCount:i aveRecvRate:i? aveRecvRateWindow:i?"
+              " relayIP:s? relayPort:i?",
     "Token": "token:s creationTime:t expiryTime:t? description:s? passwordRequired:b permissions:S"
              + OWNER + "userData:o manifestId:s? downloadCount:i? downloadLimit:i? path:s?",
     "Watch": "watchId:s srcPath:s destinationId:s destinationPath:s intervalSeconds:i"

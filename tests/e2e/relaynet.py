@@ -34,7 +34,9 @@ NATS = {
 }
 # Nothing comes in that was not asked for; what may go out is said by the rule.
 FIREWALL = ("table inet wall {{ chain forward {{ type filter hook forward priority 0; policy drop;"
-            " ct state established,related accept; {rules} }}; }}")
+            " ct state established,related accept; {rules} }};"
+            " chain input {{ type filter hook input priority 0; policy accept;"
+            ' iifname "outside" ct state new drop; }}; }}')
 INWARD_CLOSED = 'iifname "inside" accept;'
 DMZ = ("ip daddr {relay} tcp dport 8887 accept;"
        " ip daddr {relay} udp dport { %s } accept;" % RELAY_PORTS)

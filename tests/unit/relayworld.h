@@ -56,6 +56,10 @@ struct world {
 	struct tw_address public, door;
 	struct tw_address direct; /* where the server hears without the relay */
 	bool direct_cut;
+	bool restricted;     /* both NATs let in only whom was written to before */
+	bool direct_open[2]; /* by this side */
+	unsigned punches;
+	unsigned elsewhere; /* packets of the sides to addresses where nobody is */
 	uint64_t direct_datagrams;
 	bool udp_cut; /* between server and relay */
 	bool allow;
@@ -299,7 +303,8 @@ static inline void world_put(struct world *world, int to, const struct tw_addres
 static inline void world_direct(struct world *world, int from, const uint8_t *bytes, size_t length)
 {
 	world->direct_datagrams++;
-	if (!world->direct_cut)
+	world->direct_open[from] = true;
+	if (!world->direct_cut && (!world->restricted || world->direct_open[!from]))
 		world_put(world, !from, from == PEER ? &world->mapped[PEER] : &world->direct, bytes,
 			  length);
 }
@@ -397,13 +402,16 @@ static inline void world_pump_endpoint(struct world *world, int which)
 			else if (tw_address_equal(&train.path.remote, &world->public) &&
 				 !(which == SERVER && world->udp_cut))
 				world_put(world, RELAY, &world->mapped[which], buffer + at, length);
+			else if (length > TW_PROBE_SIZE)
+				world->elsewhere++;
 		}
 	}
 }
 
 static inline void world_pump_client(struct world *world)
 {
-	uint8_t leg[TW_RELAY_LEG_SIZE], binding[TW_RELAY_BINDING] = { 7 };
+	uint8_t leg[TW_RELAY_LEG_SIZE], punch[TW_PROBE_SIZE], binding[TW_RELAY_BINDING] = { 7 };
+	struct tw_address to;
 	size_t length;
 	bool asks;
 
@@ -423,6 +431,11 @@ static inline void world_pump_client(struct world *world)
 	while ((length = tw_relay_client_leg(world->client, world->now, &asks, leg)) > 0)
 		if (!world->udp_cut)
 			world_put(world, RELAY, &world->mapped[SERVER], leg, length);
+	while ((length = tw_relay_client_punch(world->client, world->now, &to, punch)) > 0) {
+		world->punches++;
+		if (tw_address_equal(&to, &world->mapped[PEER]))
+			world_direct(world, SERVER, punch, length);
+	}
 }
 
 static inline void world_from_link(struct world *world)

@@ -491,7 +491,8 @@ static void test_direct_way(void **state)
 	world_free(world);
 }
 
-/* Only one of the two directions works: it stays with the relay, and does not flap. */
+/* There is no way, as between two NATs that show each another port to each: it stays with the
+ * relay, does not flap, and neither side spends many datagrams on it. */
 static void test_no_direct_way(void **state)
 {
 	struct world *world = served_world(24);
@@ -502,7 +503,7 @@ static void test_no_direct_way(void **state)
 	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &world->direct, 1);
 	world_call(world, 64 * KIB);
 	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
-	asked = world->direct_datagrams;
+	asked = world->direct_datagrams - world->punches;
 	assert_true(asked >= 1);
 	for (unsigned i = 0; i < 20; i++) {
 		assert_goes_on(world, TW_SECOND);
@@ -510,7 +511,95 @@ static void test_no_direct_way(void **state)
 		world_run(world, world->now + TW_SECOND, NULL);
 	}
 	assert_int_equal(info_of(world).counters.moves, 0);
-	assert_true(world->direct_datagrams <= asked + 4);
+	assert_true(world->direct_datagrams - world->punches <= asked + 4);
+	assert_in_range(world->punches, 6, 10);
+	world_free(world);
+}
+
+/* Both are behind NATs that let in only whom they have written to: as both write, both are let in.
+ */
+static void test_two_nats(void **state)
+{
+	struct world *world = served_world(26);
+	struct tw_conn_info info;
+
+	(void)state;
+	world->restricted = true;
+	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &world->direct, 1);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	world_run(world, world->now + 2 * TW_SECOND, NULL);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->direct);
+	assert_remote(world, SERVER, &world->mapped[PEER]);
+	tw_conn_info(world->sides[PEER].conn, &info);
+	assert_false(info.relayed);
+	/* The relay has not forgotten it after ten minutes: it is the way back, at once. */
+	world_run(world, world->now + 600 * TW_SECOND, NULL);
+	assert_int_equal(info_of(world).routes, 1);
+	world->direct_cut = true;
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->public);
+	tw_conn_info(world->sides[PEER].conn, &info);
+	assert_true(info.relayed);
+	world_free(world);
+}
+
+/* The NAT before the server shows the peer another port than was offered: the peer learns it from
+ * what comes from there. */
+static void test_learned_way(void **state)
+{
+	struct world *world = served_world(27);
+	const struct tw_address wrong = world_address(20, 9998);
+
+	(void)state;
+	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &wrong, 1);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	world_run(world, world->now + TW_SECOND, NULL);
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->direct);
+	world->direct_cut = true;
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->public);
+	world_free(world);
+}
+
+/* Anybody who knows the id can ask from wherever he says he is: a few challenges a second come of
+ * it, and nothing moves. */
+static void test_forged_punches(void **state)
+{
+	struct world *world = served_world(28);
+	static const uint8_t token[TW_PROBE_TOKEN_SIZE];
+	struct tw_conn_info info;
+	uint8_t bytes[TW_PROBE_SIZE];
+	tw_ns begun;
+
+	(void)state;
+	world->direct_cut = true;
+	tw_endpoint_set_offers(world->sides[SERVER].endpoint, &world->direct, 1);
+	world_call(world, 64 * KIB);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	tw_conn_info(world->sides[PEER].conn, &info);
+	begun = world->now;
+	for (unsigned i = 0; i < 10000; i++) {
+		const struct tw_datagram probe = { .type = TW_DATAGRAM_PROBE,
+						   .dcid = info.id,
+						   .token = token };
+		const struct tw_path path = {
+			.remote = world_address(66, (uint16_t)(1000 + i)),
+		};
+
+		assert_int_equal(tw_datagram_write_probe(&probe, bytes, sizeof bytes),
+				 sizeof bytes);
+		tw_endpoint_receive(world->sides[PEER].endpoint, &path, bytes, sizeof bytes,
+				    world->now);
+		if (i % 10 == 0)
+			world_run(world, world->now + TW_MSEC, NULL);
+	}
+	assert_in_range(world->elsewhere, 5, (world->now - begun) / (90 * TW_MSEC));
+	assert_goes_on(world, TW_SECOND);
+	assert_remote(world, PEER, &world->public);
 	world_free(world);
 }
 
@@ -758,18 +847,32 @@ static void test_trains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_incoming),         cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_discover),         cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_incoming),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_discover),
+		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_no_amplification),
-		cmocka_unit_test(test_no_amplification_by_cid), cmocka_unit_test(test_rebinding),
-		cmocka_unit_test(test_stolen_packet),    cmocka_unit_test(test_replayed_packet),
-		cmocka_unit_test(test_restart),          cmocka_unit_test(test_control_cut),
-		cmocka_unit_test(test_tunnel),           cmocka_unit_test(test_outgoing),
-		cmocka_unit_test(test_outgoing_refused), cmocka_unit_test(test_direct_way),
-		cmocka_unit_test(test_no_direct_way),    cmocka_unit_test(test_not_allowed),
-		cmocka_unit_test(test_wrong_relay),      cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_take_over),        cmocka_unit_test(test_bad_control),
-		cmocka_unit_test(test_idle_route),       cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_no_amplification_by_cid),
+		cmocka_unit_test(test_rebinding),
+		cmocka_unit_test(test_stolen_packet),
+		cmocka_unit_test(test_replayed_packet),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_control_cut),
+		cmocka_unit_test(test_tunnel),
+		cmocka_unit_test(test_outgoing),
+		cmocka_unit_test(test_outgoing_refused),
+		cmocka_unit_test(test_direct_way),
+		cmocka_unit_test(test_no_direct_way),
+		cmocka_unit_test(test_two_nats),
+		cmocka_unit_test(test_learned_way),
+		cmocka_unit_test(test_forged_punches),
+		cmocka_unit_test(test_not_allowed),
+		cmocka_unit_test(test_wrong_relay),
+		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_take_over),
+		cmocka_unit_test(test_bad_control),
+		cmocka_unit_test(test_idle_route),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_trains),
 	};
 

@@ -164,6 +164,10 @@ static struct tw_relay_message example(enum tw_relay_message_type type)
 	case TW_RELAY_ROUTE_GONE:
 		message.server_cid = 0x0102030405060708;
 		break;
+	case TW_RELAY_SEEN:
+		message.server_cid = 0x0102030405060708;
+		message.address = v4;
+		break;
 	default:
 		message.number = 99;
 	}

@@ -38,11 +38,11 @@ static const struct {
 	  "networkSendRate" },
 	{ &tw_receive_transfer_structure,
 	  "transferId destinationPath status totalSize bytesReceived sourceIP sourcePort "
-	  "lastRecvTime lastSendTime lastErrorTime" },
+	  "relayIP relayPort lastRecvTime lastSendTime lastErrorTime" },
 	{ &tw_source_structure,
 	  "sourceIP sourcePort destinationPublicKey encryptedConnectionState encryptionEnabled "
 	  "activeTransferCount inactiveTransferCount completeTransferCount errorTransferCount "
-	  "aveRecvRate aveRecvRateWindow" },
+	  "aveRecvRate aveRecvRateWindow relayIP relayPort" },
 	{ &tw_token_structure,
 	  "token creationTime expiryTime description passwordRequired permissions " OWNER
 	  "userData manifestId downloadCount downloadLimit path" },
