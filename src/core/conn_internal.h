@@ -94,7 +94,9 @@ struct tw_path_state {
 struct tw_path_trial {
 	struct tw_address ways[TW_TRIAL_WAYS]; /* family NONE: none; the last is what was learned */
 	bool offered;                          /* any: the responder has a relay */
-	tw_ns learned_at;
+	/* What came from the learned one and has not been answered by as much. */
+	uint64_t learned_bytes;
+	tw_ns probed_at;
 	uint8_t token[TW_PATH_TOKEN_SIZE];       /* of this round */
 	unsigned owed;                           /* ways not asked yet in this round: a set */
 	unsigned rounds, failures;
@@ -237,8 +239,11 @@ void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, t
 /* The next way to ask, if it is time for one; sets @ret_path and the token for its challenge. */
 bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t *ret_token,
 			tw_ns now);
-/* A PROBE came from another address than the connection goes to: that way is tried at once. */
-void tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now);
+/* Of the challenge to @path; the ways that only a PROBE has shown get no more than came. */
+size_t tw_conn_trial_size(const struct tw_conn *conn, const struct tw_path *path);
+/* A PROBE came from another address than the connection goes to: a way to try. False: it is not,
+ * and should be answered as any. */
+bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now);
 /* The responder can be reached without its relay, as it says, and is reached by it. */
 bool tw_conn_relayed(const struct tw_conn *conn);
 void tw_conn_path_timeout(struct tw_conn *conn, tw_ns now);

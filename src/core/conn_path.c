@@ -23,7 +23,9 @@
 #define TRIAL_LATEST (600 * TW_SECOND)
 #define TRIAL_SILENCE (500 * TW_MSEC)
 #define TRIAL_HOME_EVERY (15 * TW_SECOND)
-#define TRIAL_LEARN_EVERY (100 * TW_MSEC)
+#define TRIAL_PROBED_EVERY (100 * TW_MSEC)
+/* A challenge without padding. */
+#define TRIAL_BARE (TW_PACKET_HEADER_SIZE + 1 + TW_PATH_TOKEN_SIZE + TW_TAG_SIZE)
 #define LEARNED (TW_TRIAL_WAYS - 1)
 
 static bool path_equal(const struct tw_path *a, const struct tw_path *b)
@@ -123,7 +125,7 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 	if (!trial->owed) {
 		if (!conn->initiator || now < trial->next_at)
 			return false;
-		for (unsigned i = 0; i < TW_TRIAL_WAYS; i++)
+		for (unsigned i = 0; i < LEARNED; i++)
 			if (trial->ways[i].family != TW_FAMILY_NONE)
 				trial->owed |= 1u << i;
 		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
@@ -141,24 +143,47 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 	return false;
 }
 
-/* Anybody on the way can send one: a few challenges a second at most come of it. */
-void tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now)
+size_t tw_conn_trial_size(const struct tw_conn *conn, const struct tw_path *path)
+{
+	return conn->trial.moved || find_way(&conn->trial, &path->remote) == LEARNED ? TRIAL_BARE
+										     : TW_MTU_BASE;
+}
+
+/*
+ * Anybody on the way can send one. An address that nobody has vouched for gets a challenge when
+ * more has come from there than the challenge has; one that was offered gets its next one sooner,
+ * now that the NAT there is open, but some a second at most.
+ */
+bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now)
 {
 	struct tw_path_trial *trial = &conn->trial;
 	unsigned way = find_way(trial, &path->remote);
-	if (!conn->initiator || conn->state != TW_CONN_ESTABLISHED || !tw_conn_relayed(conn) ||
-	    trial->moved || tw_ns_since(now, trial->learned_at) < TRIAL_LEARN_EVERY)
-		return;
-	trial->learned_at = now;
-	if (way == TW_TRIAL_WAYS) {
+
+	if (!conn->initiator || conn->state != TW_CONN_ESTABLISHED || trial->moved ||
+	    !tw_conn_relayed(conn))
+		return false;
+	if (way >= LEARNED) {
+		if (way == TW_TRIAL_WAYS) {
+			trial->ways[LEARNED] = path->remote;
+			trial->learned_bytes = 0;
+			trial->owed &= ~(1u << LEARNED);
+		}
+		trial->learned_bytes += TW_PROBE_SIZE;
+		if (trial->learned_bytes <= TRIAL_BARE)
+			return true;
+		trial->learned_bytes -= TRIAL_BARE + 1;
 		way = LEARNED;
-		trial->ways[way] = path->remote;
+	} else if (tw_ns_since(now, trial->probed_at) < TRIAL_PROBED_EVERY) {
+		return true;
+	} else {
+		trial->probed_at = now;
 	}
 	if (!trial->rounds) {
 		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
 		trial->rounds++;
 	}
 	trial->owed |= 1u << way;
+	return true;
 }
 
 /* An offered address has answered. */

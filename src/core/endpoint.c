@@ -337,11 +337,11 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		tw_conn_receive(conn, &datagram, path, bytes, length, now);
 		break;
 	case TW_DATAGRAM_PROBE:
+		if (!tw_address_equal(&path->remote, &conn->path.path.remote) &&
+		    tw_conn_path_probed(conn, path, now))
+			break;
 		reply_echo(endpoint, &datagram, path);
-		if (tw_address_equal(&path->remote, &conn->path.path.remote))
-			tw_recovery_nudge(conn, now);
-		else
-			tw_conn_path_probed(conn, path, now);
+		tw_recovery_nudge(conn, now);
 		break;
 	case TW_DATAGRAM_ACCEPT:
 		tw_handshake_accepted(conn, &datagram, now);

@@ -59,7 +59,7 @@ struct world {
 	bool restricted;     /* both NATs let in only whom was written to before */
 	bool direct_open[2]; /* by this side */
 	unsigned punches;
-	unsigned elsewhere; /* packets of the sides to addresses where nobody is */
+	uint64_t elsewhere; /* bytes of the sides to addresses where nobody is */
 	uint64_t direct_datagrams;
 	bool udp_cut; /* between server and relay */
 	bool allow;
@@ -402,8 +402,8 @@ static inline void world_pump_endpoint(struct world *world, int which)
 			else if (tw_address_equal(&train.path.remote, &world->public) &&
 				 !(which == SERVER && world->udp_cut))
 				world_put(world, RELAY, &world->mapped[which], buffer + at, length);
-			else if (length > TW_PROBE_SIZE)
-				world->elsewhere++;
+			else
+				world->elsewhere += length;
 		}
 	}
 }
