@@ -106,66 +106,6 @@ static bool is_json(struct tw_slice type)
 	return tw_slice_is(type, "application/json");
 }
 
-static struct tw_api_client *client_of(struct tw_api *api, struct tw_http_conn *conn,
-				       const struct tw_http_peer *peer)
-{
-	struct tw_api_client *client = tw_http_user(conn);
-
-	if (client)
-		return client;
-	client = calloc(1, sizeof *client);
-	if (!client)
-		return NULL;
-	client->local = calloc(1, sizeof *client->local);
-	if (!client->local) {
-		free(client);
-		return NULL;
-	}
-	client->api = api;
-	client->local->permissions = TW_MAY_ALL;
-	if (peer->local)
-		tw_api_session_local(client->local, peer->uid, peer->gid, &api->options.superusers);
-	tw_http_set_user(conn, client);
-	return client;
-}
-
-/* An API token without a password is a bearer token too: for scripts, and for Prometheus. */
-static struct tw_api_session *enter_by_token(struct tw_api *api, struct tw_slice given)
-{
-	struct tw_api_session session = { 0 };
-	struct tw_fault fault = { 0 };
-	char token[TW_OBJECT_ID];
-
-	if (given.length != TW_OBJECT_ID - 1)
-		return NULL;
-	memcpy(token, given.at, given.length);
-	token[given.length] = '\0';
-	if (tw_api_token_session(&api->options, token, NULL, &session, &fault))
-		return NULL;
-	return tw_api_sessions_add(api->sessions, &session, token);
-}
-
-struct tw_api_session *tw_api_session_of(struct tw_api *api, struct tw_api_client *client,
-					 const struct tw_http_request *request)
-{
-	struct tw_slice given = request->head->authorization;
-	struct tw_api_session *session;
-
-	if (!given.at)
-		return client->local;
-	if (given.length <= 7 || strncasecmp(given.at, "Bearer ", 7) != 0)
-		return NULL;
-	given.at += 7;
-	given.length -= 7;
-	session = tw_api_sessions_find(api->sessions, given);
-	if (!session)
-		return enter_by_token(api, given);
-	/* A token that has been taken back takes its sessions with it. */
-	if (session->by_token && !tw_api_token_alive(api->options.engine, session))
-		return NULL;
-	return session;
-}
-
 static void answer_front(struct tw_api *api, struct tw_http_conn *conn)
 {
 	char text[400];
@@ -188,7 +128,7 @@ static void answer_metrics(struct tw_api *api, struct tw_http_conn *conn,
 	struct tw_caller caller;
 	struct tw_http_reply reply = { .status = 503 };
 
-	tw_api_session_caller(session, &caller);
+	tw_api_session_caller(session, api->wranglers, &caller);
 	/* Figures of all, names of none: who may read them may not steer. */
 	caller.superuser = caller.superuser || session->superuser_allowed;
 	tw_jsontext_init(&text);
@@ -211,23 +151,6 @@ static void answer_openrpc(struct tw_api *api, struct tw_http_conn *conn)
 		.type = "application/json",
 		.text = api->openrpc,
 		.length = api->openrpc_length,
-	};
-
-	tw_http_reply(conn, &reply);
-}
-
-static void answer_unauthorized(struct tw_http_conn *conn)
-{
-	static const char text[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,\"message\":"
-		"\"the bearer token is unknown or has expired: log in again\",\"data\":"
-		"{\"name\":\"NotAuthenticated\",\"parameter\":null}}}";
-	const struct tw_http_reply reply = {
-		.status = 401,
-		.type = "application/json",
-		.fields = "WWW-Authenticate: Bearer\r\n",
-		.text = text,
-		.length = sizeof text - 1,
 	};
 
 	tw_http_reply(conn, &reply);
@@ -263,21 +186,11 @@ static void refuse_verb(struct tw_http_conn *conn, const char *allowed)
 	tw_http_reply(conn, &reply);
 }
 
-static void serve_page(struct tw_api *api, struct tw_http_conn *conn, enum page page,
-		       const struct tw_http_request *request)
+void tw_api_serve(struct tw_api *api, struct tw_http_conn *conn,
+		  const struct tw_http_request *request, struct tw_api_session *session)
 {
-	struct tw_api_client *client = client_of(api, conn, request->peer);
-	struct tw_api_session *session;
+	enum page page = find_page(request->head->path);
 
-	if (!client) {
-		tw_api_answer_text(conn, 503, "out of memory\n");
-		return;
-	}
-	session = tw_api_session_of(api, client, request);
-	if (!session) {
-		answer_unauthorized(conn);
-		return;
-	}
 	if (page == PAGE_RPC)
 		tw_api_rpc(api, conn, request, session);
 	else if (api->options.auth_required && !session->authenticated)
@@ -314,7 +227,7 @@ static void on_request(void *context, struct tw_http_conn *conn,
 	else if (page == PAGE_OPENRPC)
 		answer_openrpc(api, conn);
 	else
-		serve_page(api, conn, page, request);
+		tw_api_enter(api, conn, request);
 }
 
 static void on_drained(void *context, struct tw_http_conn *conn)
@@ -337,6 +250,10 @@ static void on_gone(void *context, struct tw_http_conn *conn)
 		tw_api_events_close(client->stream);
 	if (client->exchange)
 		tw_api_exchange_abandon(client->exchange);
+	if (client->entry)
+		tw_api_entry_abandon(client->entry);
+	if (client->basic)
+		tw_api_session_end(client->basic);
 	tw_api_session_end(client->local);
 	free(client);
 }
@@ -415,6 +332,10 @@ static int start(struct tw_api *api, char message[TW_API_MESSAGE])
 	if (!r)
 		r = tw_api_sessions_new(&api->sessions);
 	if (!r)
+		r = tw_penalties_new(&api->penalties);
+	if (!r)
+		r = tw_asker_new(api->options.base, api->options.accounts, &api->asker);
+	if (!r)
 		r = tw_api_events_init(api);
 	api->turn = event_new(api->options.base, -1, 0, turn, api);
 	api->openrpc = tw_api_openrpc(&api->openrpc_length);
@@ -444,6 +365,7 @@ int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
 	STAILQ_INIT(&api->ready);
 	LIST_INIT(&api->streams);
 	LIST_INIT(&api->logins);
+	LIST_INIT(&api->entries);
 	r = start(api, ret_message);
 	if (r) {
 		tw_api_free(api);
@@ -464,6 +386,8 @@ void tw_api_free(struct tw_api *api)
 		tw_api_exchange_answer(exchange, true);
 	}
 	tw_api_logins_drop(api);
+	tw_asker_free(api->asker);
+	tw_penalties_free(api->penalties);
 	tw_api_events_deinit(api);
 	if (api->sessions)
 		tw_api_sessions_free(api->sessions);

@@ -22,7 +22,7 @@
 struct tw_api_options {
 	struct event_base *base;  /* borrowed */
 	struct tw_engine *engine; /* borrowed */
-	struct tw_accounts *accounts; /* borrowed; the engine's */
+	struct tw_accounts *accounts; /* borrowed; the engine's. NULL: nobody has an account */
 	/* An address of this machine, "localhost", or "*", which is all addresses; NULL: no TCP */
 	const char *host;
 	uint16_t port;                            /* 0: any free one */
@@ -31,8 +31,6 @@ struct tw_api_options {
 	const char *socket_path;  /* NULL: no Unix socket */
 	bool auth_required;
 	bool api_tokens, shared_tokens;                   /* accepted by authToken() */
-	const struct tw_api_authenticator *authenticator; /* borrowed; NULL: none */
-	struct tw_accounts_rules superusers;              /* borrowed */
 	void (*terminate)(void *context);                 /* a superuser wants an orderly stop */
 	void *context;
 };

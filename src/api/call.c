@@ -124,7 +124,7 @@ void tw_api_call_run(struct tw_api_call *call)
 	int code;
 
 	call->api->figures.calls++;
-	tw_api_session_caller(call->exchange->session, &call->caller);
+	tw_api_session_caller(call->exchange->session, call->api->wranglers, &call->caller);
 	if (!call->caller.authenticated && !call->api->options.auth_required)
 		call->caller.user = "anonymous";
 	if (call->exchange->too_new)
@@ -187,6 +187,12 @@ bool tw_api_call_wait(struct tw_api_call *call, void (*cancel)(struct tw_api_cal
 	call->api->waits++;
 	call->cancel = cancel;
 	return true;
+}
+
+int tw_api_call_give_up(struct tw_api_call *call, int code)
+{
+	end_wait(call);
+	return code;
 }
 
 static void nothing(struct tw_api_call *call)

@@ -78,7 +78,9 @@ void tw_api_call_text(const struct tw_api_call *call, struct tw_jsontext *text);
 void tw_api_call_cancel(struct tw_api_call *call);
 /* Before a handler returns TW_API_LATER. False and a fault: too many wait. */
 bool tw_api_call_wait(struct tw_api_call *call, void (*cancel)(struct tw_api_call *call));
-/* The same; @delay_ms later @fired is called with the call. */
+/* After all it does not wait: returns @code, for the handler to return. */
+int tw_api_call_give_up(struct tw_api_call *call, int code);
+/* As tw_api_call_wait(); @delay_ms later @fired is called with the call. */
 bool tw_api_call_later(struct tw_api_call *call, uint64_t delay_ms,
 		       void (*fired)(struct tw_api_call *call));
 

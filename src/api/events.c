@@ -11,6 +11,7 @@
 
 #include "api/private.h"
 #include "base/text.h"
+#include "netio/clock.h"
 
 #define STREAMS_MAX 256
 #define BACKLOG_MAX 65536 /* bytes a client may be behind in its socket */
@@ -35,11 +36,14 @@ static void grown(void *context)
 	event_active(api->turn, 0, 0);
 }
 
-/* Whose token is taken back, or whose time is over, hears no more. */
+/* Whose token is taken back, or whose time is over, hears no more; nor does an account that was not
+ * asked after for long: its client comes again, and goes on where it was. */
 static bool may_hear(const struct tw_api_stream *stream)
 {
 	const struct tw_api_session *session = stream->session;
 
+	if (session->proven && tw_clock_now() - session->proven > 2 * TW_API_PROOF_AGE)
+		return false;
 	return tw_api_session_lives(session) &&
 	       (!session->by_token || tw_api_token_alive(stream->api->options.engine, session));
 }
@@ -130,7 +134,7 @@ static bool push_some(struct tw_api_stream *stream, uint64_t newest)
 	uint64_t last = stream->after;
 	size_t i;
 
-	tw_api_session_caller(stream->session, &caller);
+	tw_api_session_caller(stream->session, stream->api->wranglers, &caller);
 	if (tw_engine_events(stream->api->options.engine, &caller, &query, &entries, &last, &fault))
 		return false;
 	tw_jsontext_init(&text);

@@ -82,6 +82,8 @@ int tw_http_listen_unix(struct tw_http *http, const char *path);
 /* What its user keeps with a connection; NULL at first. */
 void tw_http_set_user(struct tw_http_conn *conn, void *user);
 void *tw_http_user(const struct tw_http_conn *conn);
+/* Its socket; stays the connection's. */
+int tw_http_fd(const struct tw_http_conn *conn);
 
 struct tw_http_reply {
 	unsigned status;

@@ -102,6 +102,7 @@ static const char *reason(unsigned status)
 		{ 413, "Content Too Large" },
 		{ 415, "Unsupported Media Type" },
 		{ 417, "Expectation Failed" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 501, "Not Implemented" },
 		{ 503, "Service Unavailable" },
@@ -663,6 +664,11 @@ void tw_http_conn_sweep(struct tw_http_conn *conn, tw_ns now)
 void tw_http_set_user(struct tw_http_conn *conn, void *user)
 {
 	conn->user = user;
+}
+
+int tw_http_fd(const struct tw_http_conn *conn)
+{
+	return conn->fd;
 }
 
 void *tw_http_user(const struct tw_http_conn *conn)

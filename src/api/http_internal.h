@@ -52,7 +52,7 @@ struct tw_http_conn {
 	struct tw_http_side *side;
 	TAILQ_ENTRY(tw_http_conn) links;
 	struct tw_http_queue *queue; /* that it is in */
-	int fd;                      /* owned while there is no @bev */
+	int fd;                      /* @bev's; owned while there is none */
 	struct event *first;         /* of the first byte; NULL: it has come */
 	struct bufferevent *bev;     /* NULL: before the first byte */
 	struct ssl_st *tls;          /* owned by @bev; NULL: plain */

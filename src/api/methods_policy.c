@@ -37,6 +37,8 @@ static int delete_wrangler(struct tw_api_call *call)
 	int r = tw_engine_delete_wrangler(call->engine, tw_api_string(call, "name"),
 					  tw_api_bool(call, "isGroup", false), &call->fault);
 
+	if (!r)
+		call->api->wranglers++; /* who has become one proves it anew */
 	return r ? r : tw_api_result_null(call);
 }
 

@@ -1,18 +1,23 @@
 /* methods_session.c - who calls: auth, authToken, superuser, wrangler. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/guess.h"
 #include "api/private.h"
 #include "api/rows.h"
+#include "base/secret.h"
+#include "engine/password.h"
 
 /* Somebody who says who he is; goes on by itself once begun. */
 struct tw_api_login {
 	struct tw_api *api;
 	struct tw_api_call *call;   /* that waits; NULL: authAsync */
 	struct tw_request *request; /* of authAsync */
-	char user[TW_API_USER_MAX], address[TW_ADDRESS_TEXT], password[1024];
-	struct event *timer;
-	void *handle;
+	bool by_token;              /* the guess's name is a token */
+	struct tw_guess guess;
+	char password[TW_ACCOUNT_PASSWORD_MAX + 1];
+	struct tw_question *question; /* NULL: not asked yet */
 	LIST_ENTRY(tw_api_login) links;
 };
 
@@ -20,18 +25,15 @@ static void free_login(struct tw_api_login *login)
 {
 	LIST_REMOVE(login, links);
 	login->api->login_count--;
-	if (login->timer)
-		event_free(login->timer);
+	tw_guess_end(&login->guess);
 	tw_wipe(login->password, sizeof login->password);
 	free(login);
 }
 
 static void drop_login(struct tw_api_login *login)
 {
-	const struct tw_api_authenticator *authenticator = login->api->options.authenticator;
-
-	if (login->handle)
-		authenticator->cancel(authenticator->context, login->handle);
+	if (login->question)
+		tw_question_forget(login->question);
 	free_login(login);
 }
 
@@ -68,70 +70,93 @@ static json_t *enter(struct tw_api *api, const struct tw_api_session *session,
 	return answer;
 }
 
-static int refused(struct tw_fault *fault, bool possible)
+/* With the answer (taken), or NULL and a fault. */
+static void end_login(struct tw_api_login *login, json_t *answer, const struct tw_fault *fault)
 {
-	return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, NULL,
-			    possible ? "the account or its password is wrong"
-				     : "this server takes no passwords: use the Unix socket, or an "
-				       "API token with authToken");
-}
-
-static void login_ended(void *context, const struct tw_api_session *session)
-{
-	struct tw_api_login *login = context;
-	struct tw_api *api = login->api;
 	struct tw_api_call *call = login->call;
 	struct tw_request *request = login->request;
-	struct tw_fault fault = { 0 };
-	json_t *answer = NULL;
 
-	login->handle = NULL;
-	if (session) {
-		tw_api_brake_passed(api->sessions, login->user, login->address);
-		answer = enter(api, session, call ? call->exchange : NULL);
-	} else {
-		tw_api_brake_failed(api->sessions, login->user, login->address);
-	}
-	if (!answer && session)
-		tw_fault_set(&fault, TW_FAULT_INTERNAL, NULL, "out of memory");
-	else if (!answer)
-		refused(&fault, api->options.authenticator != NULL);
 	free_login(login);
 	if (request && answer) {
 		tw_engine_request_done(request, answer);
 	} else if (request) {
-		tw_engine_request_fail(request, &fault);
+		tw_engine_request_fail(request, fault);
 	} else if (call && answer) {
 		call->waiting = NULL;
 		tw_api_call_done(call, tw_api_result_json(call, answer));
 	} else if (call) {
 		call->waiting = NULL;
-		call->fault = fault;
-		tw_api_call_done(call, (int)fault.code);
+		call->fault = *fault;
+		tw_api_call_done(call, (int)fault->code);
 	}
 }
 
-static void login_due(evutil_socket_t fd, short what, void *context)
+static int make_session(struct tw_api_login *login, int r, const struct tw_account *account,
+			struct tw_api_session *ret, struct tw_fault *fault)
+{
+	if (login->by_token)
+		return tw_api_token_session(&login->api->options, login->guess.name, !r, ret,
+					    fault);
+	if (r)
+		return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, NULL,
+				    "the account or its password is wrong");
+	*ret = (struct tw_api_session){ 0 };
+	tw_api_session_account(ret, account);
+	return 0;
+}
+
+static void told(void *context, int r, const struct tw_account *account)
 {
 	struct tw_api_login *login = context;
-	const struct tw_api_authenticator *authenticator = login->api->options.authenticator;
+	struct tw_api_session session;
+	struct tw_fault fault = { 0 };
+	json_t *answer = NULL;
 
-	(void)fd;
-	(void)what;
-	if (!authenticator) {
-		login_ended(login, NULL);
+	login->question = NULL;
+	if (r == -EBUSY || r == -EPIPE || r == -ENOMEM) {
+		tw_fault_set(&fault, TW_FAULT_UNAVAILABLE, NULL,
+			     "too many log in at this moment; try again");
+		end_login(login, NULL, &fault);
 		return;
 	}
-	login->handle = authenticator->check(authenticator->context, login->user, login->password,
-					     login_ended, login);
+	r = make_session(login, r, account, &session, &fault);
+	tw_guess_outcome(&login->guess, !r);
+	if (!r) {
+		answer = enter(login->api, &session, login->call ? login->call->exchange : NULL);
+		if (!answer)
+			tw_fault_set(&fault, TW_FAULT_INTERNAL, NULL, "out of memory");
+	}
+	end_login(login, answer, &fault);
 }
 
-static struct tw_api_login *begin_login(struct tw_api_call *call)
+static void login_due(void *context, tw_ns closed)
 {
+	struct tw_api_login *login = context;
+	struct tw_asker *asker = login->api->asker;
+	const char *name = login->guess.name, *made;
+	struct tw_fault fault = { 0 };
+
+	if (closed) {
+		tw_guess_refuse(closed, &fault);
+		end_login(login, NULL, &fault);
+		return;
+	}
+	if (login->by_token) {
+		made = tw_engine_token_password(login->api->options.engine, name);
+		login->question = tw_ask_password(asker, made ? made : tw_password_nobody,
+						  login->password, told, login);
+	} else {
+		login->question = tw_ask_check(asker, name, login->password, told, login);
+	}
+	if (!login->question)
+		told(login, -EBUSY, NULL);
+}
+
+static struct tw_api_login *begin_login(struct tw_api_call *call, const char *name, bool by_token)
+{
+	const char *password = tw_api_string(call, "password");
 	struct tw_api *api = call->api;
 	struct tw_api_login *login;
-	tw_ns delay;
-	struct timeval wait;
 
 	if (api->login_count >= TW_API_LOGINS_MAX) {
 		tw_api_fault(call, TW_FAULT_LIMIT_REACHED, NULL,
@@ -139,23 +164,24 @@ static struct tw_api_login *begin_login(struct tw_api_call *call)
 		return NULL;
 	}
 	login = calloc(1, sizeof *login);
-	if (login)
-		login->timer = event_new(api->options.base, -1, 0, login_due, login);
-	if (!login || !login->timer) {
-		free(login);
+	if (!login) {
 		tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
 		return NULL;
 	}
 	login->api = api;
-	snprintf(login->user, sizeof login->user, "%s", tw_api_string(call, "user"));
-	snprintf(login->password, sizeof login->password, "%s", tw_api_string(call, "password"));
-	snprintf(login->address, sizeof login->address, "%s", call->exchange->peer->address);
+	login->by_token = by_token;
+	login->guess.due = login_due;
+	login->guess.context = login;
+	login->guess.source = tw_api_source_of(call->exchange->peer);
+	snprintf(login->guess.name, sizeof login->guess.name, "%s", name);
+	snprintf(login->password, sizeof login->password, "%s", password ? password : "");
+	if (tw_guess_begin(&login->guess, api->options.base, api->penalties)) {
+		free(login);
+		tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
+		return NULL;
+	}
 	LIST_INSERT_HEAD(&api->logins, login, links);
 	api->login_count++;
-	delay = tw_api_brake_delay(api->sessions, login->user, login->address);
-	wait = (struct timeval){ (time_t)(delay / TW_SECOND),
-				 (suseconds_t)(delay % TW_SECOND / 1000) };
-	event_add(login->timer, &wait);
 	return login;
 }
 
@@ -165,10 +191,8 @@ static void cancel_login(struct tw_api_call *call)
 		drop_login(call->waiting);
 }
 
-static int auth(struct tw_api_call *call)
+static int wait_for_login(struct tw_api_call *call, struct tw_api_login *login)
 {
-	struct tw_api_login *login = begin_login(call);
-
 	if (!login)
 		return (int)call->fault.code;
 	if (!tw_api_call_wait(call, cancel_login)) {
@@ -180,9 +204,14 @@ static int auth(struct tw_api_call *call)
 	return TW_API_LATER;
 }
 
+static int auth(struct tw_api_call *call)
+{
+	return wait_for_login(call, begin_login(call, tw_api_string(call, "user"), false));
+}
+
 static int auth_async(struct tw_api_call *call)
 {
-	struct tw_api_login *login = begin_login(call);
+	struct tw_api_login *login = begin_login(call, tw_api_string(call, "user"), false);
 	const char *id;
 	int r;
 
@@ -196,36 +225,17 @@ static int auth_async(struct tw_api_call *call)
 	return tw_api_result_request(call, id);
 }
 
-static int auth_token_now(struct tw_api_call *call)
-{
-	struct tw_api *api = call->api;
-	const char *token = tw_api_string(call, "token"), *address = call->exchange->peer->address;
-	struct tw_api_session session;
-	int r = tw_api_token_session(&api->options, token, tw_api_string(call, "password"),
-				     &session, &call->fault);
-
-	if (r) {
-		tw_api_brake_failed(api->sessions, token, address);
-		return r;
-	}
-	tw_api_brake_passed(api->sessions, token, address);
-	return tw_api_result_json(call, enter(api, &session, call->exchange));
-}
-
-static void auth_token_due(struct tw_api_call *call)
-{
-	tw_api_call_done(call, auth_token_now(call));
-}
-
+/* A token that needs no password is known by itself; all others are guesses. */
 static int auth_token(struct tw_api_call *call)
 {
-	tw_ns delay = tw_api_brake_delay(call->api->sessions, tw_api_string(call, "token"),
-					 call->exchange->peer->address);
+	const char *token = tw_api_string(call, "token");
+	struct tw_api_session session;
+	int r;
 
-	if (!delay)
-		return auth_token_now(call);
-	return tw_api_call_later(call, delay / TW_MSEC, auth_token_due) ? TW_API_LATER
-									: (int)call->fault.code;
+	if (tw_engine_token_password(call->engine, token))
+		return wait_for_login(call, begin_login(call, token, true));
+	r = tw_api_token_session(&call->api->options, token, false, &session, &call->fault);
+	return r ? r : tw_api_result_json(call, enter(call->api, &session, call->exchange));
 }
 
 static int superuser(struct tw_api_call *call)
@@ -240,19 +250,82 @@ static int superuser(struct tw_api_call *call)
 	return tw_api_result_null(call);
 }
 
-static int wrangler(struct tw_api_call *call)
+static int become_wrangler(struct tw_api_call *call, bool allowed)
 {
 	struct tw_api_session *session = call->exchange->session;
-	json_t *wranglers = tw_engine_wranglers(call->engine);
 
-	session->wrangler_allowed = tw_api_session_wrangler(session, wranglers);
-	json_decref(wranglers);
-	if (!session->wrangler_allowed)
+	session->wrangler_allowed = allowed;
+	if (!allowed)
 		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL,
 				    "this account is no wrangler: a superuser can make it one with "
 				    "addWranglerAsync");
 	session->wrangler = true;
+	session->wranglers = call->api->wranglers;
 	return tw_api_result_null(call);
+}
+
+static void groups_told(void *context, int r, const struct tw_account *account)
+{
+	struct tw_api_call *call = context;
+
+	(void)account;
+	call->waiting = NULL;
+	tw_api_call_done(call, become_wrangler(call, !r));
+}
+
+static void cancel_question(struct tw_api_call *call)
+{
+	if (call->waiting)
+		tw_question_forget(call->waiting);
+}
+
+/* The groups among @wranglers. */
+static json_t *wrangler_groups(const json_t *wranglers)
+{
+	json_t *groups = json_array();
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (wranglers, i, row)
+		if (json_is_true(json_object_get(row, "isGroup")))
+			json_array_append(groups, json_object_get(row, "name"));
+	return groups;
+}
+
+static int ask_groups(struct tw_api_call *call, json_t *groups)
+{
+	struct tw_question *question;
+
+	if (json_array_size(groups) == 0)
+		return become_wrangler(call, false);
+	if (!tw_api_call_wait(call, cancel_question))
+		return (int)call->fault.code;
+	question = tw_ask_groups(call->api->asker, call->exchange->session->user, groups,
+				 groups_told, call);
+	call->waiting = question;
+	if (!question)
+		return tw_api_call_give_up(
+			call, tw_api_fault(call, TW_FAULT_UNAVAILABLE, NULL,
+					   "too many are asked after at this moment; try again"));
+	return TW_API_LATER;
+}
+
+static int wrangler(struct tw_api_call *call)
+{
+	struct tw_api_session *session = call->exchange->session;
+	json_t *wranglers = tw_engine_wranglers(call->engine), *groups;
+	bool allowed = tw_api_session_wrangler(session, wranglers);
+	int r;
+
+	if (allowed || session->by_token || !session->authenticated) {
+		json_decref(wranglers);
+		return become_wrangler(call, allowed);
+	}
+	groups = wrangler_groups(wranglers);
+	json_decref(wranglers);
+	r = ask_groups(call, groups);
+	json_decref(groups);
+	return r;
 }
 
 #define LOGGED_IN "{user, token, expiryTime}: the token goes into Authorization: Bearer"

@@ -6,7 +6,11 @@
 
 #include <sys/queue.h>
 
+#include "api/asker.h"
 #include "api/call.h"
+#include "api/penalty.h"
+
+#define TW_API_VOUCHED 16 /* accounts of the Unix socket that were asked after lately */
 
 struct tw_api_stream;
 
@@ -14,6 +18,9 @@ struct tw_api_stream;
 struct tw_api_client {
 	struct tw_api *api;
 	struct tw_api_session *local;     /* of the Unix socket; of TCP: nobody. Owned */
+	struct tw_api_session *basic;     /* of HTTP Basic, with the field it came by. Owned; NULL */
+	uint8_t basic_hash[32];
+	struct tw_api_entry *entry;       /* a request waits for word on who asks; NULL: none */
 	struct tw_api_exchange *exchange; /* the one under way; NULL: none */
 	struct tw_api_stream *stream;     /* NULL: none */
 };
@@ -22,11 +29,24 @@ STAILQ_HEAD(tw_api_ready, tw_api_exchange);
 LIST_HEAD(tw_api_streams, tw_api_stream);
 struct tw_api_login;
 LIST_HEAD(tw_api_logins, tw_api_login);
+struct tw_api_entry;
+LIST_HEAD(tw_api_entries, tw_api_entry);
 
 struct tw_api {
 	struct tw_api_options options;
 	struct tw_http *http;
 	struct tw_api_sessions *sessions;
+	struct tw_penalties *penalties;
+	struct tw_asker *asker;
+	struct tw_api_entries entries;
+	size_t entry_bytes; /* of the bodies that wait with them */
+	struct tw_api_vouched {
+		unsigned uid, gid;
+		tw_ns at; /* 0: free */
+		struct tw_account account;
+	} vouched[TW_API_VOUCHED];
+	unsigned vouched_next;
+	uint64_t wranglers; /* how often somebody was taken off the list of them */
 	uint16_t port;
 	struct event *turn;
 	struct tw_api_ready ready;
@@ -44,15 +64,29 @@ struct tw_api {
 	} figures;
 };
 
-/* Who asks, by the connection or its Authorization; NULL: a bearer that is not good. */
-struct tw_api_session *tw_api_session_of(struct tw_api *api, struct tw_api_client *client,
-					 const struct tw_http_request *request);
-/* A session for who comes with a token; NotAuthenticated, NotPermitted (such tokens are switched
- * off). */
-int tw_api_token_session(const struct tw_api_options *options, const char *token,
-			 const char *password, struct tw_api_session *ret, struct tw_fault *fault);
+/*
+ * entry.c: finds out who asks, by the connection or its Authorization field, and then calls
+ * tw_api_serve(): now, or when word has come on an account; meanwhile the request waits with a copy
+ * of its body. Answers itself where nobody is let in.
+ */
+void tw_api_enter(struct tw_api *api, struct tw_http_conn *conn,
+		  const struct tw_http_request *request);
+/* The connection goes. */
+void tw_api_entry_abandon(struct tw_api_entry *entry);
+/* Whose guess it is. */
+struct tw_penalty_source tw_api_source_of(const struct tw_http_peer *peer);
+/* A guess by @peer may begin: 0, or LimitReached and a sentence that tells when. */
+int tw_api_guess(struct tw_api *api, const struct tw_http_peer *peer, struct tw_fault *fault);
+
+/* A session for who comes with a token; @right: its password is. NotAuthenticated, NotPermitted
+ * (such tokens are switched off). */
+int tw_api_token_session(const struct tw_api_options *options, const char *token, bool right,
+			 struct tw_api_session *ret, struct tw_fault *fault);
 bool tw_api_token_alive(struct tw_engine *engine, const struct tw_api_session *session);
 void tw_api_answer_text(struct tw_http_conn *conn, unsigned status, const char *text);
+/* The page that @request asks for, to who @session is. */
+void tw_api_serve(struct tw_api *api, struct tw_http_conn *conn,
+		  const struct tw_http_request *request, struct tw_api_session *session);
 
 /* methods_session.c: whoever is logging in is forgotten. */
 void tw_api_logins_drop(struct tw_api *api);

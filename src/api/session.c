@@ -1,8 +1,6 @@
 #include "api/session.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,119 +11,50 @@
 #include "crypto/hash.h"
 #include "netio/clock.h"
 
-#define GROUPS_MAX 128
 #define SESSIONS_FULL (TW_API_SESSIONS_MAX / 4 * 3)
-#define BRAKES 1024 /* accounts and addresses remembered, the latest */
-#define DELAY_FIRST (250 * TW_MSEC)
-
-struct brake {
-	uint8_t who[16]; /* of a hash */
-	unsigned failures;
-	tw_ns last;
-};
 
 struct tw_api_sessions {
 	struct tw_api_session *slots[TW_API_SESSIONS_MAX]; /* by hash, open addressing */
 	size_t count;
-	struct brake brakes[BRAKES];
 };
 
-static bool is_among(const char *name, const char *const *names, size_t count)
+void tw_api_session_account(struct tw_api_session *session, const struct tw_account *account)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
+	snprintf(session->user, sizeof session->user, "%s", account->name);
+	session->authenticated = true;
+	session->uid = account->uid;
+	session->gid = account->gid;
+	session->permissions = TW_MAY_ALL;
+	session->superuser_allowed = account->superuser_allowed;
+	session->superuser = session->superuser && account->superuser_allowed;
+	session->proven = tw_clock_now();
 }
 
-/* Calls @each for the names of the groups of an account until it says true. */
-static bool any_group(const char *user, unsigned gid, bool (*each)(const void *, const char *),
-		      const void *context)
+bool tw_api_session_wrangler(const struct tw_api_session *session, const json_t *wranglers)
 {
-	gid_t groups[GROUPS_MAX];
-	int count = GROUPS_MAX;
-	struct group *group;
-
-	if (getgrouplist(user, (gid_t)gid, groups, &count) < 0)
-		count = GROUPS_MAX;
-	for (int i = 0; i < count; i++) {
-		group = getgrgid(groups[i]);
-		if (group && each(context, group->gr_name))
-			return true;
-	}
-	return false;
-}
-
-static bool names_supergroup(const void *context, const char *group)
-{
-	const struct tw_accounts_rules *superusers = context;
-
-	return is_among(group, superusers->groups, superusers->group_count);
-}
-
-void tw_api_session_local(struct tw_api_session *session, unsigned uid, unsigned gid,
-			  const struct tw_accounts_rules *superusers)
-{
-	struct passwd *account = getpwuid(uid);
-
-	if (account)
-		snprintf(session->user, sizeof session->user, "%s", account->pw_name);
-	else
-		snprintf(session->user, sizeof session->user, "%u", uid);
-	session->authenticated = session->local = true;
-	session->uid = uid;
-	session->gid = gid;
-	session->superuser_allowed =
-		uid == 0 || uid == geteuid() ||
-		is_among(session->user, superusers->users, superusers->user_count) ||
-		(superusers->group_count &&
-		 any_group(session->user, gid, names_supergroup, superusers));
-}
-
-struct wrangler_group {
-	json_t *wranglers;
-};
-
-static bool names_wrangler(json_t *wranglers, const char *name, bool group)
-{
-	json_t *row;
+	const json_t *row;
 	size_t i;
 
+	if (!session->authenticated || session->by_token)
+		return false;
 	json_array_foreach (wranglers, i, row) {
 		const char *there = json_string_value(json_object_get(row, "name"));
 
-		if (there && strcmp(there, name) == 0 &&
-		    json_is_true(json_object_get(row, "isGroup")) == group)
+		if (there && strcmp(there, session->user) == 0 &&
+		    !json_is_true(json_object_get(row, "isGroup")))
 			return true;
 	}
-	return false;
+	return session->superuser_allowed;
 }
 
-static bool names_wrangler_group(const void *context, const char *group)
-{
-	const struct wrangler_group *search = context;
-
-	return names_wrangler(search->wranglers, group, true);
-}
-
-bool tw_api_session_wrangler(const struct tw_api_session *session, json_t *wranglers)
-{
-	const struct wrangler_group search = { wranglers };
-
-	if (!session->authenticated)
-		return false;
-	return session->superuser_allowed || names_wrangler(wranglers, session->user, false) ||
-	       (session->local &&
-		any_group(session->user, session->gid, names_wrangler_group, &search));
-}
-
-void tw_api_session_caller(const struct tw_api_session *session, struct tw_caller *ret)
+void tw_api_session_caller(const struct tw_api_session *session, uint64_t wranglers,
+			   struct tw_caller *ret)
 {
 	*ret = (struct tw_caller){
 		.user = session->user,
 		.authenticated = session->authenticated,
 		.superuser = session->superuser,
-		.wrangler = session->wrangler,
+		.wrangler = session->wrangler && session->wranglers == wranglers,
 		.superuser_allowed = session->superuser_allowed,
 		.wrangler_allowed = session->wrangler_allowed,
 		.token = session->by_token ? session->token : NULL,
@@ -138,14 +67,14 @@ void tw_api_session_caller(const struct tw_api_session *session, struct tw_calle
 	};
 }
 
-int tw_api_token_session(const struct tw_api_options *options, const char *token,
-			 const char *password, struct tw_api_session *ret, struct tw_fault *fault)
+int tw_api_token_session(const struct tw_api_options *options, const char *token, bool right,
+			 struct tw_api_session *ret, struct tw_fault *fault)
 {
 	struct tw_caller caller = { 0 };
 	struct tw_random random = tw_system_random();
 	struct tw_caller all = { .user = "", .superuser = true, .permissions = TW_MAY_ALL };
 	uint8_t id[16];
-	int r = tw_engine_token_login(options->engine, token, password, &caller, fault);
+	int r = tw_engine_token_login(options->engine, token, right, &caller, fault);
 
 	if (r)
 		return r;
@@ -329,76 +258,4 @@ void tw_api_session_end(struct tw_api_session *session)
 	session->authenticated = session->superuser = session->wrangler = false;
 	if (session->holders == 0)
 		free(session);
-}
-
-/* The row of a name; where there is none, the one longest untouched if @make. */
-static struct brake *find_brake(struct tw_api_sessions *sessions, char kind, const char *name,
-				bool make)
-{
-	struct brake *oldest = &sessions->brakes[0];
-	uint8_t hash[TW_HASH_SIZE];
-	char text[TW_API_USER_MAX + 2];
-
-	snprintf(text, sizeof text, "%c%s", kind, name);
-	hash_text(text, strlen(text), hash);
-	for (size_t i = 0; i < BRAKES; i++) {
-		struct brake *brake = &sessions->brakes[i];
-
-		if (brake->failures && memcmp(brake->who, hash, sizeof brake->who) == 0)
-			return brake;
-		if (brake->last < oldest->last)
-			oldest = brake;
-	}
-	if (!make)
-		return NULL;
-	*oldest = (struct brake){ 0 };
-	memcpy(oldest->who, hash, sizeof oldest->who);
-	return oldest;
-}
-
-static unsigned failures_of(struct tw_api_sessions *sessions, char kind, const char *name)
-{
-	struct brake *brake = find_brake(sessions, kind, name, false);
-
-	if (!brake || tw_clock_now() - brake->last > TW_API_FAILURES_WINDOW)
-		return 0;
-	return brake->failures;
-}
-
-tw_ns tw_api_brake_delay(struct tw_api_sessions *sessions, const char *user, const char *address)
-{
-	unsigned by_user = failures_of(sessions, 'u', user);
-	unsigned by_address = failures_of(sessions, 'a', address);
-	unsigned most = by_user > by_address ? by_user : by_address;
-
-	if (most == 0)
-		return 0;
-	return most > 5 ? TW_API_DELAY_MAX : DELAY_FIRST << (most - 1);
-}
-
-static void count_failure(struct tw_api_sessions *sessions, char kind, const char *name)
-{
-	struct brake *brake = find_brake(sessions, kind, name, true);
-
-	if (tw_clock_now() - brake->last > TW_API_FAILURES_WINDOW)
-		brake->failures = 0;
-	brake->failures++;
-	brake->last = tw_clock_now();
-}
-
-void tw_api_brake_failed(struct tw_api_sessions *sessions, const char *user, const char *address)
-{
-	count_failure(sessions, 'u', user);
-	count_failure(sessions, 'a', address);
-}
-
-void tw_api_brake_passed(struct tw_api_sessions *sessions, const char *user, const char *address)
-{
-	struct brake *by_user = find_brake(sessions, 'u', user, false);
-	struct brake *by_address = find_brake(sessions, 'a', address, false);
-
-	if (by_user)
-		by_user->failures = 0;
-	if (by_address)
-		by_address->failures = 0;
 }

@@ -1,14 +1,11 @@
 /*
- * session.h - who calls: sessions of the Unix socket (known by the peer's credentials), bearer
- * tokens of those who have logged in, and the brake on failures.
+ * session.h - who calls: sessions of connections (the Unix socket, HTTP Basic) and bearer tokens of
+ * those who have logged in.
  *
- * Which accounts there are and what their passwords are is an authenticator's knowledge; without
- * one, auth() is always NotAuthenticated. A bearer token is 64 hex digits, kept as its SHA-256,
- * good for TW_API_SESSION_IDLE after its last use and TW_API_SESSION_LIFE altogether. Failures are
- * counted per account and per address: each within a quarter of an hour makes the next answer
- * slower, up to TW_API_DELAY_MAX, and only TW_API_LOGINS_MAX log in at a time. That slows a guesser
- * to a crawl and locks nobody out. Answers are the same for an unknown account and a wrong
- * password.
+ * Which accounts there are, what their passwords are and who may be a superuser is what accounts.h
+ * answers; a session is asked after again when TW_API_PROOF_AGE old (entry.c), so that an account
+ * that has lost a right, or is gone, loses it here too. A bearer token is 64 hex digits, kept as its
+ * SHA-256, good for TW_API_SESSION_IDLE after its last use and TW_API_SESSION_LIFE altogether.
  */
 #pragma once
 
@@ -26,9 +23,8 @@
 #define TW_API_SESSION_IDLE (3600 * TW_SECOND)
 #define TW_API_SESSION_LIFE (43200 * TW_SECOND)
 #define TW_API_BEARER 65 /* hex digits and the NUL */
-#define TW_API_LOGINS_MAX 32
-#define TW_API_FAILURES_WINDOW (900 * TW_SECOND)
-#define TW_API_DELAY_MAX (8 * TW_SECOND)
+#define TW_API_PROOF_AGE (300 * TW_SECOND)
+#define TW_API_LOGINS_MAX 64 /* at a time */
 
 struct tw_api_session {
 	char user[TW_API_USER_MAX]; /* "": nobody */
@@ -36,6 +32,8 @@ struct tw_api_session {
 	bool superuser_allowed, wrangler_allowed;
 	bool local;
 	unsigned uid, gid;
+	tw_ns proven; /* when the account was last asked after; 0: has none */
+	uint64_t wranglers; /* of the interface when this one became a wrangler's */
 	bool by_token, token_shared;
 	char token[TW_OBJECT_ID], token_session[TW_OBJECT_ID];
 	char token_path[4096];
@@ -49,25 +47,14 @@ struct tw_api_session {
 	bool gone;
 };
 
-/*
- * Asks whether a password is an account's: starts the work and calls @done from the loop, once,
- * with the session's user, rights and uid filled in (@session lent) or NULL. The same time for any
- * failure. Returns a handle for @cancel. Cancelled: @done is not called.
- */
-struct tw_api_authenticator {
-	void *context;
-	void *(*check)(void *context, const char *user, const char *password,
-		       void (*done)(void *done_context, const struct tw_api_session *session),
-		       void *done_context);
-	void (*cancel)(void *context, void *handle);
-};
-
-/* Fills in what the system knows of a peer of the Unix socket. */
-void tw_api_session_local(struct tw_api_session *session, unsigned uid, unsigned gid,
-			  const struct tw_accounts_rules *superusers);
-/* Whether the name, or a group that it is in, is among @wranglers ({name, isGroup} rows). */
-bool tw_api_session_wrangler(const struct tw_api_session *session, json_t *wranglers);
-void tw_api_session_caller(const struct tw_api_session *session, struct tw_caller *ret);
+/* Of an account that has proven itself now. Elevated rights stay as far as it may have them. */
+void tw_api_session_account(struct tw_api_session *session, const struct tw_account *account);
+/* Whether the account itself is among @wranglers ({name, isGroup} rows). */
+bool tw_api_session_wrangler(const struct tw_api_session *session, const json_t *wranglers);
+/* @wranglers: of the interface now; a session elevated before somebody was taken off the list of
+ * wranglers has to be so again. */
+void tw_api_session_caller(const struct tw_api_session *session, uint64_t wranglers,
+			   struct tw_caller *ret);
 
 struct tw_api_sessions;
 /* -ENOMEM. */
@@ -88,8 +75,3 @@ void tw_api_session_hold(struct tw_api_session *session);
 void tw_api_session_drop(struct tw_api_session *session);
 /* Freed now, or when the last holder drops it. */
 void tw_api_session_end(struct tw_api_session *session);
-
-/* How long the answer to one who says he is @user, from @address, has to wait. */
-tw_ns tw_api_brake_delay(struct tw_api_sessions *sessions, const char *user, const char *address);
-void tw_api_brake_failed(struct tw_api_sessions *sessions, const char *user, const char *address);
-void tw_api_brake_passed(struct tw_api_sessions *sessions, const char *user, const char *address);

@@ -141,7 +141,6 @@ static int start_api(struct server *server)
 		.auth_required = settings->engine.auth_required,
 		.api_tokens = settings->engine.api_tokens,
 		.shared_tokens = settings->engine.shared_tokens,
-		.superusers = settings->superusers,
 		.terminate = on_terminate,
 		.context = server,
 	};

@@ -278,9 +278,12 @@ const struct tw_token_view *tw_engine_token_next(struct tw_engine *engine,
 						 size_t *cursor);
 int tw_engine_delete_token(struct tw_engine *engine, const struct tw_caller *caller, bool shared,
 			   const char *token, struct tw_fault *fault);
-/* For authToken(): fills @ret (strings lent until the token goes). NotAuthenticated for a wrong
- * password, an expired token and an unknown one alike. */
-int tw_engine_token_login(struct tw_engine *engine, const char *token, const char *password,
+/* What tw_password_check() knows the token's password by; lent. NULL: it needs none. One that is
+ * unknown or has expired has one that nothing is right for. */
+const char *tw_engine_token_password(struct tw_engine *engine, const char *token);
+/* For authToken(): fills @ret (strings lent until the token goes). @right: its password was checked
+ * and is right. NotAuthenticated for a wrong one, an expired token and an unknown one alike. */
+int tw_engine_token_login(struct tw_engine *engine, const char *token, bool right,
 			  struct tw_caller *ret, struct tw_fault *fault);
 
 /* User data: of a "destinationId", "manifestId", "transferId" or "token". */

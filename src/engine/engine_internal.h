@@ -26,6 +26,7 @@
 #include "engine/engine.h"
 #include "engine/eventlog.h"
 #include "engine/index.h"
+#include "engine/password.h"
 #include "engine/triggers.h"
 #include "netio/relay_agent.h"
 #include "netio/worker.h"
@@ -555,11 +556,6 @@ int tw_receive_admission(struct tw_engine *engine, struct tw_worker_admission *r
 
 /* file_requests.c */
 void tw_file_requests_stop(struct tw_engine *engine);
-
-/* password.c */
-/* malloc'd text by which tw_password_check() knows @password again; NULL: no memory. */
-char *tw_password_make(const char *password);
-bool tw_password_check(const char *made, const char *password);
 
 /* gc.c, policy.c, waits.c */
 void tw_garbage_load(struct tw_engine *engine);

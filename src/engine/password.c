@@ -1,8 +1,5 @@
-/*
- * password.c - passwords of tokens, kept as scrypt hashes (RFC 7914) with a salt of their own. The
- * cost is some 40 ms and 16 MiB each: a token is 128 random bits already, and the control thread
- * waits for it.
- */
+#include "engine/password.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +8,6 @@
 
 #include "base/secret.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
 #include "netio/clock.h"
 
 #define COST_N 16384
@@ -20,6 +16,10 @@
 #define MEMORY_MAX (UINT64_C(64) << 20)
 #define SALT 16
 #define HASH 32
+
+const char tw_password_nobody[] =
+	"scrypt:00000000000000000000000000000000:"
+	"0000000000000000000000000000000000000000000000000000000000000000";
 
 static bool derive(const char *password, const uint8_t salt[SALT], uint8_t ret[HASH])
 {

@@ -286,26 +286,36 @@ bool tw_token_expired(const struct tw_token *token, int64_t now_us)
 	return token->expiry_time && token->expiry_time <= now_us;
 }
 
+static struct tw_token *find_valid(struct tw_engine *engine, const char *id)
+{
+	struct tw_token *token = of(tw_shelf_find(&engine->tokens, id));
+
+	return token && !tw_token_expired(token, (int64_t)tw_clock_wall_us()) ? token : NULL;
+}
+
+static int refused(struct tw_fault *fault)
+{
+	return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, "token",
+			    "There is no such token, it has expired, or its password is another "
+			    "one.");
+}
+
 /* Unknown, expired and a wrong password are answered alike, and take the same time. */
 static struct tw_token *enter(struct tw_engine *engine, const char *id, const char *password,
 			      struct tw_fault *fault)
 {
-	static const char nobody[] =
-		"scrypt:00000000000000000000000000000000:"
-		"0000000000000000000000000000000000000000000000000000000000000000";
-	struct tw_token *token = of(tw_shelf_find(&engine->tokens, id));
-	bool known = token && !tw_token_expired(token, (int64_t)tw_clock_wall_us());
-	const char *wanted = known ? token->password : NULL;
+	struct tw_token *token = find_valid(engine, id);
+	const char *wanted = token ? token->password : NULL;
 	bool right = true;
 
 	if (password && strlen(password) > PASSWORD_LONGEST)
 		password = NULL;
 	if (wanted || (password && *password))
-		right = tw_password_check(wanted ? wanted : nobody, password ? password : "");
-	if (known && (right || !wanted))
+		right = tw_password_check(wanted ? wanted : tw_password_nobody,
+					  password ? password : "");
+	if (token && (right || !wanted))
 		return token;
-	tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, "token",
-		     "There is no such token, it has expired, or its password is another one.");
+	refused(fault);
 	return NULL;
 }
 
@@ -331,13 +341,20 @@ struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *id, const
 	return token;
 }
 
-int tw_engine_token_login(struct tw_engine *engine, const char *id, const char *password,
+const char *tw_engine_token_password(struct tw_engine *engine, const char *id)
+{
+	struct tw_token *token = find_valid(engine, id);
+
+	return token ? token->password : tw_password_nobody;
+}
+
+int tw_engine_token_login(struct tw_engine *engine, const char *id, bool right,
 			  struct tw_caller *ret, struct tw_fault *fault)
 {
-	struct tw_token *token = enter(engine, id, password, fault);
+	struct tw_token *token = find_valid(engine, id);
 
-	if (!token)
-		return (int)fault->code;
+	if (!token || (token->password && !right))
+		return refused(fault);
 	tw_random_id(engine->token_session);
 	*ret = (struct tw_caller){
 		.user = token->object.owner,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/password.h"
 #include "engine/requests.h"
 
 struct tw_listener {
@@ -210,6 +211,7 @@ const struct tw_destination_view *tw_engine_destination_next(struct tw_engine *e
 							     const struct tw_caller *caller,
 							     size_t *cursor)
 {
+	engine->last_caller_wrangler = caller->wrangler;
 	return show_destination(next(engine->destinations, caller, cursor));
 }
 
@@ -392,7 +394,12 @@ int tw_engine_create_token(struct tw_engine *engine, const struct tw_caller *cal
 			   const struct tw_token_options *options, const char **ret_token,
 			   struct tw_fault *fault)
 {
-	return make(engine, engine->tokens, caller, options->password, ret_token) ? full(fault) : 0;
+	const char *password = options->password;
+	char *made = password && *password ? tw_password_make(password) : NULL;
+	int r = make(engine, engine->tokens, caller, made, ret_token);
+
+	free(made);
+	return r ? full(fault) : 0;
 }
 
 static const struct tw_token_view *show_token(const struct fake_object *object)
@@ -433,13 +440,23 @@ int tw_engine_delete_token(struct tw_engine *engine, const struct tw_caller *cal
 	return drop(engine->tokens, caller, token, fault);
 }
 
-int tw_engine_token_login(struct tw_engine *engine, const char *token, const char *password,
+const char *tw_engine_token_password(struct tw_engine *engine, const char *token)
+{
+	const struct tw_caller all = { .user = "", .superuser = true };
+	struct fake_object *object = find(engine->tokens, &all, token);
+
+	if (!object)
+		return tw_password_nobody;
+	return object->text[0] ? object->text : NULL;
+}
+
+int tw_engine_token_login(struct tw_engine *engine, const char *token, bool right,
 			  struct tw_caller *ret, struct tw_fault *fault)
 {
 	const struct tw_caller all = { .user = "", .superuser = true };
 	struct fake_object *object = find(engine->tokens, &all, token);
 
-	if (!object || strcmp(object->text, password ? password : "") != 0)
+	if (!object || (object->text[0] && !right))
 		return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, NULL, "no such token");
 	*ret = (struct tw_caller){
 		.user = object->owner,
@@ -599,8 +616,9 @@ int tw_engine_delete_mapping(struct tw_engine *engine, const char *user, struct 
 
 json_t *tw_engine_wranglers(struct tw_engine *engine)
 {
-	(void)engine;
-	return json_pack("[{s:s, s:b}]", "name", "nobody-at-all", "isGroup", 0);
+	return json_pack("[{s:s, s:b}]", "name",
+			 engine->wranglers ? engine->wranglers : "nobody-at-all", "isGroup",
+			 engine->wranglers != NULL);
 }
 
 int tw_engine_add_wrangler(struct tw_engine *engine, const char *name, bool group,

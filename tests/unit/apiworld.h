@@ -21,8 +21,8 @@
 struct world {
 	struct event_base *base;
 	struct tw_engine *engine;
-	struct tw_accounts *accounts;
 	struct tw_api *api;
+	struct tw_accounts *own; /* NULL: the test's */
 	char folder[64], socket_path[96];
 	bool terminated;
 	char answer[ANSWER_ROOM];
@@ -34,7 +34,8 @@ static inline void world_terminate(void *context)
 	((struct world *)context)->terminated = true;
 }
 
-static inline struct world *world_new(const struct tw_api_authenticator *authenticator)
+/* @accounts NULL: those of this process. */
+static inline struct world *world_new(struct tw_accounts *accounts)
 {
 	struct world *world = calloc(1, sizeof *world);
 	struct tw_api_options options = {
@@ -42,7 +43,6 @@ static inline struct world *world_new(const struct tw_api_authenticator *authent
 		.auth_required = true,
 		.api_tokens = true,
 		.shared_tokens = true,
-		.authenticator = authenticator,
 		.terminate = world_terminate,
 		.context = world,
 	};
@@ -54,9 +54,10 @@ static inline struct world *world_new(const struct tw_api_authenticator *authent
 	snprintf(world->socket_path, sizeof world->socket_path, "%s/api.sock", world->folder);
 	world->base = event_base_new();
 	world->engine = fake_engine_new(world->base);
-	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
+	if (!accounts)
+		assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->own), 0);
+	options.accounts = accounts ? accounts : world->own;
 	options.base = world->base;
-	options.accounts = world->accounts;
 	options.engine = world->engine;
 	options.socket_path = world->socket_path;
 	if (tw_api_new(&options, &world->api, message))
@@ -67,9 +68,9 @@ static inline struct world *world_new(const struct tw_api_authenticator *authent
 static inline void world_free(struct world *world)
 {
 	tw_api_free(world->api);
+	tw_accounts_local_free(world->own);
 	fake_engine_free(world->engine);
 	event_base_free(world->base);
-	tw_accounts_local_free(world->accounts);
 	unlink(world->socket_path);
 	rmdir(world->folder);
 	free(world);

@@ -1,75 +1,124 @@
 #include "apiworld.h"
 
-#include "base/random.h"
+#include <errno.h>
+#include <pthread.h>
 
-/* Says yes to alice with "right", when it is told to. */
-struct gate {
-	void (*done)(void *context, const struct tw_api_session *session);
-	void *context;
-	char user[64], password[64];
-	unsigned asked, cancelled;
+#include "api/private.h"
+#include "base/random.h"
+#include "netio/clock.h"
+
+/* Accounts that know alice, and answer when they are told to. */
+static struct gate {
+	struct tw_accounts accounts; /* first */
+	pthread_mutex_t lock;
+	pthread_cond_t opened;
+	unsigned asked, finds;
+	bool open, gone, superuser;
+} gate;
+
+static const struct tw_account alice = { .name = "alice", .uid = 1001, .gid = 1001 };
+
+static int check(struct tw_accounts *accounts, const char *user, const char *password,
+		 struct tw_account *ret)
+{
+	(void)accounts;
+	pthread_mutex_lock(&gate.lock);
+	gate.asked++;
+	while (!gate.open)
+		pthread_cond_wait(&gate.opened, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	if (strcmp(user, "alice") != 0 || strcmp(password, "right") != 0)
+		return -EACCES;
+	*ret = alice;
+	return 0;
+}
+
+static int vouch(struct tw_accounts *accounts, int socket, struct tw_account *ret)
+{
+	struct ucred peer;
+	socklen_t length = sizeof peer;
+
+	(void)accounts;
+	assert_int_equal(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
+	*ret = (struct tw_account){ .name = "bob",
+				    .uid = peer.uid,
+				    .gid = peer.gid,
+				    .superuser_allowed = gate.superuser };
+	return gate.gone ? -EACCES : 0;
+}
+
+static int find_account(struct tw_accounts *accounts, const char *user, struct tw_account *ret)
+{
+	(void)accounts;
+	gate.finds++;
+	if (gate.gone || strcmp(user, "alice") != 0)
+		return -EACCES;
+	*ret = alice;
+	return 0;
+}
+
+static bool in_group(struct tw_accounts *accounts, const char *user, const char *group)
+{
+	(void)accounts;
+	return strcmp(user, "bob") == 0 && strcmp(group, "herders") == 0;
+}
+
+static const struct tw_accounts_ops ops = {
+	.check = check,
+	.vouch = vouch,
+	.find = find_account,
+	.in_group = in_group,
 };
 
-static struct gate gate;
-
-static void *check(void *context, const char *user, const char *password,
-		   void (*done)(void *done_context, const struct tw_api_session *session),
-		   void *done_context)
+static void open_gate(void)
 {
-	struct gate *at = context;
-
-	at->done = done;
-	at->context = done_context;
-	at->asked++;
-	snprintf(at->user, sizeof at->user, "%s", user);
-	snprintf(at->password, sizeof at->password, "%s", password);
-	return at;
+	pthread_mutex_lock(&gate.lock);
+	gate.open = true;
+	pthread_cond_broadcast(&gate.opened);
+	pthread_mutex_unlock(&gate.lock);
 }
-
-static void cancel(void *context, void *handle)
-{
-	struct gate *at = context;
-
-	assert_ptr_equal(at, handle);
-	at->done = NULL;
-	at->cancelled++;
-}
-
-static const struct tw_api_authenticator authenticator = { &gate, check, cancel };
 
 static int setup(void **state)
 {
-	gate = (struct gate){ 0 };
-	*state = world_new(&authenticator);
+	gate = (struct gate){ .accounts = { &ops },
+			      .lock = PTHREAD_MUTEX_INITIALIZER,
+			      .opened = PTHREAD_COND_INITIALIZER };
+	*state = world_new(&gate.accounts);
 	return 0;
 }
 
 static int teardown(void **state)
 {
+	open_gate();
 	world_free(*state);
 	return 0;
 }
 
-static void wait_for_question(struct world *world, unsigned asked)
+static void turn(struct world *world)
 {
-	for (int i = 0; i < 20000 && gate.asked < asked; i++) {
-		event_base_loop(world->base, EVLOOP_NONBLOCK);
-		usleep(100);
-	}
-	assert_int_equal(gate.asked, asked);
+	event_base_loop(world->base, EVLOOP_NONBLOCK);
+	usleep(100);
 }
 
-static void answer(void)
+static unsigned asked(void)
 {
-	const struct tw_api_session alice = {
-		.user = "alice",
-		.authenticated = true,
-		.permissions = TW_MAY_ALL,
-	};
-	bool good = strcmp(gate.user, "alice") == 0 && strcmp(gate.password, "right") == 0;
+	unsigned count;
 
-	gate.done(gate.context, good ? &alice : NULL);
+	pthread_mutex_lock(&gate.lock);
+	count = gate.asked;
+	pthread_mutex_unlock(&gate.lock);
+	return count;
 }
+
+static void wait_for_question(struct world *world, unsigned count)
+{
+	for (int i = 0; i < 20000 && asked() < count; i++)
+		turn(world);
+	assert_int_equal(asked(), count);
+}
+
+#define BASIC(pair) \
+	"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic " pair "\r\n\r\n"
 
 #define AUTH(password) \
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"auth\",\"params\":{\"user\":\"alice\"," \
@@ -87,7 +136,7 @@ static void test_login(void **state)
 		 "[" AUTH("right") ",{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":"
 				   "\"getDestinations\"}]");
 	wait_for_question(world, 1);
-	answer();
+	open_gate();
 	said = json_loads(hear(world, fd), 0, NULL);
 	value = json_object_get(json_array_get(said, 0), "result");
 	assert_string_equal(json_string_value(json_object_get(value, "user")), "alice");
@@ -111,7 +160,7 @@ static void test_wrong(void **state)
 
 	say_body(fd, "", AUTH("wrong"));
 	wait_for_question(world, 1);
-	answer();
+	open_gate();
 	expect_fault(json_loads(hear(world, fd), 0, NULL), "NotAuthenticated", NULL);
 	close(fd);
 }
@@ -126,7 +175,9 @@ static void test_async(void **state)
 	json_t *value;
 
 	wait_for_question(world, 1);
-	answer();
+	open_gate();
+	while (!LIST_EMPTY(&world->api->logins))
+		turn(world);
 	value = result(world, fd, "getRequestResult", parameters);
 	assert_int_equal(json_string_length(json_object_get(value, "token")), 64);
 	json_decref(value);
@@ -144,66 +195,179 @@ static void test_gone(void **state)
 	say_body(fd, "", AUTH("right"));
 	wait_for_question(world, 1);
 	close(fd);
-	for (int i = 0; i < 1000 && !gate.cancelled; i++)
-		event_base_loop(world->base, EVLOOP_NONBLOCK);
-	assert_int_equal(gate.cancelled, 1);
+	for (int i = 0; i < 100; i++)
+		turn(world);
+	open_gate();
+	for (int i = 0; i < 100; i++)
+		turn(world);
 	/* And one who is still there when the server ends. */
+	gate.open = false;
 	fd = dial_tcp(world);
 	say_body(fd, "", AUTH("right"));
 	wait_for_question(world, 2);
 	close(fd);
 }
 
+/* One source has so many guesses under way, however many connections it makes. */
 static void test_too_many(void **state)
 {
 	struct world *world = *state;
-	int crowd[TW_API_LOGINS_MAX], fd;
+	int crowd[TW_PENALTY_BURST], fd;
 
-	for (unsigned i = 0; i < TW_API_LOGINS_MAX; i++) {
+	for (unsigned i = 0; i < TW_PENALTY_BURST; i++) {
 		crowd[i] = dial_tcp(world);
 		say_body(crowd[i], "", AUTH("right"));
-		wait_for_question(world, i + 1);
-		gate.done = NULL; /* never answered: ended by the server's end */
 	}
+	wait_for_question(world, 4);
+	for (int i = 0; i < 50; i++)
+		turn(world);
 	fd = dial_tcp(world);
 	expect_fault(call(world, fd, "auth", "{\"user\":\"a\",\"password\":\"b\"}"), "LimitReached",
 		     NULL);
 	close(fd);
-	for (unsigned i = 0; i < TW_API_LOGINS_MAX; i++)
+	open_gate();
+	for (unsigned i = 0; i < TW_PENALTY_BURST; i++) {
+		assert_non_null(strstr(hear(world, crowd[i]), "\"user\":\"alice\""));
 		close(crowd[i]);
+	}
+	/* They were right, and it may guess again. */
+	fd = dial_tcp(world);
+	expect_fault(call(world, fd, "auth", "{\"user\":\"a\",\"password\":\"b\"}"),
+		     "NotAuthenticated", NULL);
+	close(fd);
 }
 
-static void test_brake(void **state)
+/* After some wrong ones the source is closed, and is told for how long; others are not. */
+static void test_closed(void **state)
 {
-	struct tw_api_sessions *sessions;
-	char name[32];
-	tw_ns before = 0;
+	struct world *world = *state;
+	int fd = dial_tcp(world), local = dial_local(world);
+	struct tw_penalty_source here = { 0 };
+	struct tw_address address;
+	json_t *said;
 
-	(void)state;
-	assert_int_equal(tw_api_sessions_new(&sessions), 0);
-	assert_int_equal(tw_api_brake_delay(sessions, "alice", "1.1.1.1"), 0);
-	for (int i = 0; i < 6; i++) {
-		tw_ns delay;
+	open_gate();
+	tw_address_parse_ip("127.0.0.1", &address);
+	here = tw_penalty_source_of(&address);
+	for (int i = 0; i < 5; i++)
+		tw_penalty_begin(world->api->penalties, &here, tw_clock_now());
+	tw_penalty_wrong(world->api->penalties, &here, "alice", tw_clock_now());
+	expect_fault(call(world, fd, "auth", "{\"user\":\"alice\",\"password\":\"right\"}"),
+		     "LimitReached", NULL);
+	say(fd, BASIC("YWxpY2U6cmlnaHQ="), strlen(BASIC("YWxpY2U6cmlnaHQ=")));
+	assert_non_null(strstr(hear(world, fd), "LimitReached"));
+	assert_non_null(strstr(world->answer, "HTTP/1.1 429"));
+	assert_int_equal(asked(), 0);
+	said = result(world, local, "auth", "{\"user\":\"alice\",\"password\":\"right\"}");
+	json_decref(said);
+	close(local);
+	close(fd);
+}
 
-		tw_api_brake_failed(sessions, "alice", "1.1.1.1");
-		delay = tw_api_brake_delay(sessions, "alice", "2.2.2.2");
-		assert_true(delay > before);
-		assert_int_equal(delay, tw_api_brake_delay(sessions, "bob", "1.1.1.1"));
-		before = delay;
+static void test_basic(void **state)
+{
+	struct world *world = *state;
+	static const char *const bad[] = { "YWxpY2U6d3Jvbmc=", "YWxpY2U=", "!!!!", "YWxpY2U6AHg=", "Y" };
+	int fd = dial_tcp(world);
+	char request[256];
+
+	open_gate();
+	for (int i = 0; i < 3; i++) {
+		say(fd, BASIC("YWxpY2U6cmlnaHQ="), strlen(BASIC("YWxpY2U6cmlnaHQ=")));
+		assert_non_null(strstr(hear(world, fd), "tradewind_"));
 	}
-	for (int i = 0; i < 100; i++)
-		tw_api_brake_failed(sessions, "alice", "1.1.1.1");
-	assert_int_equal(tw_api_brake_delay(sessions, "alice", "2.2.2.2"), TW_API_DELAY_MAX);
-	assert_int_equal(tw_api_brake_delay(sessions, "bob", "2.2.2.2"), 0);
-	tw_api_brake_passed(sessions, "alice", "1.1.1.1");
-	assert_int_equal(tw_api_brake_delay(sessions, "alice", "1.1.1.1"), 0);
-	/* However many names are tried, what is remembered has a bound, and the address stays. */
-	for (int i = 0; i < 5000; i++) {
-		snprintf(name, sizeof name, "name-%d", i);
-		tw_api_brake_failed(sessions, name, "3.3.3.3");
+	assert_int_equal(asked(), 1); /* the connection remembers */
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(request, sizeof request,
+			 "GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+			 "Authorization: Basic %s\r\n\r\n",
+			 bad[i]);
+		say(fd, request, strlen(request));
+		assert_non_null(strstr(hear(world, fd), "NotAuthenticated"));
+		assert_non_null(strstr(world->answer, "HTTP/1.1 401"));
+		assert_non_null(strstr(world->answer, "WWW-Authenticate: Basic"));
 	}
-	assert_int_equal(tw_api_brake_delay(sessions, "new", "3.3.3.3"), TW_API_DELAY_MAX);
-	tw_api_sessions_free(sessions);
+	assert_int_equal(asked(), 2); /* what is no pair is not asked about */
+	close(fd);
+}
+
+/* A body that waits for word on its sender is whole when it comes. */
+static void test_basic_body(void **state)
+{
+	struct world *world = *state;
+	char *text = malloc(300001), *parameters = malloc(300100);
+	int fd = dial_tcp(world);
+	json_t *said;
+
+	open_gate();
+	memset(text, 'x', 300000);
+	text[300000] = '\0';
+	snprintf(parameters, 300100, "{\"destinationAddress\":\"a\",\"userData\":{\"k\":\"%s\"}}",
+		 text + 250000);
+	said = call_with(world, fd, "Authorization: Basic YWxpY2U6cmlnaHQ=\r\n",
+			 "createDestination", parameters);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(said, "result"), "owner")),
+		"alice");
+	json_decref(said);
+	free(text);
+	free(parameters);
+	close(fd);
+}
+
+static void test_tokens(void **state)
+{
+	struct world *world = *state;
+	int local = dial_local(world), fd = dial_tcp(world);
+	json_t *token = result(world, local, "createAPIToken", "{\"password\":\"right\"}");
+	const char *id = json_string_value(json_object_get(token, "token"));
+	char parameters[160], fields[160];
+	json_t *said;
+
+	snprintf(parameters, sizeof parameters, "{\"token\":\"%s\",\"password\":\"right\"}", id);
+	said = result(world, fd, "authToken", parameters);
+	assert_int_equal(json_string_length(json_object_get(said, "token")), 64);
+	json_decref(said);
+	/* With a password it is no bearer by itself; unknown and wrong are one answer. */
+	snprintf(fields, sizeof fields, "Authorization: Bearer %s\r\n", id);
+	expect_fault(call_with(world, fd, fields, "getDestinations", "{}"), "NotAuthenticated",
+		     NULL);
+	snprintf(parameters, sizeof parameters, "{\"token\":\"%s\"}", id);
+	expect_fault(call(world, fd, "authToken", parameters), "NotAuthenticated", NULL);
+	json_decref(token);
+	close(local);
+	close(fd);
+}
+
+/* As the engine was told by the last call. */
+static bool is_wrangler(struct world *world, int fd)
+{
+	json_decref(result(world, fd, "getDestinations", "{}"));
+	return world->engine->last_caller_wrangler;
+}
+
+static void test_wranglers(void **state)
+{
+	struct world *world = *state;
+	int fd = dial_local(world), boss;
+
+	gate.superuser = true;
+	boss = dial_local(world);
+	json_decref(result(world, boss, "superuser", "{}"));
+	gate.superuser = false;
+	memset(world->api->vouched, 0, sizeof world->api->vouched);
+	expect_fault(call(world, fd, "superuser", "{}"), "NotPermitted", NULL);
+	expect_fault(call(world, fd, "wrangler", "{}"), "NotPermitted", NULL);
+	world->engine->wranglers = "herders";
+	json_decref(result(world, fd, "wrangler", "{}"));
+	assert_true(is_wrangler(world, fd));
+	/* Whoever is taken off the list takes all others' elevation along. */
+	json_decref(result(world, boss, "deleteWrangler", "{\"name\":\"somebody\"}"));
+	assert_false(is_wrangler(world, fd));
+	world->engine->wranglers = "shepherds";
+	expect_fault(call(world, fd, "wrangler", "{}"), "NotPermitted", NULL);
+	close(fd);
+	close(boss);
 }
 
 static struct tw_api_session *find(struct tw_api_sessions *sessions, const char *bearer)
@@ -256,7 +420,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_async, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
-		cmocka_unit_test(test_brake),
+		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_basic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_basic_body, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wranglers, setup, teardown),
 		cmocka_unit_test(test_sessions),
 	};
 

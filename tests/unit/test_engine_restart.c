@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "engine/password.h"
+
 #define SIZE 3000000
 
 /* Away without a word: what ran goes on by itself, with the times and the figures that it had. */
@@ -187,9 +189,13 @@ static void remembers_settings(void **state)
 	wranglers = tw_engine_wranglers(engine);
 	assert_int_equal(json_array_size(wranglers), 1);
 	json_decref(wranglers);
-	assert_int_equal(tw_engine_token_login(engine, token, "wrong", &guest, &world->fault),
+	assert_int_equal(tw_engine_token_login(engine, token, false, &guest, &world->fault),
 			 TW_FAULT_NOT_AUTHENTICATED);
-	assert_int_equal(tw_engine_token_login(engine, token, "secret", &guest, &world->fault),
+	assert_int_equal(tw_engine_token_login(engine, token,
+					       tw_password_check(tw_engine_token_password(
+									 engine, token),
+								 "secret"),
+					       &guest, &world->fault),
 			 TW_FAULT_NONE);
 	assert_string_equal(guest.user, "alice");
 	assert_int_equal(count_destinations(world), 1);

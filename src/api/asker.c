@@ -1,0 +1,237 @@
+#include "api/asker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+#include "engine/password.h"
+#include "engine/pool.h"
+
+#define THREADS 4
+
+struct tw_asker {
+	struct tw_pool *pool;
+	struct tw_accounts *accounts;
+	size_t count;
+};
+
+struct tw_question {
+	struct tw_pool_job job; /* first */
+	struct tw_asker *asker;
+	int (*ask)(struct tw_question *question);
+	tw_answered *answered;
+	void *context;
+	bool forgotten;
+	char *user, *password; /* owned; NULL: of no use to it */
+	json_t *groups;        /* owned, a copy: jansson counts without a lock */
+	int socket, r;
+	struct tw_account account;
+};
+
+int tw_asker_new(struct event_base *base, struct tw_accounts *accounts, struct tw_asker **ret)
+{
+	struct tw_asker *asker = calloc(1, sizeof *asker);
+	int r;
+
+	if (!asker)
+		return -ENOMEM;
+	asker->accounts = accounts;
+	r = tw_pool_new(base, THREADS, &asker->pool);
+	if (r)
+		free(asker);
+	else
+		*ret = asker;
+	return r;
+}
+
+void tw_asker_free(struct tw_asker *asker)
+{
+	if (!asker)
+		return;
+	tw_pool_free(asker->pool);
+	free(asker);
+}
+
+static void free_text(char *text)
+{
+	if (text)
+		tw_wipe(text, strlen(text));
+	free(text);
+}
+
+static void free_question(struct tw_question *question)
+{
+	if (question->socket >= 0)
+		close(question->socket);
+	free_text(question->password);
+	free(question->user);
+	json_decref(question->groups);
+	free(question);
+}
+
+static void run(struct tw_pool_job *job)
+{
+	struct tw_question *question = (struct tw_question *)job;
+
+	question->r = question->ask(question);
+}
+
+static void done(struct tw_pool_job *job)
+{
+	struct tw_question *question = (struct tw_question *)job;
+
+	question->asker->count--;
+	if (!question->forgotten && tw_pool_ran(job))
+		question->answered(question->context, question->r, &question->account);
+	free_question(question);
+}
+
+static struct tw_question *begin(struct tw_asker *asker, tw_answered *answered, void *context,
+				 int (*ask)(struct tw_question *question))
+{
+	struct tw_question *question;
+
+	if (asker->count >= TW_ASKER_QUESTIONS_MAX)
+		return NULL;
+	question = calloc(1, sizeof *question);
+	if (!question)
+		return NULL;
+	*question = (struct tw_question){
+		.job = { .run = run, .done = done },
+		.asker = asker,
+		.ask = ask,
+		.answered = answered,
+		.context = context,
+		.socket = -1,
+	};
+	return question;
+}
+
+static struct tw_question *submit(struct tw_question *question)
+{
+	question->asker->count++;
+	tw_pool_submit(question->asker->pool, &question->job);
+	return question;
+}
+
+/* False, and the question is gone: no memory. */
+static bool copy_texts(struct tw_question *question, const char *user, const char *password)
+{
+	question->user = strdup(user);
+	question->password = password ? strdup(password) : NULL;
+	if (question->user && (!password || question->password))
+		return true;
+	free_question(question);
+	return false;
+}
+
+static struct tw_accounts *accounts_of(const struct tw_question *question)
+{
+	return question->asker->accounts;
+}
+
+static int ask_check(struct tw_question *question)
+{
+	struct tw_accounts *accounts = accounts_of(question);
+
+	return accounts ? accounts->ops->check(accounts, question->user, question->password,
+					       &question->account)
+			: -EACCES;
+}
+
+struct tw_question *tw_ask_check(struct tw_asker *asker, const char *user, const char *password,
+				 tw_answered *answered, void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_check);
+
+	return question && copy_texts(question, user, password) ? submit(question) : NULL;
+}
+
+static int ask_vouch(struct tw_question *question)
+{
+	struct tw_accounts *accounts = accounts_of(question);
+
+	return accounts ? accounts->ops->vouch(accounts, question->socket, &question->account)
+			: -EACCES;
+}
+
+struct tw_question *tw_ask_vouch(struct tw_asker *asker, int socket, tw_answered *answered,
+				 void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_vouch);
+
+	if (!question)
+		return NULL;
+	question->socket = fcntl(socket, F_DUPFD_CLOEXEC, 3);
+	if (question->socket >= 0)
+		return submit(question);
+	free_question(question);
+	return NULL;
+}
+
+static int ask_find(struct tw_question *question)
+{
+	struct tw_accounts *accounts = accounts_of(question);
+
+	return accounts ? accounts->ops->find(accounts, question->user, &question->account)
+			: -EACCES;
+}
+
+struct tw_question *tw_ask_find(struct tw_asker *asker, const char *user, tw_answered *answered,
+				void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_find);
+
+	return question && copy_texts(question, user, NULL) ? submit(question) : NULL;
+}
+
+static int ask_groups(struct tw_question *question)
+{
+	struct tw_accounts *accounts = accounts_of(question);
+	json_t *group;
+	size_t i;
+
+	json_array_foreach(question->groups, i, group)
+	{
+		if (accounts && accounts->ops->in_group(accounts, question->user,
+							json_string_value(group)))
+			return 0;
+	}
+	return -EACCES;
+}
+
+struct tw_question *tw_ask_groups(struct tw_asker *asker, const char *user, json_t *groups,
+				  tw_answered *answered, void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_groups);
+
+	if (!question || !copy_texts(question, user, NULL))
+		return NULL;
+	question->groups = json_deep_copy(groups);
+	if (question->groups)
+		return submit(question);
+	free_question(question);
+	return NULL;
+}
+
+static int ask_password(struct tw_question *question)
+{
+	return tw_password_check(question->user, question->password) ? 0 : -EACCES;
+}
+
+struct tw_question *tw_ask_password(struct tw_asker *asker, const char *made, const char *password,
+				    tw_answered *answered, void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_password);
+
+	return question && copy_texts(question, made, password) ? submit(question) : NULL;
+}
+
+void tw_question_forget(struct tw_question *question)
+{
+	question->forgotten = true;
+	tw_pool_cancel(&question->job);
+}
