@@ -194,10 +194,9 @@ static int ask_groups(struct tw_question *question)
 	json_t *group;
 	size_t i;
 
-	json_array_foreach(question->groups, i, group)
-	{
-		if (accounts && accounts->ops->in_group(accounts, question->user,
-							json_string_value(group)))
+	json_array_foreach (question->groups, i, group) {
+		if (accounts &&
+		    accounts->ops->in_group(accounts, question->user, json_string_value(group)))
 			return 0;
 	}
 	return -EACCES;

@@ -1,7 +1,7 @@
 /*
- * asker.h - questions that take time, asked on threads of their own: the accounts' (accounts.h), and
- * whether a token's password is right. Callers from outside keep these threads busy; no other work
- * waits behind them.
+ * asker.h - questions that take time, asked on threads of their own: the accounts' (accounts.h),
+ * and whether a token's password is right. Callers from outside keep these threads busy; no other
+ * work waits behind them.
  *
  * A question is answered once, from the control thread's loop, or forgotten. What it was given is
  * copied, and wiped afterwards.

@@ -1,6 +1,7 @@
 /*
- * entry.c - who asks: by the Unix socket, a bearer token, or HTTP Basic. What has to be asked of the
- * accounts first is asked on a thread; until word comes the request waits, with a copy of its body.
+ * entry.c - who asks: by the Unix socket, a bearer token, or HTTP Basic. What has to be asked of
+ * the accounts first is asked on a thread; until word comes the request waits, with a copy of its
+ * body.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -21,8 +22,9 @@
 struct tw_api_entry {
 	struct tw_api *api;
 	struct tw_http_conn *conn;
-	struct tw_http_request request; /* the head is the connection's, which answers nothing else */
-	char *body;                     /* owned */
+	struct tw_http_request
+		request; /* the head is the connection's, which answers nothing else */
+	char *body;      /* owned */
 	struct tw_api_session *session; /* to be proven; held */
 	bool own;                       /* the session is nobody else's yet */
 	struct tw_guess guess;          /* of HTTP Basic */
@@ -224,7 +226,8 @@ static void remember(struct tw_api *api, const struct tw_account *account)
 	};
 }
 
-static const struct tw_account *remembered(const struct tw_api *api, const struct tw_http_peer *peer)
+static const struct tw_account *remembered(const struct tw_api *api,
+					   const struct tw_http_peer *peer)
 {
 	tw_ns now = tw_clock_now();
 

@@ -171,8 +171,8 @@ void tw_penalty_wrong(struct tw_penalties *penalties, const struct tw_penalty_so
 
 	tw_ns debt = owed(row, now), first = TW_PENALTY_COST;
 
-	row->closed_until = now + doubled(debt > first ? debt - first : 0, CLOSED_FIRST,
-					  TW_PENALTY_CLOSED_MAX);
+	row->closed_until =
+		now + doubled(debt > first ? debt - first : 0, CLOSED_FIRST, TW_PENALTY_CLOSED_MAX);
 	charge(named, now);
 	/* A name owes no more than a burst: it is forgotten in a bounded time. */
 	if (owed(named, now) > most)

@@ -18,7 +18,7 @@ struct tw_api_stream;
 struct tw_api_client {
 	struct tw_api *api;
 	struct tw_api_session *local;     /* of the Unix socket; of TCP: nobody. Owned */
-	struct tw_api_session *basic;     /* of HTTP Basic, with the field it came by. Owned; NULL */
+	struct tw_api_session *basic; /* of HTTP Basic, with the field it came by. Owned; NULL */
 	uint8_t basic_hash[32];
 	struct tw_api_entry *entry;       /* a request waits for word on who asks; NULL: none */
 	struct tw_api_exchange *exchange; /* the one under way; NULL: none */

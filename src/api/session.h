@@ -4,8 +4,8 @@
  *
  * Which accounts there are, what their passwords are and who may be a superuser is what accounts.h
  * answers; a session is asked after again when TW_API_PROOF_AGE old (entry.c), so that an account
- * that has lost a right, or is gone, loses it here too. A bearer token is 64 hex digits, kept as its
- * SHA-256, good for TW_API_SESSION_IDLE after its last use and TW_API_SESSION_LIFE altogether.
+ * that has lost a right, or is gone, loses it here too. A bearer token is 64 hex digits, kept as
+ * its SHA-256, good for TW_API_SESSION_IDLE after its last use and TW_API_SESSION_LIFE altogether.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ struct tw_api_session {
 	bool superuser_allowed, wrangler_allowed;
 	bool local;
 	unsigned uid, gid;
-	tw_ns proven; /* when the account was last asked after; 0: has none */
+	tw_ns proven;       /* when the account was last asked after; 0: has none */
 	uint64_t wranglers; /* of the interface when this one became a wrangler's */
 	bool by_token, token_shared;
 	char token[TW_OBJECT_ID], token_session[TW_OBJECT_ID];

@@ -1,6 +1,6 @@
 /*
- * password.h - passwords of tokens, kept as scrypt hashes (RFC 7914) with a salt of their own. Either
- * function takes some 40 ms and 16 MiB, and may be called on any thread.
+ * password.h - passwords of tokens, kept as scrypt hashes (RFC 7914) with a salt of their own.
+ * Either function takes some 40 ms and 16 MiB, and may be called on any thread.
  */
 #pragma once
 

@@ -23,7 +23,7 @@ struct tw_engine {
 	unsigned commits_walked; /* how many there were when the last walk was asked last */
 	bool processing; /* of manifests and transfers */
 	bool last_caller_wrangler; /* who listed destinations last */
-	const char *wranglers;   /* the group of them; NULL: there is none */
+	const char *wranglers;     /* the group of them; NULL: there is none */
 	uint64_t events_oldest, events_newest;
 	struct tw_listener *listener;
 	struct tw_wait *waiting;

@@ -40,10 +40,9 @@ static int vouch(struct tw_accounts *accounts, int socket, struct tw_account *re
 
 	(void)accounts;
 	assert_int_equal(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
-	*ret = (struct tw_account){ .name = "bob",
-				    .uid = peer.uid,
-				    .gid = peer.gid,
-				    .superuser_allowed = gate.superuser };
+	*ret = (struct tw_account){
+		.name = "bob", .uid = peer.uid, .gid = peer.gid, .superuser_allowed = gate.superuser
+	};
 	return gate.gone ? -EACCES : 0;
 }
 
@@ -267,7 +266,8 @@ static void test_closed(void **state)
 static void test_basic(void **state)
 {
 	struct world *world = *state;
-	static const char *const bad[] = { "YWxpY2U6d3Jvbmc=", "YWxpY2U=", "!!!!", "YWxpY2U6AHg=", "Y" };
+	static const char *const bad[] = { "YWxpY2U6d3Jvbmc=", "YWxpY2U=", "!!!!",
+					   "YWxpY2U6AHg=", "Y" };
 	int fd = dial_tcp(world);
 	char request[256];
 

@@ -191,12 +191,12 @@ static void remembers_settings(void **state)
 	json_decref(wranglers);
 	assert_int_equal(tw_engine_token_login(engine, token, false, &guest, &world->fault),
 			 TW_FAULT_NOT_AUTHENTICATED);
-	assert_int_equal(tw_engine_token_login(engine, token,
-					       tw_password_check(tw_engine_token_password(
-									 engine, token),
-								 "secret"),
-					       &guest, &world->fault),
-			 TW_FAULT_NONE);
+	assert_int_equal(
+		tw_engine_token_login(engine, token,
+				      tw_password_check(tw_engine_token_password(engine, token),
+							"secret"),
+				      &guest, &world->fault),
+		TW_FAULT_NONE);
 	assert_string_equal(guest.user, "alice");
 	assert_int_equal(count_destinations(world), 1);
 }

@@ -59,7 +59,8 @@ static void others_see_nothing(void **state)
 	assert_int_equal(tw_engine_create_token(scene.engine, &scene.alice, &options, &token,
 						scene.fault),
 			 TW_FAULT_NONE);
-	assert_int_equal(tw_engine_token_login(scene.engine, token, false, &with_token, scene.fault),
+	assert_int_equal(tw_engine_token_login(scene.engine, token, false, &with_token,
+					       scene.fault),
 			 TW_FAULT_NONE);
 	assert_string_equal(with_token.user, "alice");
 	assert_null(tw_engine_destination(scene.engine, &with_token, id));

@@ -24,7 +24,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* What a wrong guess costs at once: nothing the first time, then it doubles, and it is forgotten. */
+/* What a wrong guess costs at once: nothing the first time, then it doubles, and it is forgotten.
+ */
 static void test_growth_and_decay(void **state)
 {
 	struct tw_penalty_source source = source_of("192.0.2.1");
@@ -157,7 +158,8 @@ static void test_names(void **state)
 	assert_int_equal(tw_penalty_delay(*state, "alice", now), 0);
 }
 
-/* However many sources there are, memory has a bound, and who owes much is not forgotten for them. */
+/* However many sources there are, memory has a bound, and who owes much is not forgotten for them.
+ */
 static void test_many_sources(void **state)
 {
 	struct tw_penalty_source guesser = source_of("192.0.2.1");
