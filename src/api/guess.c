@@ -27,7 +27,7 @@ static void step(evutil_socket_t fd, short what, void *context)
 	wait = tw_penalty_begin(guess->penalties, &guess->source, now);
 	if (wait > 0 && wait <= TW_GUESS_PATIENCE && !guess->held) {
 		guess->held = true;
-		arm(guess, wait);
+		arm(guess, wait + 2 * TW_MSEC); /* timers may be early by a little */
 	} else if (wait > 0) {
 		guess->due(guess->context, wait);
 	} else {
