@@ -190,8 +190,12 @@ static double kbit(const json_t *object, const char *name)
 
 static void fill_peer(struct tw_peer_row *row, const json_t *object)
 {
+	char cipher[16];
+
 	name_of(object, "destinationAddress", "destinationPort", row->name, sizeof row->name);
 	text_of(object, "encryptedConnectionState", row->state, sizeof row->state);
+	if (strcmp(text_of(object, "cipher", cipher, sizeof cipher), "none") == 0)
+		snprintf(row->state, sizeof row->state, "unprotected");
 	text_of(object, "lastErrorMessage", row->error, sizeof row->error);
 	text_of(object, "rateControlMethod", row->method, sizeof row->method);
 	row->rate_bps = kbit(object, "sendRateAverageWindow");

@@ -142,9 +142,10 @@ static void peer(struct tw_json *json, const struct tw_report *report,
 	string_or_null(json, "destinationPublicKey",
 		       report->url->has_key ? tw_public_key_format(&report->url->key, key) : NULL);
 	tw_json_string(json, "encryptedConnectionState",
-		       connected       ? "connected"
-		       : view->stopped ? "disconnected"
-				       : "negotiating");
+		       report->cipher == TW_CIPHER_NONE ? "disconnected"
+		       : connected                      ? "connected"
+		       : view->stopped                  ? "disconnected"
+							: "negotiating");
 	tw_json_bool(json, "encryptionEnabled", report->cipher >= TW_CIPHER_128);
 	string_or_null(json, "lastDestinationServerId",
 		       known ? tw_text_hex(conn->peer_server_id, TW_ID_SIZE, id) : NULL);

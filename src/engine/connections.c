@@ -255,11 +255,16 @@ void tw_connection_fill(struct tw_destination *destination, struct tw_connection
 	fill_error(destination, live, ret);
 	if (!live)
 		return;
-	/* One that has fallen silent is kept while it is dialled anew, but nobody answers there. */
-	if (live->connected && !live->waiting)
-		ret->encrypted_connection_state = "connected";
-	else if (live->negotiating)
+	/*
+	 * One that has fallen silent is kept while it is dialled anew, but nobody answers there.
+	 * What nobody encrypts is no encrypted connection.
+	 */
+	if (live->connected && !live->waiting) {
+		if (live->conn_known && live->conn.cipher != TW_CIPHER_NONE)
+			ret->encrypted_connection_state = "connected";
+	} else if (live->negotiating && tw_destination_cipher(destination) != TW_CIPHER_NONE) {
 		ret->encrypted_connection_state = "negotiating";
+	}
 	fill_path(destination, live, ret);
 }
 

@@ -382,8 +382,10 @@ static void refresh_conns(struct tw_engine *engine, const struct tw_worker_snaps
 		group = find_group(engine, &conn->peer_key, &conn->path.remote);
 		if (!group)
 			continue;
-		group->connected = group->connected || conn->state == TW_CONN_ESTABLISHED;
-		group->negotiating = group->negotiating || conn->state == TW_CONN_CONNECTING;
+		if (conn->cipher != TW_CIPHER_NONE) {
+			group->connected |= conn->state == TW_CONN_ESTABLISHED;
+			group->negotiating |= conn->state == TW_CONN_CONNECTING;
+		}
 		group->encrypted = conn->cipher >= TW_CIPHER_128;
 		group->conn_bytes += conn->bytes_received;
 	}

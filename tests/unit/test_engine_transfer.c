@@ -226,6 +226,59 @@ static void tells_those_who_wait(void **state)
 	assert_true(told_late);
 }
 
+static bool state_is(struct world *world, unsigned host, const char *id, const char *wanted)
+{
+	struct tw_caller caller = alice();
+	const struct tw_destination_view *view =
+		tw_engine_destination(world->hosts[host].engine, &caller, id);
+
+	return strcmp(view->connection.encrypted_connection_state, wanted) == 0;
+}
+
+/* Not before somebody answers, not after he is gone; and never where nothing is encrypted. */
+static void tells_how_far_encryption_is(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	const struct tw_source_view *source;
+	const char *where, *id;
+	size_t cursor = 0;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	file_make(&world->hosts[0], "file", 300000, 2);
+	tw_transfer_options_init(&options);
+	options.destination_id = where = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	assert_true(state_is(world, 0, where, "disconnected"));
+	host_stop(world, 1);
+	(void)transfer_make(world, 0, &caller, &options);
+	UNTIL(world, state_is(world, 0, where, "negotiating"));
+	host_start(world, 1);
+	UNTIL(world, state_is(world, 0, where, "connected"));
+	host_stop(world, 1);
+	UNTIL(world, !state_is(world, 0, where, "connected"));
+	host_stop(world, 0);
+
+	world->options.encryption = false;
+	host_start(world, 0);
+	host_start(world, 1);
+	options.destination_id = where = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	id = transfer_make(world, 0, &caller, &options);
+	UNTIL(world, (assert_true(state_is(world, 0, where, "disconnected")),
+		      has_status(world, 0, id, "complete")));
+	UNTIL(world,
+	      tw_engine_destination(world->hosts[0].engine, &caller, where)->connection.cipher);
+	assert_string_equal(
+		tw_engine_destination(world->hosts[0].engine, &caller, where)->connection.cipher,
+		"none");
+	UNTIL(world, (cursor = 0, source = tw_engine_source_next(world->hosts[1].engine, &cursor)));
+	assert_string_equal(source->encrypted_connection_state, "disconnected");
+	assert_false(source->encryption_enabled);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(waits_for_the_other_side, world_make, world_free),
 		cmocka_unit_test_setup_teardown(is_received_once, world_make, world_free),
 		cmocka_unit_test_setup_teardown(tells_those_who_wait, world_make, world_free),
+		cmocka_unit_test_setup_teardown(tells_how_far_encryption_is, world_make,
+						world_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
