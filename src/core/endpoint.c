@@ -416,11 +416,8 @@ static void resettle(struct tw_endpoint *endpoint, struct tw_conn *conn)
 		(void)tw_heap_set(&endpoint->timers, &conn->timer, tw_conn_deadline(conn));
 }
 
-bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now)
+static bool send_connection(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now)
 {
-	endpoint->now = now;
-	if (send_reply(endpoint, train))
-		return true;
 	/*
 	 * The connection that has waited longest goes first. One that was served comes back with a
 	 * later deadline. One that had nothing to send although it was due waits for a tick: its
@@ -443,6 +440,19 @@ bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_n
 		if (tw_heap_top(&endpoint->timers) == timer && timer->at <= now)
 			(void)tw_heap_set(&endpoint->timers, timer, now + TW_MSEC);
 	}
+}
+
+bool tw_endpoint_send(struct tw_endpoint *endpoint, struct tw_train *train, tw_ns now)
+{
+	endpoint->now = now;
+	/* By turns: however many strangers there are to answer, connections do not wait for them.
+	 */
+	if (!endpoint->replied && send_reply(endpoint, train)) {
+		endpoint->replied = true;
+		return true;
+	}
+	endpoint->replied = false;
+	return send_connection(endpoint, train, now) || send_reply(endpoint, train);
 }
 
 uint64_t tw_endpoint_hold(struct tw_endpoint *endpoint, struct tw_conn *conn)

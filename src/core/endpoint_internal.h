@@ -32,6 +32,7 @@ struct tw_endpoint {
 	struct tw_door door;
 	struct tw_reply replies[TW_REPLIES_MAX];
 	size_t reply_first, reply_count;
+	bool replied; /* the last train was one: a connection has its turn first */
 	tw_ns now;
 };
 

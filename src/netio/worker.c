@@ -443,6 +443,8 @@ static void tick_hub(struct tw_worker *worker, tw_ns now)
 	tw_receiver_tick(worker->hub, now);
 	for (unsigned i = 0; i < worker->listening; i++)
 		received += worker->slots[i]->udp.counters.bytes_received;
+	for (unsigned i = 0; i < worker->listening; i++)
+		tw_valve_turn(&worker->slots[i]->valve, now);
 	tw_meter_note(&worker->received, received, now);
 }
 

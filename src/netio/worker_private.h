@@ -24,6 +24,7 @@
 #include "core/table.h"
 #include "netio/buffers.h"
 #include "netio/disk.h"
+#include "netio/valve.h"
 #include "netio/worker.h"
 #include "rate/meter.h"
 #include "rate/share.h"
@@ -94,6 +95,7 @@ struct slot {
 	uint32_t index;                  /* in worker->slots, and what epoll reports */
 	struct destination *destination; /* NULL: it listens */
 	bool watching_writable;          /* epoll also waits for room */
+	struct tw_valve valve;           /* of one that listens */
 	tw_ns renewed_at;                /* when its own address was last chosen anew */
 	tw_ns used_at;
 	struct parcel *waiting, **waiting_end; /* owned, first come first served */

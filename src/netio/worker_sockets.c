@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "netio/clock.h"
 #include "netio/sockaddr.h"
 #include "netio/worker_private.h"
 
@@ -78,6 +79,8 @@ static int open_slot(struct tw_worker *worker, const struct tw_udp_options *opti
 int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_receiving *receiving,
 			   struct tw_address *ret_failed)
 {
+	const struct tw_random random = tw_system_random();
+
 	assert(!receiving || receiving->bind_count <= TW_WORKER_BINDS_MAX);
 	for (unsigned i = 0; receiving && i < receiving->bind_count; i++) {
 		struct tw_udp_options options = {
@@ -93,6 +96,8 @@ int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_rece
 			return r;
 		}
 		assert(slot->index == i);
+		tw_valve_init(&slot->valve, slot->udp.fd, slot->udp.local.family == TW_FAMILY_IPV6,
+			      &random, tw_clock_now());
 		worker->listening = i + 1;
 	}
 	return 0;

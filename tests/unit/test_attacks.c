@@ -929,14 +929,47 @@ static void test_flood(void **state)
 	scene_free(scene);
 }
 
+/* However many strangers wait for an answer: between any two of them a connection has its turn. */
+static void test_turns(void **state)
+{
+	static uint8_t bytes[65536];
+	struct tw_train train = { .bytes = bytes, .room = sizeof bytes };
+	struct scene *scene = scene_new(51);
+	struct tw_endpoint *endpoint;
+	struct tw_path path = { .remote = { TW_FAMILY_IPV4, { 203 }, 4000, 0 } };
+	const uint8_t token[TW_PROBE_TOKEN_SIZE] = { 1 };
+	const struct tw_datagram discover = { .type = TW_DATAGRAM_DISCOVER, .token = token };
+	unsigned trains = 0, replies = 0;
+
+	(void)state;
+	scene->size = KIB;
+	scene_connect(scene);
+	scene_talk(scene);
+	endpoint = scene->wire.ends[1];
+	fill(tw_endpoint_conn(endpoint, 0), 8 * KIB);
+	for (unsigned i = 0; i < 100; i++) {
+		uint8_t question[TW_DISCOVER_SIZE];
+
+		tw_datagram_write_discover(&discover, question, sizeof question);
+		tw_endpoint_receive(endpoint, &path, question, sizeof question, scene->wire.now);
+		if (tw_endpoint_send(endpoint, &train, scene->wire.now))
+			*(train.conn ? &trains : &replies) += 1;
+		if (i == 3)
+			assert_true(trains >= 1);
+		scene->wire.now += TW_MSEC;
+	}
+	assert_true(trains >= 2 && replies >= 50);
+	scene_free(scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_bit),	cmocka_unit_test(test_replays),
-		cmocka_unit_test(test_levels),		cmocka_unit_test(test_algorithms),
-		cmocka_unit_test(test_no_downgrade),	cmocka_unit_test(test_key_updates),
-		cmocka_unit_test(test_forged_limit),	cmocka_unit_test(test_amplification),
-		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_every_bit),    cmocka_unit_test(test_replays),
+		cmocka_unit_test(test_levels),       cmocka_unit_test(test_algorithms),
+		cmocka_unit_test(test_no_downgrade), cmocka_unit_test(test_key_updates),
+		cmocka_unit_test(test_forged_limit), cmocka_unit_test(test_amplification),
+		cmocka_unit_test(test_flood),        cmocka_unit_test(test_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
