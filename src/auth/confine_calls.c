@@ -111,7 +111,7 @@ const struct tw_call tw_calls[] = {
 	{ "getpeername", RESOLVER, "who is there" },
 	{ "getsockopt", NET | RESOLVER,
 	  "errors, granted buffers, the account behind a Unix socket" },
-	{ "shutdown", NET, "the last word of a connection" },
+	{ "shutdown", NET | AGENT, "the last word of a connection; no new clients" },
 	{ "sendto", ALL, "datagrams, and bytes to sockets" },
 	{ "sendmsg", ALL, "trains of datagrams; descriptors to other processes" },
 	{ "sendmmsg", ENGINE | RESOLVER | RELAY, "many datagrams; two questions to a name server" },

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/agent.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -205,7 +206,7 @@ static int serve(struct server *server)
 
 	server->base = event_base_new();
 	if (!server->base || !watch_signals(server) ||
-	    tw_accounts_local_new(&server->settings.superusers, NULL, &server->accounts) ||
+	    tw_accounts_local_new(&server->settings.superusers, tw_agent_run, &server->accounts) ||
 	    (server->settings.engine.trigger_dir &&
 	     tw_accounts_local_triggers(server->accounts, server->settings.engine.trigger_dir))) {
 		tw_say("cannot begin: out of memory");

@@ -47,7 +47,7 @@ struct tw_source_options {
 
 struct tw_source;
 
-/* Copies the options. @fs borrowed. -ENOMEM. */
+/* Copies the options. @fs held, if it is one that counts, else borrowed. -ENOMEM. */
 int tw_source_new(const struct tw_fs *fs, const struct tw_source_options *options,
 		  struct tw_source **ret);
 void tw_source_free(struct tw_source *source);

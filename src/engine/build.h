@@ -27,7 +27,7 @@ struct tw_build_result {
 	size_t blob_length;
 };
 
-/* @fs borrowed until the end, @options copied. -ENOMEM. */
+/* @fs held, or borrowed until the end (content/source.h); @options copied. -ENOMEM. */
 int tw_build_start(struct tw_pool *pool, const struct tw_fs *fs,
 		   const struct tw_source_options *options, struct tw_build **ret);
 /* Before the next turn of the loop. */

@@ -1,11 +1,8 @@
 /* caller.c - who sees and may do what. */
 #include "engine/caller.h"
 
-#include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/engine_internal.h"
 
@@ -38,34 +35,13 @@ struct tw_object *tw_caller_object(struct tw_shelf *shelf, const struct tw_calle
 	return NULL;
 }
 
-/* The account that this process runs as; looked up once, it cannot change. */
-static const char *server_account(void)
-{
-	static char name[128];
-
-	if (!*name) {
-		struct passwd entry, *found = NULL;
-		char text[4096];
-
-		if (!getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) && found)
-			snprintf(name, sizeof(name), "%s", found->pw_name);
-		else
-			snprintf(name, sizeof(name), "%u", (unsigned)geteuid());
-	}
-	return name;
-}
-
 int tw_caller_may_use_files(const struct tw_caller *caller, struct tw_fault *fault)
 {
-	if (caller->local && caller->uid == geteuid())
-		return TW_FAULT_NONE;
-	if (caller->authenticated && caller->user && !strcmp(caller->user, server_account()))
+	if (caller->authenticated && caller->user && *caller->user)
 		return TW_FAULT_NONE;
 	return tw_fault_set(fault, TW_FAULT_NOT_PERMITTED, NULL,
-			    "This server reads and writes files as the account \"%s\" alone, and "
-			    "you are \"%.64s\"; log in as that account, or start a server of your "
-			    "own.",
-			    server_account(), caller->user ? caller->user : "");
+			    "Files are read and written with the rights of an account; log in with "
+			    "yours first.");
 }
 
 int tw_caller_has(const struct tw_caller *caller, enum tw_permission permission,

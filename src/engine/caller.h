@@ -1,7 +1,6 @@
 /*
- * caller.h - who may have files read and written. The server works with its own account's rights:
- * whoever it serves with them must be that account, by the uid that the kernel proved on the Unix
- * socket, or by an authenticated session under its name.
+ * caller.h - who may have files read and written: whoever has an account, with its rights and no
+ * others, through its file agent. A token acts for its owner, below its path.
  */
 #pragma once
 

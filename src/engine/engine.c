@@ -14,6 +14,7 @@
 #include "engine/discover.h"
 #include "engine/engine_internal.h"
 #include "engine/pool.h"
+#include "engine/reach.h"
 #include "engine/requests.h"
 #include "engine/watches.h"
 #include "netio/clock.h"
@@ -231,12 +232,28 @@ static int make_folder(const char *path)
 	return mkdir(part, 0755) && errno != EEXIST ? -errno : 0;
 }
 
+/* One for each account may be made later; one for all is there, or it is a mistake. */
+static int check_sandbox(struct tw_engine *engine)
+{
+	struct stat st;
+	char *whole;
+
+	if (strchr(engine->options.sandbox_dir, '{'))
+		return 0;
+	whole = realpath(engine->options.sandbox_dir, NULL);
+	if (!whole)
+		/* Not ours to look at: the accounts' agents will say. */
+		return errno == EACCES && *engine->options.sandbox_dir == '/' ? 0 : -errno;
+	free((char *)engine->options.sandbox_dir);
+	engine->options.sandbox_dir = whole;
+	return stat(whole, &st) || S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 static int open_folders(struct tw_engine *engine, char ret_message[512])
 {
-	const char *sandbox = engine->options.sandbox_dir, *path = sandbox ? sandbox : "/";
-	int r = tw_fs_posix_open(path, sandbox != NULL, &engine->source_fs);
+	const char *path = engine->options.sandbox_dir;
+	int r = path ? check_sandbox(engine) : 0;
 
-	engine->source_fs_open = !r;
 	if (!r && engine->options.receive && engine->options.receive_dir) {
 		path = engine->options.receive_dir;
 		r = make_folder(path);
@@ -293,6 +310,7 @@ static void init_tables(struct tw_engine *engine)
 	TAILQ_INIT(&engine->kicks);
 	TAILQ_INIT(&engine->own_relays);
 	TAILQ_INIT(&engine->file_works);
+	tw_reach_init(engine);
 	tw_heap_init(&engine->resolves);
 	tw_heap_init(&engine->retries);
 	tw_waits_init(engine);
@@ -329,7 +347,6 @@ static int make_watches(struct tw_engine *engine)
 		.base = engine->base,
 		.store = engine->store,
 		.pool = engine->pool,
-		.root = engine->options.sandbox_dir ? engine->options.sandbox_dir : "/",
 	};
 
 	return tw_watches_new(&options, &engine->watches);
@@ -487,8 +504,7 @@ void tw_engine_free(struct tw_engine *engine)
 	tw_receive_deinit(engine);
 	if (engine->store)
 		tw_store_close(engine->store);
-	if (engine->source_fs_open)
-		tw_fs_posix_close(&engine->source_fs);
+	tw_reach_deinit(engine);
 	if (engine->receive_fs_open)
 		tw_fs_posix_close(&engine->receive_fs);
 	for (size_t i = 0; i < OPTION_TEXTS; i++)

@@ -22,6 +22,7 @@
 #include "base/heap.h"
 #include "content/fs.h"
 #include "content/listing.h"
+#include "content/root.h"
 #include "engine/caller.h"
 #include "engine/engine.h"
 #include "engine/eventlog.h"
@@ -154,6 +155,7 @@ struct tw_manifest_object {
 	struct tw_object object; /* first */
 	enum tw_manifest_status status;
 	json_t *recipe; /* what it was asked to hold, for building it again */
+	char *fence;    /* path of the token it was made with; NULL: none */
 	char *error_message;
 	uint64_t total_files, total_size, total_entries; /* once complete */
 	uint64_t files_so_far, size_so_far;
@@ -251,8 +253,9 @@ struct tw_engine {
 	struct tw_watches *watches;
 	struct tw_discovers *discovers;
 	struct tw_pool *pool, *resolver;
-	struct tw_fs source_fs, receive_fs;
-	bool source_fs_open, receive_fs_open;
+	struct tw_fs receive_fs;
+	bool receive_fs_open;
+	TAILQ_HEAD(tw_reach_list, tw_reach) reaches;
 	char *server_name, *host_name;
 	char server_id[TW_SERVER_ID], server_uid[TW_SERVER_ID], public_key[TW_KEY_TEXT];
 	uint8_t server_id_bytes[TW_ID_SIZE], server_uid_bytes[TW_ID_SIZE];
@@ -330,7 +333,7 @@ struct tw_engine {
 	const char **client_texts;
 	struct tw_transfer_sample_view *sample_views;
 	uint64_t port_numbers[TW_RECEIVE_PORTS_MAX];
-	char path_text[2][TW_SOURCE_PATH_MAX + 2];
+	char path_text[2][TW_SOURCE_PATH_MAX + TW_ROOT_PATH_ROOM + 2];
 	char token_session[TW_OBJECT_ID];
 };
 

@@ -1,7 +1,7 @@
 /*
  * file_requests.c - file operations as asynchronous requests: the parameters of the methods to
- * files.h, its results to JSON. Paths are absolute as the caller sees them: below the sandbox when
- * there is one, below the token's path when he came with one.
+ * files.h, its results to JSON. Paths are absolute as the caller sees them: in his view (reach.h),
+ * below the token's path when he came with one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "engine/discover.h"
 #include "engine/engine_internal.h"
 #include "engine/files.h"
+#include "engine/reach.h"
 #include "engine/requests.h"
 
 #define PATHS_MAX 1000
@@ -172,27 +173,8 @@ static void done(void *context, struct tw_files_result *result)
 
 /* What is asked for, until it has been copied. */
 struct asked {
-	struct tw_root root;
 	const char *paths[PATHS_MAX];
 };
-
-static int open_root(const struct tw_engine *engine, const struct tw_caller *caller,
-		     struct tw_root *ret, struct tw_fault *fault)
-{
-	const char *fence = caller->token && caller->token_path ? caller->token_path : "";
-	const char *sandbox = engine->options.sandbox_dir ? engine->options.sandbox_dir : "/";
-	char path[TW_ROOT_PATH_ROOM];
-	int r;
-
-	if (strstr(fence, "..") ||
-	    snprintf(path, sizeof(path), "%s/%s", sandbox, fence) >= (int)sizeof(path))
-		return tw_fault_set(fault, TW_FAULT_NOT_PERMITTED, "path",
-				    "The path of the token you came with is not usable.");
-	r = tw_root_open(*fence ? path : sandbox, ret);
-	if (r)
-		explain(r, path, fault);
-	return r ? (int)fault->code : TW_FAULT_NONE;
-}
 
 static int take_paths(json_t *list, struct asked *asked, struct tw_files_request *request,
 		      struct tw_fault *fault)
@@ -221,7 +203,6 @@ static int take_parameters(json_t *parameters, enum shape shape, struct asked *a
 {
 	bool move = request->operation == TW_FILES_MV;
 
-	request->root = &asked->root;
 	request->path = text_of(parameters, move ? "srcPath" : "path");
 	request->to = text_of(parameters, "destPath");
 	request->overwrite = json_is_true(json_object_get(parameters, "overwrite"));
@@ -237,19 +218,24 @@ static int take_parameters(json_t *parameters, enum shape shape, struct asked *a
 	return TW_FAULT_NONE;
 }
 
-static int start(struct tw_engine *engine, const struct tw_files_request *request,
-		 struct tw_file_work *work, struct tw_fault *fault)
+static int start(struct tw_engine *engine, const struct tw_caller *caller,
+		 const struct tw_files_request *request, struct tw_file_work *work,
+		 struct tw_fault *fault)
 {
 	const char *path = request->path ? request->path : "";
+	struct tw_view *view = NULL;
+	int r = tw_reach_view(engine, caller->user, caller->token ? caller->token_path : NULL,
+			      &view);
 
 	work->engine = engine;
 	TAILQ_INSERT_TAIL(&engine->file_works, work, link);
-	if (!tw_copy_text(*path ? path : "/", &work->path) ||
-	    tw_files_start(engine->pool, request, done, work, &work->work)) {
+	if (r || !tw_copy_text(*path ? path : "/", &work->path) ||
+	    tw_files_start(engine->pool, view, request, done, work, &work->work)) {
 		work_free(work);
-		return tw_no_memory(fault);
+		r = tw_no_memory(fault);
 	}
-	return TW_FAULT_NONE;
+	tw_view_drop(view);
+	return r;
 }
 
 /* The request is made last, so that none is left behind by a refusal. */
@@ -261,12 +247,9 @@ static int operate(struct tw_engine *engine, const struct tw_caller *caller, siz
 	int r = asked ? take_parameters(parameters, operations[row].shape, asked, &request, fault)
 		      : tw_no_memory(fault);
 
-	if (!r)
-		r = open_root(engine, caller, &asked->root, fault);
 	if (!r) {
 		work->shape = operations[row].shape;
-		r = start(engine, &request, work, fault);
-		tw_root_close(&asked->root);
+		r = start(engine, caller, &request, work, fault);
 	} else {
 		free(work);
 	}
@@ -274,15 +257,21 @@ static int operate(struct tw_engine *engine, const struct tw_caller *caller, siz
 	return r;
 }
 
-/* The roots this caller sees: one, whatever it is called on this machine. */
+/* The mounts that this caller sees. */
 static int list_roots(struct tw_engine *engine, const struct tw_caller *caller, const char **ret_id,
 		      struct tw_fault *fault)
 {
 	struct tw_request *request;
-	int r = tw_requests_add(engine->requests, caller, ret_id, &request, fault);
+	json_t *roots;
+	int r = tw_reach_roots(engine, caller, &roots, fault);
 
-	if (!r)
-		tw_request_done(request, json_pack("[s]", "/"));
+	if (r)
+		return r;
+	r = tw_requests_add(engine->requests, caller, ret_id, &request, fault);
+	if (r)
+		json_decref(roots);
+	else
+		tw_request_done(request, roots);
 	return r;
 }
 

@@ -7,7 +7,7 @@
 struct tw_files_work {
 	struct tw_pool_job job;          /* first */
 	struct tw_files_request request; /* owned copies */
-	struct tw_root root, to_root;
+	struct tw_view *view;            /* a reference */
 	void (*done)(void *context, struct tw_files_result *result);
 	void *context;
 	struct tw_files_result result;
@@ -20,8 +20,7 @@ static void free_work(struct tw_files_work *work)
 	free((void *)work->request.paths);
 	free((char *)work->request.path);
 	free((char *)work->request.to);
-	tw_root_close(&work->root);
-	tw_root_close(&work->to_root);
+	tw_view_drop(work->view);
 	tw_files_result_deinit(&work->result);
 	free(work);
 }
@@ -37,7 +36,7 @@ static void work_run(struct tw_pool_job *job)
 {
 	struct tw_files_work *work = (struct tw_files_work *)job;
 
-	tw_files_run(&work->request, work_cancelled, work, &work->result);
+	tw_view_files_run(work->view, &work->request, work_cancelled, work, &work->result);
 }
 
 static void work_done(struct tw_pool_job *job)
@@ -65,14 +64,7 @@ static int copy_request(const struct tw_files_request *request, struct tw_files_
 	work->request.path = work->request.to = NULL;
 	work->request.paths = NULL;
 	work->request.path_count = 0;
-	r = tw_root_copy(request->root, &work->root);
-	work->request.root = &work->root;
-	if (!r && request->to_root) {
-		r = tw_root_copy(request->to_root, &work->to_root);
-		work->request.to_root = &work->to_root;
-	}
-	if (!r)
-		r = copy_text(request->path, &work->request.path);
+	r = copy_text(request->path, &work->request.path);
 	if (!r)
 		r = copy_text(request->to, &work->request.to);
 	if (!r && request->paths) {
@@ -87,7 +79,8 @@ static int copy_request(const struct tw_files_request *request, struct tw_files_
 	return r;
 }
 
-int tw_files_start(struct tw_pool *pool, const struct tw_files_request *request,
+int tw_files_start(struct tw_pool *pool, struct tw_view *view,
+		   const struct tw_files_request *request,
 		   void (*done)(void *context, struct tw_files_result *result), void *context,
 		   struct tw_files_work **ret)
 {
@@ -96,7 +89,7 @@ int tw_files_start(struct tw_pool *pool, const struct tw_files_request *request,
 
 	if (!work)
 		return -ENOMEM;
-	work->root.fd = work->to_root.fd = -1;
+	work->view = tw_view_hold(view);
 	work->job.run = work_run;
 	work->job.done = work_done;
 	work->done = done;

@@ -13,6 +13,7 @@
 #include "engine/build.h"
 #include "engine/engine_internal.h"
 #include "engine/pool.h"
+#include "engine/reach.h"
 #include "netio/clock.h"
 
 #define MAPPINGS_MAX 100000
@@ -24,6 +25,7 @@ static const char *const statuses[] = { "pending", "complete", "error" };
 
 static const struct tw_saved rows[] = {
 	TW_SAVED(struct tw_manifest_object, STRING, error_message, "error"),
+	TW_SAVED(struct tw_manifest_object, STRING, fence, "fence"),
 	TW_SAVED(struct tw_manifest_object, U64, total_files, "files"),
 	TW_SAVED(struct tw_manifest_object, U64, total_size, "size"),
 	TW_SAVED(struct tw_manifest_object, U64, total_entries, "entries"),
@@ -126,10 +128,15 @@ static int start_build(struct tw_manifest_object *manifest)
 		.flat = !json_is_true(json_object_get(recipe, "recursive")),
 		.read_content = true,
 	};
-	int r = -ENOMEM;
+	struct tw_fs fs;
+	int r = tw_reach_fs(engine, manifest->object.owner, manifest->fence, &fs);
 
-	if (options.mappings && options.include && options.exclude)
-		r = tw_build_start(engine->pool, &engine->source_fs, &options, &manifest->build);
+	if (!r) {
+		r = -ENOMEM;
+		if (options.mappings && options.include && options.exclude)
+			r = tw_build_start(engine->pool, &fs, &options, &manifest->build);
+		tw_fs_drop(&fs);
+	}
 	if (!r)
 		tw_build_on_done(manifest->build, built, manifest);
 	free((void *)options.mappings);
@@ -149,6 +156,7 @@ static void manifest_free(struct tw_object *object)
 	tw_listing_drop(manifest->listing);
 	json_decref(manifest->recipe);
 	free(manifest->error_message);
+	free(manifest->fence);
 	tw_object_deinit(object);
 	free(manifest);
 }
@@ -359,13 +367,10 @@ static bool climbs(const char *path)
 	return false;
 }
 
-static int add_source(json_t *list, const struct tw_caller *caller, const char *path,
-		      struct tw_fault *fault)
+static int add_source(json_t *list, const char *path, struct tw_fault *fault)
 {
-	const char *fence = caller->token && caller->token_path ? caller->token_path : "";
 	json_t *value;
 
-	fence += strspn(fence, "/");
 	if (!path || !*path)
 		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "fileMappings",
 				    "Every mapping needs srcPath, a path on this server.");
@@ -373,7 +378,7 @@ static int add_source(json_t *list, const struct tw_caller *caller, const char *
 		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "fileMappings",
 				    "\"%.120s\" has a \"..\" in it; name the path without.", path);
 	path += strspn(path, "/");
-	value = *fence ? json_sprintf("%s/%s", fence, path) : json_string(*path ? path : ".");
+	value = json_string(*path ? path : ".");
 	if (!value || json_array_append_new(list, value))
 		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "fileMappings",
 				    "Paths must be UTF-8 to be named here; name the folder above.");
@@ -402,8 +407,8 @@ static int add_destination(json_t *list, const char *path, struct tw_fault *faul
 	return TW_FAULT_NONE;
 }
 
-static int make_mappings(const struct tw_caller *caller, const struct tw_manifest_options *options,
-			 json_t *list, struct tw_fault *fault)
+static int make_mappings(const struct tw_manifest_options *options, json_t *list,
+			 struct tw_fault *fault)
 {
 	int r = TW_FAULT_NONE;
 
@@ -424,7 +429,7 @@ static int make_mappings(const struct tw_caller *caller, const struct tw_manifes
 			r = json_array_append_new(list, json_null()) ? tw_no_memory(fault)
 								     : TW_FAULT_NONE;
 		else
-			r = add_source(list, caller, mapping->src_path, fault);
+			r = add_source(list, mapping->src_path, fault);
 		if (!r)
 			r = add_destination(list, mapping->dest_path, fault);
 	}
@@ -456,9 +461,10 @@ static int make_recipe(const struct tw_caller *caller, const struct tw_manifest_
 
 	manifest->recipe = json_pack("{sosbsb}", "mappings", mappings, "recursive",
 				     options->recursive, "follow", options->follow_symlinks);
-	if (!manifest->recipe)
+	if (!manifest->recipe ||
+	    !tw_copy_text(caller->token ? caller->token_path : NULL, &manifest->fence))
 		return tw_no_memory(fault);
-	r = make_mappings(caller, options, mappings, fault);
+	r = make_mappings(options, mappings, fault);
 	if (!r)
 		r = make_patterns("include", &options->include, manifest->recipe, fault);
 	if (!r)
@@ -582,7 +588,23 @@ const struct tw_manifest_view *tw_engine_manifest_next(struct tw_engine *engine,
 	return object ? tw_manifest_fill(of(object)) : NULL;
 }
 
-static int show_files(struct tw_engine *engine, const struct tw_listing *listing,
+/* Where entry @index comes from, as its owner sees it: behind @fence, if there is one. */
+static void show_source(struct tw_engine *engine, const struct tw_listing *listing, uint64_t index,
+			const char *fence)
+{
+	char *text = engine->path_text[0], *path;
+	size_t length;
+
+	snprintf(text, TW_ROOT_PATH_ROOM, "%s/", fence);
+	path = text + strlen(text);
+	length = tw_listing_source_path(listing, index, path, TW_SOURCE_PATH_MAX + 1);
+	/* The top itself is "." in a mapping. */
+	if (path[0] == '.' && (path[1] == '/' || !path[1]))
+		memmove(path, path + 1 + (path[1] == '/'), length - (path[1] == '/'));
+}
+
+/* @fence: in front of the paths; "": nothing. */
+static int show_files(struct tw_engine *engine, const struct tw_listing *listing, const char *fence,
 		      const struct tw_manifest_slice *slice)
 {
 	const struct tw_manifest *manifest = tw_listing_manifest(listing);
@@ -610,10 +632,7 @@ static int show_files(struct tw_engine *engine, const struct tw_listing *listing
 						    engine->path_text[0][length] != '/';
 			}
 		}
-		/* As its owner sees it: below the root of what may be sent. */
-		engine->path_text[0][0] = '/';
-		tw_listing_source_path(listing, i, engine->path_text[0] + 1,
-				       sizeof(engine->path_text[0]) - 1);
+		show_source(engine, listing, i, fence);
 		r = slice->each(slice->context, &file);
 	}
 	return r;
@@ -637,6 +656,8 @@ int tw_engine_manifest_files(struct tw_engine *engine, const struct tw_caller *c
 	listing = tw_manifest_listing_now(manifest, reason);
 	if (!listing)
 		return tw_fault_set(fault, TW_FAULT_INTERNAL, "manifestId", "%s", reason);
-	show_files(engine, listing, slice);
+	/* Who came with the token sees the fence as the top. */
+	show_files(engine, listing, caller->token || !manifest->fence ? "" : manifest->fence,
+		   slice);
 	return TW_FAULT_NONE;
 }

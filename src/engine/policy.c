@@ -1,8 +1,12 @@
-/* policy.c - sandbox mappings and wranglers: kept here, enforced where sessions are made. */
+/*
+ * policy.c - sandbox mappings and wranglers: kept here, enforced where files are reached (reach.c)
+ * and where sessions are made.
+ */
 #include <errno.h>
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/reach.h"
 
 #define MAPPINGS "sandboxMappings"
 #define WRANGLERS "wranglers"
@@ -35,49 +39,26 @@ static int replace_mappings(struct tw_engine *engine, json_t *mappings, struct t
 		return tw_no_memory(fault);
 	json_decref(engine->mappings);
 	engine->mappings = mappings;
+	tw_reach_forget(engine);
 	tw_persist_setting(engine, MAPPINGS, json_incref(mappings));
-	return TW_FAULT_NONE;
-}
-
-static int check_target(const json_t *target, struct tw_fault *fault)
-{
-	const char *type = json_string_value(json_object_get(target, "type"));
-	const json_t *path = json_is_string(target) ? target : json_object_get(target, "path");
-
-	if (type && !strcmp(type, "S3"))
-		return TW_FAULT_NONE;
-	if ((!json_is_string(target) && !(type && !strcmp(type, "File"))) ||
-	    !json_is_string(path) || *json_string_value(path) != '/')
-		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "mapping",
-				    "A target is an absolute path, or {type: \"File\", path}, or "
-				    "{type: \"S3\", ...}.");
 	return TW_FAULT_NONE;
 }
 
 int tw_engine_set_mapping(struct tw_engine *engine, const char *user, json_t *mapping,
 			  struct tw_fault *fault)
 {
-	const char *mount;
-	json_t *target, *all;
+	json_t *all;
+	int r;
 
 	if (!json_is_object(mapping))
 		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "mapping",
 				    "mapping must be a map of mount paths to targets.");
-	if (json_object_size(engine->mappings) >= ENTRIES_MAX ||
-	    json_object_size(mapping) > ENTRIES_MAX)
+	if (json_object_size(engine->mappings) >= ENTRIES_MAX)
 		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, "mapping",
-				    "At most %d users with %d mounts each can be mapped.",
-				    ENTRIES_MAX, ENTRIES_MAX);
-	json_object_foreach(mapping, mount, target)
-	{
-		int r = check_target(target, fault);
-
-		if (r)
-			return r;
-		if (*mount != '/')
-			return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "mapping",
-					    "The mount \"%.80s\" must be an absolute path.", mount);
-	}
+				    "At most %d users can be mapped.", ENTRIES_MAX);
+	r = tw_reach_check(mapping, fault);
+	if (r)
+		return r;
 	all = json_copy(engine->mappings);
 	if (json_object_set_new(all, user, json_deep_copy(mapping))) {
 		json_decref(all);

@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine_internal.h"
+#include "engine/reach.h"
 #include "netio/clock.h"
 
 /* More would keep the API waiting: a thousand transfers start within some tenths of a second. */
@@ -203,12 +204,18 @@ static int add_to_worker(struct tw_transfer *transfer, struct tw_listing *listin
 			.sha256 = transfer->verify,
 		},
 	};
+	struct tw_fs fs;
 	int r;
 
 	if (tw_text_unhex(transfer->object.id, told.sender.transfer_key, TW_TRANSFER_KEY_SIZE))
 		return TW_E_FORMAT;
-	r = tw_source_new_listed(&engine->source_fs, listing, transfer->flags & TW_TRANSFER_READ,
+	/* As its owner sees it now; it goes on with that. */
+	r = tw_reach_fs(engine, transfer->manifest->object.owner, transfer->manifest->fence, &fs);
+	if (r)
+		return r;
+	r = tw_source_new_listed(&fs, listing, transfer->flags & TW_TRANSFER_READ,
 				 &told.sender.source);
+	tw_fs_drop(&fs);
 	if (r)
 		return r;
 	r = tw_worker_add_transfer(transfer->destination->link->worker, &told);

@@ -1,5 +1,6 @@
 /* snapshot.c - what happens once a second: a sample of each transfer that the workers have. */
 #include "engine/engine_internal.h"
+#include "engine/reach.h"
 #include "netio/clock.h"
 
 #define RESOLVE_AWAY (10 * TW_SECOND)
@@ -46,4 +47,5 @@ void tw_snapshot_second(struct tw_engine *engine)
 	}
 	tw_manifests_trim(engine, now);
 	tw_receive_expire(engine, now);
+	tw_reach_rest(engine, now);
 }

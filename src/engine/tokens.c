@@ -2,9 +2,11 @@
  * tokens.c - what lets others in: shared tokens, by which anybody may have a manifest sent, and API
  * tokens, which stand for their owner with some of his rights.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/sandbox.h"
 #include "base/error.h"
 #include "engine/engine_internal.h"
 #include "netio/clock.h"
@@ -144,18 +146,40 @@ static int check(const struct tw_engine *engine, const struct tw_caller *caller,
 	return r ? r : tw_user_data_check(options->user_data, fault);
 }
 
-static int fill(struct tw_token *token, const struct tw_token_options *options,
-		struct tw_fault *fault)
+/*
+ * A token's folder, as its owner sees it: whoever came with a token makes others below his own
+ * folder only.
+ */
+static int fill_path(struct tw_token *token, const struct tw_caller *caller, const char *path,
+		     struct tw_fault *fault)
+{
+	const char *fence = caller->token && caller->token_path ? caller->token_path : "";
+	char below[TW_SANDBOX_PATH_ROOM], whole[2 * TW_SANDBOX_PATH_ROOM], top[sizeof(below)];
+
+	if (tw_sandbox_normal(path ? path : "", below) || tw_sandbox_normal(fence, top) ||
+	    snprintf(whole, sizeof(whole), "/%s%s%s", top, *top && *below ? "/" : "", below) >=
+		    TW_SANDBOX_PATH_ROOM)
+		return tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "path",
+				    "\"%.120s\" is no folder that you can reach.",
+				    path ? path : "");
+	if (!tw_copy_text(whole[1] ? whole : NULL, &token->path))
+		return tw_no_memory(fault);
+	return TW_FAULT_NONE;
+}
+
+static int fill(struct tw_token *token, const struct tw_caller *caller,
+		const struct tw_token_options *options, struct tw_fault *fault)
 {
 	int r = check_permissions(options, &token->permissions, fault);
 
+	if (!r && !options->shared)
+		r = fill_path(token, caller, options->path, fault);
 	if (r)
 		return r;
 	token->shared = options->shared;
 	token->expiry_time = options->expiry_time;
 	token->download_limit = options->shared ? options->download_limit : TW_UNSET;
-	if (!tw_copy_text(options->description, &token->description) ||
-	    !tw_copy_text(options->path, &token->path))
+	if (!tw_copy_text(options->description, &token->description))
 		return tw_no_memory(fault);
 	if (options->password && *options->password) {
 		token->password = tw_password_make(options->password);
@@ -178,7 +202,7 @@ static int make(struct tw_engine *engine, const struct tw_caller *caller,
 		r = manifest ? TW_FAULT_NONE : (int)fault->code;
 	}
 	if (!r)
-		r = fill(token, options, fault);
+		r = fill(token, caller, options, fault);
 	if (r)
 		return r;
 	if (tw_object_init(engine, &token->object, TW_STORE_TOKEN, caller, options->user_data))

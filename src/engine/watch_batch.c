@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/reach.h"
 #include "engine/watches_private.h"
 #include "netio/clock.h"
 
@@ -62,6 +63,7 @@ static struct tw_caller as_owner(const struct watch *watch)
 		.token = settings->owner_token,
 		.token_session = settings->owner_token_session,
 		.permissions = TW_MAY_ALL,
+		.token_path = *settings->fence ? settings->fence : NULL,
 		.local = true,
 		.uid = settings->uid,
 		.gid = settings->gid,
@@ -336,6 +338,7 @@ static void scan_done(struct tw_pool_job *job)
 	bool again = watch->scan_again || watch->scan_generation != watch->generation;
 
 	watch->scanning = watch->scan_again = false;
+	tw_fs_drop(&watch->scan_fs);
 	watch_settings_deinit(&watch->scanned);
 	watch->scan_took = tw_ns_since(tw_clock_now(), watch->scan_started);
 	if (watch->dying) {
@@ -363,7 +366,6 @@ static void scan_done(struct tw_pool_job *job)
 void watch_due(struct watch *watch)
 {
 	struct watch_settings *settings = &watch->settings;
-	const char *root = watch->watches->options.root;
 
 	watch->due_at = TW_NEVER;
 	if (watch->batch.transfer_id[0])
@@ -374,16 +376,15 @@ void watch_due(struct watch *watch)
 		complain(watch, "Its time is over; give it a later expiryTime to go on.");
 		return;
 	}
-	free(watch->scan_folder);
-	if (asprintf(&watch->scan_folder, "%s%s", strcmp(root, "/") ? root : "",
-		     settings->src_path) < 0) {
-		watch->scan_folder = NULL;
+	if (tw_reach_fs(watch->watches->options.engine, settings->owner, settings->fence,
+			&watch->scan_fs)) {
 		watch_scan_within(watch, TW_SECOND);
 		return;
 	}
 	watch_listen(watch);
 	watch->scan = (struct tw_watch_scan){
-		.folder = watch->scan_folder,
+		.fs = &watch->scan_fs,
+		.folder = settings->src_path,
 		.include = settings->include.items,
 		.include_count = settings->include.count,
 		.exclude = settings->exclude.items,

@@ -1,14 +1,9 @@
 #include "engine/watch_scan.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -31,8 +26,15 @@ struct found {
 struct walk {
 	struct tw_watch_scan *scan;
 	struct found found;
-	char path[PATH_ROOM];
+	char whole[2 * PATH_ROOM]; /* the folder, and the path in it behind */
+	char *path;                /* within @whole */
 	unsigned depth;
+};
+
+/* The names in one folder, each with its NUL. */
+struct names {
+	char *at; /* owned */
+	size_t length, room;
 };
 
 static void free_files(struct tw_watch_file *files, size_t count)
@@ -99,22 +101,17 @@ static bool wanted(const struct tw_watch_scan *scan, const char *path, bool fold
 	       any_matches(scan->include, scan->include_count, path, false);
 }
 
-static int64_t nanoseconds(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 /* How long ago the file itself says it last changed; 0 where its clock is ahead of ours. */
-static tw_ns age(const struct tw_watch_scan *scan, const struct stat *st)
+static tw_ns age(const struct tw_watch_scan *scan, const struct tw_file_stat *stat)
 {
-	int64_t changed = nanoseconds(&st->st_mtim), status = nanoseconds(&st->st_ctim);
+	int64_t changed = stat->mtime_ns, status = stat->ctime_ns;
 
 	if (status > changed)
 		changed = status;
 	return scan->wall_ns > changed ? (tw_ns)(scan->wall_ns - changed) : 0;
 }
 
-static int add_file(struct walk *walk, const struct stat *st)
+static int add_file(struct walk *walk, const struct tw_file_stat *stat)
 {
 	struct found *found = &walk->found;
 	struct tw_watch_file *file;
@@ -130,10 +127,10 @@ static int add_file(struct walk *walk, const struct stat *st)
 	file = &found->files[found->count];
 	*file = (struct tw_watch_file){
 		.path = strdup(walk->path),
-		.size = (uint64_t)st->st_size,
-		.mtime_ns = nanoseconds(&st->st_mtim),
+		.size = stat->size,
+		.mtime_ns = stat->mtime_ns,
 		.present = true,
-		.since = tw_ns_since(walk->scan->now, age(walk->scan, st)),
+		.since = tw_ns_since(walk->scan->now, age(walk->scan, stat)),
 	};
 	if (!file->path)
 		return -ENOMEM;
@@ -141,86 +138,118 @@ static int add_file(struct walk *walk, const struct stat *st)
 	return 0;
 }
 
-static int walk_folder(struct walk *walk, int parent, const char *name, size_t length);
+static int walk_folder(struct walk *walk, size_t length);
 
-static int walk_name(struct walk *walk, int folder, const char *name, size_t length)
+static int walk_name(struct walk *walk, const char *name, size_t length)
 {
+	const struct tw_fs *fs = walk->scan->fs;
 	size_t name_length = strlen(name), slash = length > 0;
-	struct stat st;
+	struct tw_file_stat stat;
 
-	if (length + slash + name_length >= sizeof walk->path)
+	if (length + slash + name_length >= PATH_ROOM)
 		return 0;
 	if (slash)
 		walk->path[length] = '/';
 	memcpy(walk->path + length + slash, name, name_length + 1);
 	/* What goes while it is looked at is gone. */
-	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (fs->ops->stat(fs->context, walk->whole, false, &stat))
 		return 0;
-	if (S_ISDIR(st.st_mode))
+	if (stat.kind == TW_KIND_DIRECTORY)
 		return wanted(walk->scan, walk->path, true)
-			       ? walk_folder(walk, folder, name, length + slash + name_length)
+			       ? walk_folder(walk, length + slash + name_length)
 			       : 0;
-	if (!S_ISREG(st.st_mode) || !wanted(walk->scan, walk->path, false))
+	if (stat.kind != TW_KIND_FILE || !wanted(walk->scan, walk->path, false))
 		return 0;
-	return add_file(walk, &st);
+	return add_file(walk, &stat);
 }
 
-/* Watched before it is listed: what comes between the two is heard of. */
-static void listen_to(struct walk *walk, int fd)
+static int add_name(void *context, const char *name)
 {
-	char path[64];
+	struct names *names = context;
+	size_t n = strlen(name) + 1;
 
-	if (walk->scan->inotify_fd < 0)
-		return;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (inotify_add_watch(walk->scan->inotify_fd, path, HEARD | IN_ONLYDIR) < 0)
-		walk->scan->unwatched = true;
+	if (tw_name_reserved(name, n - 1))
+		return 0;
+	if (names->length + n > names->room) {
+		size_t room = names->room * 2 + n + 256;
+		char *at = realloc(names->at, room);
+
+		if (!at)
+			return -ENOMEM;
+		names->at = at;
+		names->room = room;
+	}
+	memcpy(names->at + names->length, name, n);
+	names->length += n;
+	return 0;
 }
 
-static int walk_names(struct walk *walk, DIR *stream, size_t length)
+static int walk_names(struct walk *walk, const struct names *names, size_t length)
 {
-	struct dirent *entry;
+	const struct tw_watch_scan *scan = walk->scan;
 	int r = 0;
 
-	while (!r && (entry = readdir(stream))) {
-		const char *name = entry->d_name;
-
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-		    tw_name_reserved(name, strlen(name)))
-			continue;
-		r = walk_name(walk, dirfd(stream), name, length);
+	for (size_t at = 0; !r && at < names->length; at += strlen(names->at + at) + 1) {
+		if (scan->cancelled && scan->cancelled(scan->context))
+			return TW_E_CLOSED;
+		r = walk_name(walk, names->at + at, length);
 		walk->path[length] = '\0';
 	}
 	return r;
 }
 
-static int walk_folder(struct walk *walk, int parent, const char *name, size_t length)
+/* Watched before it is listed: what comes between the two is heard of. */
+static void listen_to(struct walk *walk)
 {
 	struct tw_watch_scan *scan = walk->scan;
-	DIR *stream;
-	int fd, r;
+	const struct tw_fs *fs = scan->fs;
+
+	if (scan->inotify_fd < 0)
+		return;
+	if (!fs->ops->listen || fs->ops->listen(fs->context, walk->whole, scan->inotify_fd, HEARD))
+		scan->unwatched = true;
+}
+
+/* The folder at the walk's path, which is @length long. */
+static int walk_folder(struct walk *walk, size_t length)
+{
+	struct tw_watch_scan *scan = walk->scan;
+	struct names names = { 0 };
+	int r;
 
 	if (scan->cancelled && scan->cancelled(scan->context))
 		return TW_E_CLOSED;
 	if (walk->depth == DEPTH_MAX)
 		return 0;
-	fd = openat(parent, name,
-		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | (walk->depth ? O_NOFOLLOW : 0));
-	if (fd < 0 || !(stream = fdopendir(fd))) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		if (!walk->depth)
+	listen_to(walk);
+	r = scan->fs->ops->list(scan->fs->context, walk->whole, add_name, &names);
+	if (r) {
+		free(names.at);
+		if (!walk->depth || r == -ENOMEM)
 			return r;
 		scan->unreadable += r != -ENOENT;
 		return 0;
 	}
-	listen_to(walk, fd);
 	walk->depth++;
-	r = walk_names(walk, stream, length);
+	r = walk_names(walk, &names, length);
 	walk->depth--;
-	closedir(stream);
+	free(names.at);
 	return r;
+}
+
+/* Where the paths in the folder begin. */
+static int begin(struct walk *walk)
+{
+	size_t length = strlen(walk->scan->folder);
+
+	while (length && walk->scan->folder[length - 1] == '/')
+		length--;
+	if (length + 1 >= PATH_ROOM)
+		return -ENAMETOOLONG;
+	memcpy(walk->whole, walk->scan->folder, length);
+	walk->whole[length] = '/';
+	walk->path = walk->whole + length + 1;
+	return 0;
 }
 
 /* Comparing. */
@@ -307,7 +336,9 @@ int tw_watch_scan_run(struct tw_watch_scan *scan, struct tw_watch_table *table)
 	scan->ready = scan->waiting = scan->removed = scan->unreadable = 0;
 	scan->settles_in = TW_NEVER;
 	scan->too_many = scan->unwatched = false;
-	r = walk_folder(walk, AT_FDCWD, scan->folder, 0);
+	r = begin(walk);
+	if (!r)
+		r = walk_folder(walk, 0);
 	if (!r) {
 		if (walk->found.count)
 			qsort(walk->found.files, walk->found.count, sizeof *walk->found.files,

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "content/fs.h"
 
 #define TW_WATCH_TABLE_MAX 200000 /* files remembered; what comes beyond is left out, and said */
 
@@ -42,12 +43,13 @@ bool tw_watch_file_ready(const struct tw_watch_file *file, tw_ns now, tw_ns sett
 
 struct tw_watch_scan {
 	/* In. */
-	const char *folder; /* absolute */
+	const struct tw_fs *fs; /* a sending view; borrowed */
+	const char *folder;     /* in it */
 	const char *const *include, *const *exclude;
 	size_t include_count, exclude_count;
 	tw_ns now, settle_ns;
 	int64_t wall_ns;
-	int inotify_fd;    /* every folder found is watched with it; -1: none */
+	int inotify_fd;    /* every folder found is added to it; -1: none */
 	bool want_removed; /* sent files that are gone are kept in the table */
 	bool (*cancelled)(void *context);
 	void *context;

@@ -55,6 +55,7 @@ void watch_settings_deinit(struct watch_settings *settings)
 	free(settings->owner);
 	free(settings->owner_token);
 	free(settings->owner_token_session);
+	free(settings->fence);
 	free(settings->client_request_id);
 	strings_free(&settings->include);
 	strings_free(&settings->exclude);
@@ -73,6 +74,7 @@ static int fill(const struct tw_caller *caller, const struct tw_watch_options *o
 	settings->owner = copy(caller->user);
 	settings->owner_token = copy_or_null(caller->token, &r);
 	settings->owner_token_session = copy_or_null(caller->token_session, &r);
+	settings->fence = copy(caller->token_path);
 	settings->client_request_id = copy(options->client_request_id);
 	settings->uid = caller->uid;
 	settings->gid = caller->gid;
@@ -84,7 +86,8 @@ static int fill(const struct tw_caller *caller, const struct tw_watch_options *o
 	settings->user_data =
 		options->user_data ? json_deep_copy(options->user_data) : json_object();
 	if (!settings->src_path || !settings->destination_id || !settings->destination_path ||
-	    !settings->owner || !settings->client_request_id || !settings->user_data)
+	    !settings->owner || !settings->fence || !settings->client_request_id ||
+	    !settings->user_data)
 		r = -ENOMEM;
 	if (!r)
 		r = strings_copy(&options->include, &settings->include);
@@ -174,6 +177,7 @@ void watch_settings_replace(struct watch_settings *settings, struct watch_settin
 	SWAP(settings->owner, with->owner);
 	SWAP(settings->owner_token, with->owner_token);
 	SWAP(settings->owner_token_session, with->owner_token_session);
+	SWAP(settings->fence, with->fence);
 	memcpy(with->id, settings->id, sizeof with->id);
 	with->created_us = settings->created_us;
 	with->uid = settings->uid;
@@ -199,7 +203,7 @@ static json_t *json_strings(const struct tw_strings *strings)
 static char *body(const struct watch_settings *settings, const struct watch_batch *batch)
 {
 	json_t *object = json_pack(
-		"{s:i, s:s, s:s, s:s, s:s*, s:s*, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:o, s:o, s:O, s:s}",
+		"{s:i, s:s, s:s, s:s, s:s*, s:s*, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:o, s:o, s:O, s:s, s:s}",
 		"version", BODY_VERSION, "srcPath", settings->src_path, "destinationId",
 		settings->destination_id, "destinationPath", settings->destination_path,
 		"ownerToken", settings->owner_token, "ownerTokenSession",
@@ -210,7 +214,7 @@ static char *body(const struct watch_settings *settings, const struct watch_batc
 		"enabled", settings->enabled, "expiryTime", (json_int_t)settings->expiry_us,
 		"include", json_strings(&settings->include), "exclude",
 		json_strings(&settings->exclude), "userData", settings->user_data, "batch",
-		batch->transfer_id);
+		batch->transfer_id, "fence", settings->fence);
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);
@@ -271,14 +275,15 @@ static int read_body(json_t *object, const char *owner, struct watch_settings *r
 	tw_watch_options_init(&options);
 	if (json_unpack(
 		    object,
-		    "{s:i, s:s, s:s, s:s, s?s, s?s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:o, s:o, s:o}",
+		    "{s:i, s:s, s:s, s:s, s?s, s?s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:o, s:o, s:o, s?s}",
 		    "version", &version, "srcPath", &options.src_path, "destinationId",
 		    &options.destination_id, "destinationPath", &options.destination_path,
 		    "ownerToken", &caller.token, "ownerTokenSession", &caller.token_session,
 		    "clientRequestId", &options.client_request_id, "uid", &uid, "gid", &gid,
 		    "intervalSeconds", &interval, "settleSeconds", &settle, "mirrorDeletes",
 		    &mirror, "enabled", &enabled, "expiryTime", &expiry, "include", &included,
-		    "exclude", &excluded, "userData", &options.user_data) ||
+		    "exclude", &excluded, "userData", &options.user_data, "fence",
+		    &caller.token_path) ||
 	    version != BODY_VERSION)
 		return TW_E_FORMAT;
 	caller.uid = (unsigned)uid;

@@ -67,7 +67,6 @@ static void watch_free(struct watch *watch)
 		event_free(watch->timer);
 	if (watch->wait)
 		tw_engine_wait_cancel(watch->wait);
-	free(watch->scan_folder);
 	watch_settings_deinit(&watch->scanned);
 	tw_watch_table_deinit(&watch->table);
 	watch_settings_deinit(&watch->settings);

@@ -30,7 +30,6 @@ struct tw_watches_options {
 	struct event_base *base;
 	struct tw_store *store;
 	struct tw_pool *pool;
-	const char *root; /* what paths are below: "/" or the sandbox */
 };
 
 /* Loads the stored ones and starts them. */

@@ -17,6 +17,7 @@ struct watch_settings {
 	char id[TW_OBJECT_ID];
 	char *src_path, *destination_id, *destination_path; /* all text owned */
 	char *owner, *owner_token, *owner_token_session;    /* tokens: NULL: none */
+	char *fence; /* path of the token, at the top of what its owner sees; "": none */
 	char *client_request_id;                            /* "": none */
 	unsigned uid, gid;
 	uint64_t interval_seconds, settle_seconds;
@@ -47,7 +48,7 @@ struct watch {
 	struct tw_watch_table table; /* the scan's while @scanning */
 	struct tw_pool_job job;
 	struct tw_watch_scan scan;
-	char *scan_folder;             /* owned: in the system's view */
+	struct tw_fs scan_fs;          /* while @scanning: held */
 	struct watch_settings scanned; /* what the scan uses, when they were changed meanwhile */
 	bool scanning, scan_again;
 	int scan_result;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/any_account.h"
 #include "../support/temp_dir.h"
 #include "base/error.h"
 #include "engine/engine_internal.h"
@@ -128,7 +129,8 @@ static inline int world_make(void **state)
 	assert_non_null(world);
 	world->base = event_base_new();
 	assert_non_null(world->base);
-	assert_int_equal(tw_accounts_local_new(NULL, NULL, &world->accounts), 0);
+	world->accounts = any_account_new();
+	assert_non_null(world->accounts);
 	world->options = (struct tw_engine_options){
 		.accounts = world->accounts,
 		.version = "test",
@@ -163,7 +165,7 @@ static inline int world_free(void **state)
 		temp_dir_remove(world->hosts[i].place);
 	}
 	event_base_free(world->base);
-	tw_accounts_local_free(world->accounts);
+	any_account_free(world->accounts);
 	free(world);
 	return 0;
 }

@@ -131,7 +131,7 @@ static void refuses(void **state)
 	assert_int_equal(tw_engine_file_request(scene.engine, &scene.caller, "lsList", empty, &id,
 						&scene.world->fault),
 			 TW_FAULT_INVALID_PARAMETER);
-	scene.caller.local = false;
+	scene.caller.authenticated = false;
 	assert_int_equal(tw_engine_file_request(scene.engine, &scene.caller, "lsRoots", empty, &id,
 						&scene.world->fault),
 			 TW_FAULT_NOT_PERMITTED);

@@ -258,15 +258,22 @@ static void files_only_for_the_account(void **state)
 
 	begin(&scene, *state);
 	remote = scene.bob;
-	remote.local = false;
+	remote.authenticated = false;
 	assert_int_equal(tw_engine_create_manifest(scene.engine, &remote, &options, &id,
 						   scene.fault),
 			 TW_FAULT_NOT_PERMITTED);
-	remote.local = true;
-	remote.uid = geteuid() + 1;
+	remote.authenticated = true;
+	remote.user = "";
 	assert_int_equal(tw_engine_create_manifest(scene.engine, &remote, &options, &id,
 						   scene.fault),
 			 TW_FAULT_NOT_PERMITTED);
+	/* Whoever keeps the rights does not know him. */
+	remote.user = "no-body";
+	assert_int_equal(tw_engine_create_manifest(scene.engine, &remote, &options, &id,
+						   scene.fault),
+			 TW_FAULT_NONE);
+	UNTIL(scene.world, !tw_engine_manifest(scene.engine, &remote, id)->processing);
+	assert_string_equal(tw_engine_manifest(scene.engine, &remote, id)->status, "error");
 	mapping.src_path = "/a/../../b";
 	assert_int_equal(tw_engine_create_manifest(scene.engine, &scene.alice, &options, &id,
 						   scene.fault),

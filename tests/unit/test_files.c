@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/any_account.h"
 #include "../support/temp_dir.h"
 #include "base/error.h"
 #include "engine/files.h"
@@ -577,30 +578,33 @@ static void test_on_a_pool(void **state)
 	struct world *world = *state;
 	struct hearing hearing = { .base = event_base_new() };
 	const struct timeval limit = { .tv_sec = 30 };
-	struct tw_files_request request = { .root = &world->root };
+	struct tw_files_request request = { .operation = TW_FILES_DU };
+	struct tw_accounts *accounts = any_account_new();
+	const struct tw_sandbox_pair pair = { "/", at(world, "in") };
+	const struct tw_view_options options = {
+		.accounts = accounts, .user = "", .pairs = &pair, .pair_count = 1
+	};
 	struct tw_files_work *work;
+	struct tw_view *view;
 	struct tw_pool *pool;
 	char path[8] = "a";
 
+	assert_int_equal(tw_view_new(&options, &view), 0);
 	make(world, "in/a");
 	put(world, "in/a/f", "12345");
 	assert_int_equal(tw_pool_new(hearing.base, 2, &pool), 0);
-	request.operation = TW_FILES_DU;
 	request.path = path;
-	assert_int_equal(tw_files_start(pool, &request, heard, &hearing, &work), 0);
+	assert_int_equal(tw_files_start(pool, view, &request, heard, &hearing, &work), 0);
 	/* Nothing of the request is needed any more. */
 	strcpy(path, "gone");
 	request = (struct tw_files_request){
 		.operation = TW_FILES_LS,
-		.root = &world->root,
 		.paths = paths,
 		.path_count = 2,
 	};
-	assert_int_equal(tw_files_start(pool, &request, heard, &hearing, &work), 0);
+	assert_int_equal(tw_files_start(pool, view, &request, heard, &hearing, &work), 0);
 	request = (struct tw_files_request){
 		.operation = TW_FILES_MV,
-		.root = &world->root,
-		.to_root = &world->root,
 		.path = "a",
 		.to = "b",
 	};
@@ -608,7 +612,7 @@ static void test_on_a_pool(void **state)
 	/* The move goes last, whatever the threads do. */
 	while (hearing.heard < 2)
 		event_base_loop(hearing.base, EVLOOP_ONCE);
-	assert_int_equal(tw_files_start(pool, &request, heard, &hearing, &work), 0);
+	assert_int_equal(tw_files_start(pool, view, &request, heard, &hearing, &work), 0);
 	event_base_dispatch(hearing.base);
 	assert_int_equal(hearing.heard, 3);
 	assert_int_equal(hearing.cancelled, 0);
@@ -620,11 +624,13 @@ static void test_on_a_pool(void **state)
 	assert_int_equal(tw_pool_new(hearing.base, 1, &pool), 0);
 	request.operation = TW_FILES_DU;
 	for (unsigned i = 0; i < 20; i++) {
-		assert_int_equal(tw_files_start(pool, &request, heard, &hearing, &work), 0);
+		assert_int_equal(tw_files_start(pool, view, &request, heard, &hearing, &work), 0);
 		tw_files_stop(work);
 	}
 	tw_pool_free(pool);
 	assert_int_equal(hearing.heard, 23);
+	tw_view_drop(view);
+	any_account_free(accounts);
 	event_base_free(hearing.base);
 }
 

@@ -15,6 +15,7 @@
 struct world {
 	char folder[TEMP_PATH_MAX];
 	struct tw_watch_table table;
+	struct tw_fs fs;
 	tw_ns now;
 };
 
@@ -23,6 +24,7 @@ static int set_up(void **state)
 	struct world *world = calloc(1, sizeof *world);
 
 	temp_dir_make(world->folder);
+	assert_int_equal(tw_fs_posix_open("/", false, &world->fs), 0);
 	world->now = 100 * TW_SECOND;
 	*state = world;
 	return 0;
@@ -33,6 +35,7 @@ static int tear_down(void **state)
 	struct world *world = *state;
 
 	tw_watch_table_deinit(&world->table);
+	tw_fs_posix_close(&world->fs);
 	temp_dir_remove(world->folder);
 	free(world);
 	return 0;
@@ -70,6 +73,7 @@ static void drop(const struct world *world, const char *name)
 static struct tw_watch_scan scan_of(const struct world *world)
 {
 	return (struct tw_watch_scan){
+		.fs = &world->fs,
 		.folder = world->folder,
 		.now = world->now,
 		.wall_ns = WALL,
