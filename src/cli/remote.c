@@ -83,19 +83,26 @@ static bool ask_password(const char *user, const char *server, char ret[PASSWORD
 	return length > 0;
 }
 
-/* Whether to believe a server's first key: people are asked, scripts told. */
+/* Whether to believe a server's first key: people are asked, scripts have to say so before. */
 static bool believe(void *context, const char *server, const char *key)
 {
+	const bool *accept = context;
 	char answer[8] = "";
 
-	(void)context;
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+	if (*accept) {
 		tw_say("%s is new here: its key is %s, and is remembered", server, key);
 		return true;
 	}
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		tw_say("%s is new here, and nobody can be asked: its key is %s; if that is what the "
+		       "server said at its start, give --server-key or set "
+		       "TRADEWIND_API_FINGERPRINT, or believe any first key with --accept-new",
+		       server, key);
+		return false;
+	}
 	fprintf(stderr,
-		"%s is new here. Its key is\n    %s\nCompare it with what its operator says. "
-		"Believe and remember it? (yes/no) ",
+		"%s is new here. Its key is\n    %s\nCompare it with what the server said at its "
+		"start. Believe and remember it? (yes/no) ",
 		server, key);
 	return fgets(answer, sizeof answer, stdin) && strcmp(answer, "yes\n") == 0;
 }
@@ -142,6 +149,8 @@ int tw_remote_open(const struct tw_arguments *arguments, uint32_t timeout_ms,
 		   struct tw_client **ret)
 {
 	const char *port = tw_argument(arguments, "api-control-port");
+	const char *fingerprint = getenv("TRADEWIND_API_FINGERPRINT");
+	bool accept = tw_argument(arguments, "accept-new") != NULL;
 	struct tw_client_options options = {
 		.socket_path = tw_argument(arguments, "socket"),
 		.host = tw_argument(arguments, "host"),
@@ -149,6 +158,7 @@ int tw_remote_open(const struct tw_arguments *arguments, uint32_t timeout_ms,
 		.server_key = tw_argument(arguments, "server-key"),
 		.token = getenv("TRADEWIND_API_TOKEN"),
 		.trust = believe,
+		.context = &accept,
 		.timeout_ms = timeout_ms,
 	};
 	uint64_t number = 0;
@@ -162,6 +172,8 @@ int tw_remote_open(const struct tw_arguments *arguments, uint32_t timeout_ms,
 		return TW_EXIT_USAGE;
 	}
 	options.port = (unsigned)number;
+	if (!options.server_key && fingerprint && fingerprint[0])
+		options.server_key = fingerprint;
 	if (!options.socket_path && !options.host && !port)
 		options.socket_path = getenv("TRADEWIND_API_SOCKET");
 	return make(&options, ret);

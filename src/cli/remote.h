@@ -15,17 +15,20 @@
 		{ "api-control-port", "PORT", "its TCP port for control, 8886 unless told", \
 		  false }, \
 		{ "user", "USER", "the account there; asks for its password", false }, \
+		{ "server-key", "KEY", "accept this public key of the server alone: sha256//...", \
+		  false }, \
 	{ \
-		"server-key", "KEY", "accept this public key of the server alone: sha256//...", \
-			false \
+		"accept-new", NULL, "believe and remember a server's first key unasked", false \
 	}
 
 /* A paragraph of help on them. */
 #define TW_REMOTE_HELP \
 	"Without --socket and --host it is this machine's server: the Unix socket of your own\n" \
 	"state folder if there is one, where no password is needed, else 127.0.0.1. Another\n" \
-	"host is spoken to by HTTPS alone and known by its key: a first one is kept in\n" \
-	"~/.config/tradewind/known_servers, another one later is refused.\n" \
+	"host is spoken to by HTTPS alone and known by its key: you are asked whether the first\n" \
+	"one is right, it is kept in ~/.config/tradewind/known_servers, and another one later is\n" \
+	"refused. Without a terminal a server must be known already, or named by --server-key or\n" \
+	"TRADEWIND_API_FINGERPRINT, or --accept-new believes it.\n" \
 	"TRADEWIND_API_SOCKET stands for --socket; TRADEWIND_API_PASSWORD, or a session's or\n" \
 	"API token in TRADEWIND_API_TOKEN, keeps a script from being asked."
 

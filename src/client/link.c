@@ -123,7 +123,7 @@ static void set_tls(CURL *curl, const struct tw_link *link)
 	/* The key is what the server is known by; who signed its certificate says nothing more. */
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
 	if (link->pin[0])
 		curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, link->pin);
 }
@@ -238,24 +238,67 @@ int tw_link_aim(const struct tw_link *link, CURL *curl, const char *path, const 
 	return r;
 }
 
+/* A path as a shell reads it. Cut to fit @room. */
+static void quote_path(const char *path, char *ret, size_t room)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789/._-+";
+	size_t at = 0;
+
+	if (strspn(path, plain) == strlen(path)) {
+		snprintf(ret, room, "%s", path);
+		return;
+	}
+	ret[at++] = '\'';
+	for (; *path && at + 6 < room; path++) {
+		if (*path == '\'')
+			at += (size_t)snprintf(ret + at, room - at, "'\\''");
+		else
+			ret[at++] = *path;
+	}
+	ret[at++] = '\'';
+	ret[at] = '\0';
+}
+
+/* What the server shows now; "" if it cannot be asked. It says nothing about who answers. */
+static void key_now(const struct tw_link *link, char ret[TW_PIN_TEXT])
+{
+	struct tw_link naked = *link;
+
+	naked.pin[0] = '\0';
+	ret[0] = '\0';
+	ask_key(&naked, ret, NULL);
+}
+
 static int changed_key(const struct tw_link *link, struct tw_client_error *error)
 {
-	char where[300] = "the one it was asked for";
+	char now[TW_PIN_TEXT], path[300];
+	bool filed = link->known_servers && link->known_line;
 	int r;
 
-	if (link->known_servers && link->known_line)
-		snprintf(where, sizeof where, "the one in line %u of %.230s", link->known_line,
-			 link->known_servers);
-	else if (link->known_servers)
-		snprintf(where, sizeof where, "the one in %.240s", link->known_servers);
+	key_now(link, now);
 	r = tw_fault(error, TW_CLIENT_KEY_CHANGED, NULL,
-		     "the key of %s is not %s: it was set up anew, or somebody else answers in its "
-		     "place; nothing was sent",
-		     link->place.shown, where);
-	if (error)
+		     "the key of %.200s has changed: it is known by %s and shows %s now; it was "
+		     "set up anew, or somebody else answers in its place, and would have read the "
+		     "password; nothing was sent",
+		     link->place.shown, link->pin, now[0] ? now : "none that can be read");
+	if (!error)
+		return r;
+	if (filed)
+		quote_path(link->known_servers, path, sizeof path);
+	else
+		snprintf(path, sizeof path, "%.290s",
+			 link->known_servers ? link->known_servers : "");
+	if (filed)
 		snprintf(error->remedy, sizeof error->remedy,
-			 "ask its operator; if the new key is right, remove that line and call "
-			 "again");
+			 "compare it with what the server said at its start; only if it is the "
+			 "same, forget the old one: sed -i %ud %s",
+			 link->known_line, path);
+	else
+		snprintf(error->remedy, sizeof error->remedy,
+			 "compare it with what the server said at its start; only if it is the "
+			 "same, %s%s",
+			 path[0] ? "correct it in " : "ask for that one", path);
 	return r;
 }
 

@@ -113,6 +113,55 @@ def test_the_host_must_be_ours(server):
         assert status(host) == "403", host
 
 
+def console(server, home, *arguments, code=0, **environment):
+    """At no terminal; what it says on both."""
+    done = subprocess.run(
+        [tw.TRADEWIND, arguments[0], "--host", ELSEWHERE, "--api-control-port", str(server.port),
+         *arguments[1:]], capture_output=True, timeout=30, text=True, stdin=subprocess.DEVNULL,
+        env={"HOME": os.fspath(home), "PATH": os.environ["PATH"], **environment})
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_the_console_knows_servers_by_their_keys(tmp_path):
+    server = Server(os.fspath(tmp_path / "server"), "--api-allow-remote-control", "--api-host",
+                    "127.0.0.1", "--external-address", ELSEWHERE)
+    known = tmp_path / ".config" / "tradewind" / "known_servers"
+    try:
+        key = server.info["certificateFingerprint"]
+        asks = ("api", "--field", "serverId", "getServerInfo")
+        _, said = console(server, tmp_path, *asks, code=4)
+        assert key in said and "--accept-new" in said and not known.exists()
+        console(server, tmp_path, *asks, TRADEWIND_API_FINGERPRINT=key)
+        console(server, tmp_path, "api", "--server-key", key, *asks[1:])
+        assert not known.exists()
+        other = key[:-5] + "AAAA="
+        _, said = console(server, tmp_path, *asks, code=4, TRADEWIND_API_FINGERPRINT=other)
+        assert "has changed" in said and key in said
+        _, said = console(server, tmp_path, "api", "--accept-new", *asks[1:])
+        assert key in said and "remembered" in said
+        _, said = console(server, tmp_path, *asks)
+        assert said == "" and known.stat().st_mode & 0o777 == 0o600
+        # The same key after a restart, with a new certificate; then another key.
+        server.process.stop(20)
+        os.unlink(os.path.join(server.state, "api-certificate.pem"))
+        server.start("--api-port", str(server.port))
+        console(server, tmp_path, *asks)
+        server.process.stop(20)
+        os.unlink(os.path.join(server.state, "api-key.pem"))
+        server.start("--api-port", str(server.port))
+        secret = "0123456789abcdef" * 2
+        for command in (asks, ("status",), ("api", "--user", "ann", *asks[1:])):
+            _, said = console(server, tmp_path, *command, code=4, TRADEWIND_API_PASSWORD=secret)
+            assert "has changed" in said and key in said
+            assert server.info["certificateFingerprint"] in said and secret not in said
+        subprocess.run(said[said.index("sed -i"):], shell=True, check=True, timeout=20)
+        console(server, tmp_path, "api", "--accept-new", *asks[1:])
+        assert console(server, tmp_path, *asks)[0].strip() == server.info["serverId"]
+    finally:
+        server.close()
+
+
 def test_other_machines_must_speak_tls(tmp_path):
     if not tw.privileged():
         pytest.skip("needs namespaces, so root")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from .errors import Internal, NotAuthenticated, NotFound, TradewindError, from_json, from_status
 from .events import Events
@@ -21,7 +21,8 @@ class Tradewind:
     Without `host`, `port` and `socket_path` it is the server of this machine: its Unix socket if
     there is one, where no password is needed, else the loopback address. Hosts other than loopback
     are spoken to by HTTPS alone, and known by their public key: `server_key` ("sha256//...") or the
-    one that `known_servers` holds; a new one is written there.
+    one that `known_servers` holds; a new one is written there. `trust(server, key)` is asked before
+    that, and says whether; without it a first key is believed.
 
     With `user` and `password` a session is opened at the first call, and anew when it has expired.
     `token` is that of a session or an API token. `basic=True` sends user and password with each
@@ -34,9 +35,10 @@ class Tradewind:
                  socket_path: Optional[str] = None, user: Optional[str] = None,
                  password: Optional[str] = None, token: Optional[str] = None,
                  basic: bool = False, server_key: Optional[str] = None,
-                 known_servers: Optional[str] = None, timeout: Optional[float] = 60.0,
-                 connect_timeout: float = 10.0) -> None:
-        self.place = Place(host, port, socket_path, server_key, known_servers)
+                 known_servers: Optional[str] = None,
+                 trust: Optional[Callable[[str, str], bool]] = None,
+                 timeout: Optional[float] = 60.0, connect_timeout: float = 10.0) -> None:
+        self.place = Place(host, port, socket_path, server_key, known_servers, trust)
         self.user, self.password, self.token, self.basic = user, password, token, basic
         self.timeout, self.connect_timeout = timeout, connect_timeout
 

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import re
 import select
+import shlex
 import socket
 import ssl
 import stat
@@ -83,7 +84,7 @@ class PinnedConnection(http.client.HTTPSConnection):
         # Who signed the certificate says nothing more than the key does.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
         super().__init__(host, port, timeout=timeout, context=context)
         self.check = check
 
@@ -162,7 +163,8 @@ class Place:
     """Where a server is, and how to make connections to it."""
 
     def __init__(self, host: Optional[str], port: Optional[int], socket_path: Optional[str],
-                 server_key: Optional[str], known_servers: Optional[str]) -> None:
+                 server_key: Optional[str], known_servers: Optional[str],
+                 trust: Optional[Callable[[str, str], bool]] = None) -> None:
         if socket_path is None and host is None and port is None:
             default = default_socket_path()
             socket_path = default if is_socket(default) else None
@@ -187,6 +189,7 @@ class Place:
         self.secure = socket_path is None and not is_loopback(self.host)
         self.server_key = server_key
         self.known = KnownServers(known_servers)
+        self.trust = trust
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.name = f"{host}:{self.port}"
 
@@ -209,14 +212,19 @@ class Place:
         if known is None:
             known, line = self.known.find(self.name)
         if known is None:
+            if self.trust is not None and not self.trust(self.name, pin):
+                raise KeyChanged(f"the key of {self}, {pin}, is not known and was not accepted")
             self.known.add(self.name, pin)
         elif known != pin:
-            where = f"the one in line {line} of {self.known.path}" if line else (
-                "the one it was asked for")
+            remedy = "ask for that one"
+            if line:
+                remedy = f"forget the old one: sed -i {line}d {shlex.quote(self.known.path)}"
             raise KeyChanged(
-                f"the key of {self} is not {where}: it was set up anew, or somebody else answers "
-                "in its place; nothing was sent",
-                remedy="ask its operator; if the new key is right, remove that line and call again")
+                f"the key of {self} has changed: it is known by {known} and shows {pin} now; it "
+                "was set up anew, or somebody else answers in its place, and would have read the "
+                "password; nothing was sent",
+                remedy="compare it with what the server said at its start; only if it is the "
+                f"same, {remedy}")
 
     def error(self, error: BaseException) -> TradewindError:
         """The exception of this module for one of the system or of http.client."""
