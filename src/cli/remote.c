@@ -94,8 +94,8 @@ static bool believe(void *context, const char *server, const char *key)
 		return true;
 	}
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		tw_say("%s is new here, and nobody can be asked: its key is %s; if that is what the "
-		       "server said at its start, give --server-key or set "
+		tw_say("%s is new here, and nobody can be asked: its key is %s; if that is what "
+		       "the server said at its start, give --server-key or set "
 		       "TRADEWIND_API_FINGERPRINT, or believe any first key with --accept-new",
 		       server, key);
 		return false;
