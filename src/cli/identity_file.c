@@ -15,10 +15,13 @@ int tw_identity_file_path(const char *option, char ret[PATH_MAX])
 {
 	const char *named = option ? option : getenv("TRADEWIND_IDENTITY");
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	const char *service = getenv("STATE_DIRECTORY");
 	int length;
 
 	if (named && named[0])
 		length = snprintf(ret, PATH_MAX, "%s", named);
+	else if (service && service[0] == '/')
+		length = snprintf(ret, PATH_MAX, "%s/identity", service);
 	else if (data && data[0] == '/')
 		length = snprintf(ret, PATH_MAX, "%s/tradewind/identity", data);
 	else if (geteuid() == 0)

@@ -2,10 +2,11 @@
  * identity_file.h - the file that holds a machine's identity: one line with the private key,
  * readable by its owner alone.
  *
- * Where: --identity FILE, else $TRADEWIND_IDENTITY, else $XDG_DATA_HOME/tradewind/identity, else
- * for root /var/lib/tradewind/identity, else $HOME/.local/share/tradewind/identity. It is made at
- * first use, whole or not at all: two programs that start at the same moment end up with the same
- * key. A file that others may read is refused.
+ * Where: --identity FILE, else $TRADEWIND_IDENTITY, else $STATE_DIRECTORY/identity (a service of
+ * systemd's), else $XDG_DATA_HOME/tradewind/identity, else for root /var/lib/tradewind/identity,
+ * else $HOME/.local/share/tradewind/identity. It is made at first use, whole or not at all: two
+ * programs that start at the same moment end up with the same key. A file that others may read is
+ * refused.
  */
 #pragma once
 

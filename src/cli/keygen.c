@@ -91,7 +91,8 @@ const struct tw_command tw_command_keygen = {
 	.description =
 		"The public key goes to standard output: whoever sends to this machine or lets it\n"
 		"in needs it. The private key stays in the identity file, readable by its owner\n"
-		"alone: $XDG_DATA_HOME/tradewind/identity if that is set, else for root\n"
+		"alone: $STATE_DIRECTORY/identity (systemd sets it) or\n"
+		"$XDG_DATA_HOME/tradewind/identity if one is set, else for root\n"
 		"/var/lib/tradewind/identity, else ~/.local/share/tradewind/identity;\n"
 		"TRADEWIND_IDENTITY or --identity name another.",
 	.examples = examples,

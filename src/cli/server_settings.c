@@ -117,17 +117,21 @@ static const char *home_folder(const char *variable)
 	return folder && folder[0] == '/' ? folder : NULL;
 }
 
-/* @option, or the system's place for root, or @below @variable, or @otherwise below the home. */
+/* @option, or what systemd gives the service, or the system's place for root, or @below @variable,
+ * or @otherwise below the home. */
 static int find_folder(const char *option, const char *system, const char *variable,
 		       const char *below, char ret[PATH_MAX])
 {
 	const char *folder = home_folder(variable), *home = home_folder("HOME");
+	const char *service = home_folder("STATE_DIRECTORY");
 	const char *otherwise =
 		strcmp(variable, "XDG_STATE_HOME") == 0 ? ".local/state" : ".local/share";
 	int length = 0;
 
 	if (option)
 		length = snprintf(ret, PATH_MAX, "%s", option);
+	else if (service)
+		length = snprintf(ret, PATH_MAX, "%s%s", service, strrchr(system, '/'));
 	else if (geteuid() == 0)
 		length = snprintf(ret, PATH_MAX, "%s", system);
 	else if (folder)

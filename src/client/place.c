@@ -79,7 +79,9 @@ static int use_host(struct tw_place *place, const char *given, unsigned port,
 	return 0;
 }
 
-/* Whether there is a server of this user. */
+#define SYSTEM_SOCKET "/var/lib/tradewind/state/api.sock"
+
+/* Whether there is a server of this user, or one of the machine's. */
 static bool default_socket(char path[PATH_MAX])
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -87,14 +89,18 @@ static bool default_socket(char path[PATH_MAX])
 	int length;
 
 	if (geteuid() == 0)
-		length = snprintf(path, PATH_MAX, "/var/lib/tradewind/state/api.sock");
+		length = snprintf(path, PATH_MAX, SYSTEM_SOCKET);
 	else if (state && *state == '/')
 		length = snprintf(path, PATH_MAX, "%s/tradewind/api.sock", state);
 	else if (home && *home == '/')
 		length = snprintf(path, PATH_MAX, "%s/.local/state/tradewind/api.sock", home);
 	else
 		return false;
-	return length < PATH_MAX && stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+	if (length < PATH_MAX && stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+		return true;
+	/* Else that of the machine, which may serve all its accounts. */
+	snprintf(path, PATH_MAX, SYSTEM_SOCKET);
+	return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 int tw_place_find(struct tw_place *ret, const struct tw_client_options *options,

@@ -26,13 +26,15 @@ PIN = re.compile(r"sha256//[A-Za-z0-9+/]{43}=")
 
 
 def default_socket_path() -> str:
-    """Where the server of this user listens."""
+    """Where the server of this user listens; if there is none, that of the machine."""
+    system = "/var/lib/tradewind/state/api.sock"
     if os.geteuid() == 0:
-        return "/var/lib/tradewind/state/api.sock"
+        return system
     state = os.environ.get("XDG_STATE_HOME", "")
     if not state.startswith("/"):
         state = os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(state, "tradewind", "api.sock")
+    own = os.path.join(state, "tradewind", "api.sock")
+    return system if not os.path.exists(own) and os.path.exists(system) else own
 
 
 def default_known_servers() -> str:
