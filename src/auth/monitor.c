@@ -88,6 +88,7 @@ static void take_message(struct tw_monitor *monitor, const struct tw_auth_messag
 	case TW_AUTH_FIND:
 	case TW_AUTH_IN_GROUP:
 	case TW_AUTH_RESOLVE:
+	case TW_AUTH_TRIGGER:
 		tw_question_ask(monitor, message, passed);
 		break;
 	case TW_AUTH_AGENT:
@@ -95,11 +96,6 @@ static void take_message(struct tw_monitor *monitor, const struct tw_auth_messag
 		break;
 	case TW_AUTH_BUFFERS:
 		set_buffers(monitor, message, passed);
-		break;
-	case TW_AUTH_TRIGGER:
-		/* Where triggers are started: the grant of message->user, his ids by tw_become() as
-		 * for agents, and TW_AUTH_DESCRIPTORS with output and control. */
-		tw_monitor_refuse(monitor, message->serial, -ENOSYS);
 		break;
 	case TW_AUTH_READY:
 	case TW_AUTH_STOPPING:

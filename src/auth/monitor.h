@@ -16,6 +16,7 @@
 #pragma once
 
 #include "auth/accounts.h"
+#include "auth/confine.h"
 #include "base/time.h"
 
 #define TW_MONITOR_QUESTIONS_MAX 64 /* children at a time; beyond: -EBUSY */
@@ -31,7 +32,9 @@ struct tw_monitor_options {
 	int state_folder;                      /* borrowed: where the grants are; -1: nowhere */
 	uid_t engine_uid;                      /* whose rights "" stands for */
 	gid_t engine_gid;
-	const char *pam_service; /* TW_PAM_SERVICE */
+	const char *pam_service;      /* TW_PAM_SERVICE */
+	enum tw_confine_mode confine; /* of the children that look up host names */
+	const char *trigger_folder;   /* absolute; NULL: none */
 	/* Runs in the engine's process, with nothing given up yet but what tw_become_child() takes;
 	 * @keep besides @socket, by which it asks (tw_accounts_monitor_new(), which takes it).
 	 * Returns the exit status. */

@@ -10,16 +10,21 @@
 #include "auth/lookup.h"
 #include "auth/monitor_private.h"
 #include "auth/pam.h"
+#include "auth/resolver.h"
+#include "auth/trigger.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "netio/clock.h"
 
-/* What a child works with. */
+/* What a child works with; descriptors that go with its answer. */
 struct work {
 	const struct tw_monitor *monitor;
 	const struct tw_auth_message *message;
 	const struct ucred *peer;
+	int input; /* -1: none came */
+	int fds[2];
+	unsigned fd_count;
 };
 
 static void say_account(struct tw_auth_message *answer, int r, const struct tw_account *account)
@@ -31,7 +36,7 @@ static void say_account(struct tw_auth_message *answer, int r, const struct tw_a
 }
 
 /* The account that PAM passed must be one of the system's too. */
-static void run_check(const struct work *work, struct tw_auth_message *answer)
+static void run_check(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
 	const struct tw_monitor_options *options = monitor->options;
@@ -45,7 +50,7 @@ static void run_check(const struct work *work, struct tw_auth_message *answer)
 	say_account(answer, r ? -EACCES : 0, &account);
 }
 
-static void run_vouch(const struct work *work, struct tw_auth_message *answer)
+static void run_vouch(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
 	struct tw_account account;
@@ -55,7 +60,7 @@ static void run_vouch(const struct work *work, struct tw_auth_message *answer)
 	say_account(answer, r, &account);
 }
 
-static void run_find(const struct work *work, struct tw_auth_message *answer)
+static void run_find(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
 	const struct tw_grant *granted = tw_grants_find(&monitor->grants, work->message->user);
@@ -71,7 +76,7 @@ static void run_find(const struct work *work, struct tw_auth_message *answer)
 	say_account(answer, r == -ENOENT ? -EACCES : r, &account);
 }
 
-static void run_in_group(const struct work *work, struct tw_auth_message *answer)
+static void run_in_group(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
 	struct tw_account account;
@@ -81,20 +86,73 @@ static void run_in_group(const struct work *work, struct tw_auth_message *answer
 	answer->result = !r && tw_lookup_in_group(account.name, account.gid, work->message->text);
 }
 
+static void run_resolve(struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_auth_message *message = work->message;
+
+	answer->result =
+		tw_resolver_look_up(work->monitor->options->confine, message->text, message->port,
+				    answer->addresses, message->room, &answer->address_count);
+	answer->kind = answer->result ? TW_AUTH_RESULT : TW_AUTH_ADDRESSES;
+}
+
+/* Whom a program runs as: one that has proved itself, as he is now, or the engine's own. */
+static int trigger_account(const struct work *work, struct tw_account *ret)
+{
+	const struct tw_monitor *monitor = work->monitor;
+	const struct tw_monitor_options *options = monitor->options;
+	const char *user = work->message->user;
+	const struct tw_grant *granted;
+	int r;
+
+	if (!*user)
+		return tw_lookup_uid(options->engine_uid, options->engine_gid, NULL,
+				     monitor->starter, ret);
+	granted = tw_grants_find(&monitor->grants, user);
+	r = granted ? tw_lookup_name(user, NULL, monitor->starter, ret) : -EACCES;
+	if (r)
+		return r == -ENOENT ? -EACCES : r;
+	return ret->uid == granted->uid ? 0 : -EACCES;
+}
+
+static void run_trigger(struct work *work, struct tw_auth_message *answer)
+{
+	const struct tw_auth_message *message = work->message;
+	const char *folder = work->monitor->options->trigger_folder;
+	char *arguments[TW_TRIGGER_ARGUMENTS_MAX + 1] = { NULL };
+	const struct tw_trigger_order order = { .user = message->user,
+						.event = message->text,
+						.arguments = arguments,
+						.input = work->input };
+	const char *at = message->arguments;
+	struct tw_trigger_run run;
+	struct tw_account account;
+
+	for (unsigned i = 0; i < message->argument_count; i++, at += strlen(at) + 1)
+		arguments[i] = (char *)at;
+	answer->kind = TW_AUTH_RESULT;
+	answer->result = folder ? trigger_account(work, &account) : -ENOENT;
+	if (!answer->result)
+		answer->result = tw_trigger_start(folder, &account, &order, &run);
+	if (answer->result)
+		return;
+	answer->kind = TW_AUTH_DESCRIPTORS;
+	work->fds[0] = run.output;
+	work->fds[1] = run.control;
+	work->fd_count = 2;
+}
+
 /*
  * One row a kind that children answer. @rights: it keeps those of the monitor; the others run with
  * the engine's ids and no capability.
  */
 static const struct {
-	void (*run)(const struct work *work, struct tw_auth_message *answer);
+	void (*run)(struct work *work, struct tw_auth_message *answer);
 	bool rights;
 } rows[TW_AUTH_KINDS] = {
-	[TW_AUTH_CHECK] = { run_check, true },
-	[TW_AUTH_VOUCH] = { run_vouch, true },
-	[TW_AUTH_FIND] = { run_find, true },
-	[TW_AUTH_IN_GROUP] = { run_in_group, true },
-	/* Names of hosts: a row without rights for [TW_AUTH_RESOLVE], which fills in
-	 * TW_AUTH_ADDRESSES, or a result (EAI_*). */
+	[TW_AUTH_CHECK] = { run_check, true },      [TW_AUTH_VOUCH] = { run_vouch, true },
+	[TW_AUTH_FIND] = { run_find, true },        [TW_AUTH_IN_GROUP] = { run_in_group, true },
+	[TW_AUTH_RESOLVE] = { run_resolve, false }, [TW_AUTH_TRIGGER] = { run_trigger, true },
 };
 
 static struct tw_question *free_place(struct tw_monitor *monitor, enum tw_auth_kind kind)
@@ -113,24 +171,28 @@ static struct tw_question *free_place(struct tw_monitor *monitor, enum tw_auth_k
 	return kind == TW_AUTH_CHECK && checks >= TW_MONITOR_CHECKS_MAX ? NULL : place;
 }
 
-static void child(const struct tw_monitor *monitor, const struct tw_auth_message *message,
-		  const struct ucred *peer, pid_t parent, int fd)
+static void child(struct work *work, pid_t parent, int fd)
 {
-	const struct work work = { monitor, message, peer };
-	const struct tw_become engine = { .uid = monitor->options->engine_uid,
-					  .gid = monitor->options->engine_gid };
+	const struct tw_monitor_options *options = work->monitor->options;
+	const struct tw_auth_message *message = work->message;
+	const struct tw_become engine = { .uid = options->engine_uid, .gid = options->engine_gid };
+	const int keep[] = { fd, work->input };
 	struct tw_auth_message answer = { .serial = message->serial };
 
-	if (tw_become_child(parent, &fd, 1) || tw_become_clean() ||
+	if (tw_become_child(parent, keep, 2) || tw_become_clean() ||
 	    (!rows[message->kind].rights && tw_become(&engine)))
 		_exit(1);
-	rows[message->kind].run(&work, &answer);
-	_exit(tw_auth_send(fd, 0, &answer, NULL, 0) ? 1 : 0);
+	rows[message->kind].run(work, &answer);
+	_exit(tw_auth_send(fd, 0, &answer, work->fds, work->fd_count) ? 1 : 0);
 }
 
 static int start(struct tw_monitor *monitor, struct tw_question *question,
-		 const struct tw_auth_message *message)
+		 const struct tw_auth_message *message, const struct tw_passed *passed)
 {
+	struct work work = { .monitor = monitor,
+			     .message = message,
+			     .peer = &question->peer,
+			     .input = passed->count ? passed->fds[0] : -1 };
 	pid_t parent = getpid();
 	int ends[2];
 
@@ -138,7 +200,7 @@ static int start(struct tw_monitor *monitor, struct tw_question *question,
 		return -errno;
 	question->pid = fork();
 	if (question->pid == 0)
-		child(monitor, message, &question->peer, parent, ends[1]);
+		child(&work, parent, ends[1]);
 	close(ends[1]);
 	if (question->pid < 0) {
 		question->pid = 0;
@@ -177,7 +239,7 @@ void tw_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *m
 		memcpy(question->user, message->user, sizeof(question->user));
 		r = look_before(monitor, message, passed, question);
 		if (!r)
-			r = start(monitor, question, message);
+			r = start(monitor, question, message, passed);
 	}
 	if (r)
 		tw_monitor_refuse(monitor, message->serial, r);
@@ -257,16 +319,29 @@ static void refuse_later(struct tw_monitor *monitor, struct tw_question *questio
 	end_child(question);
 }
 
-static void conclude(struct tw_monitor *monitor, struct tw_question *question,
-		     struct tw_auth_message *answer)
+/* Whether such an answer belongs to such a question. */
+static bool belongs(enum tw_auth_kind answer, enum tw_auth_kind question)
 {
-	bool right_kind =
-		answer->kind == TW_AUTH_ACCOUNT
-			? question->kind <= TW_AUTH_FIND
-			: answer->kind == TW_AUTH_RESULT || (answer->kind == TW_AUTH_ADDRESSES &&
-							     question->kind == TW_AUTH_RESOLVE);
+	switch (answer) {
+	case TW_AUTH_RESULT:
+		return true;
+	case TW_AUTH_ACCOUNT:
+		return question == TW_AUTH_CHECK || question == TW_AUTH_VOUCH ||
+		       question == TW_AUTH_FIND;
+	case TW_AUTH_ADDRESSES:
+		return question == TW_AUTH_RESOLVE;
+	case TW_AUTH_DESCRIPTORS:
+		return question == TW_AUTH_TRIGGER;
+	default:
+		return false;
+	}
+}
 
-	if (!right_kind ||
+/* @passed: borrowed descriptors of the answer. */
+static void conclude(struct tw_monitor *monitor, struct tw_question *question,
+		     struct tw_auth_message *answer, const struct tw_passed *passed)
+{
+	if (!belongs(answer->kind, question->kind) ||
 	    (answer->kind == TW_AUTH_ACCOUNT && !believe(monitor, question, answer))) {
 		answer->kind = TW_AUTH_RESULT;
 		answer->result = -EACCES;
@@ -276,7 +351,8 @@ static void conclude(struct tw_monitor *monitor, struct tw_question *question,
 		return;
 	}
 	answer->serial = question->serial;
-	tw_monitor_answer(monitor, answer, NULL, 0);
+	tw_monitor_answer(monitor, answer, passed->fds,
+			  answer->kind == TW_AUTH_DESCRIPTORS ? passed->count : 0);
 	let_go(question);
 }
 
@@ -284,16 +360,15 @@ static void conclude(struct tw_monitor *monitor, struct tw_question *question,
 void tw_question_readable(struct tw_monitor *monitor, struct tw_question *question)
 {
 	struct tw_auth_message answer;
-	struct tw_passed passed;
+	struct tw_passed passed = { 0 };
 	int r = tw_auth_receive(question->fd, MSG_DONTWAIT, &answer, &passed);
 
 	if (r == -EAGAIN)
 		return;
-	if (!r)
-		tw_passed_close(&passed);
-	else
+	if (r)
 		answer = (struct tw_auth_message){ .kind = TW_AUTH_RESULT, .result = -EIO };
-	conclude(monitor, question, &answer);
+	conclude(monitor, question, &answer, &passed);
+	tw_passed_close(&passed);
 	tw_wipe(&answer, sizeof(answer));
 }
 
@@ -310,11 +385,12 @@ tw_ns tw_questions_due(struct tw_monitor *monitor, tw_ns now)
 			tw_monitor_answer(monitor, question->late, NULL, 0);
 			let_go(question);
 		} else if (question->due <= now) {
+			const struct tw_passed nothing = { 0 };
 			struct tw_auth_message none = { .kind = TW_AUTH_RESULT,
 							.result = -ETIMEDOUT };
 
 			end_child(question);
-			conclude(monitor, question, &none);
+			conclude(monitor, question, &none, &nothing);
 		}
 		if (question->pid && question->due < next)
 			next = question->due;

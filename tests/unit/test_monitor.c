@@ -53,6 +53,7 @@ static int place_make(void **state)
 
 	snprintf(place->path, sizeof(place->path), "/tmp/test_monitor-XXXXXX");
 	assert_non_null(mkdtemp(place->path));
+	assert_int_equal(chmod(place->path, 0755), 0);
 	place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(place->folder >= 0);
 	memset(report, 0, sizeof(*report));
@@ -65,6 +66,7 @@ static int place_free(void **state)
 	struct place *place = *state;
 
 	unlinkat(place->folder, TW_GRANTS_FILE, 0);
+	unlinkat(place->folder, "launch", 0);
 	close(place->folder);
 	assert_int_equal(rmdir(place->path), 0);
 	free(place);
@@ -171,6 +173,7 @@ static int run_monitor(const struct place *place, int (*engine)(void *context, i
 		.engine_uid = geteuid() ? geteuid() : ENGINE,
 		.engine_gid = geteuid() ? getegid() : ENGINE,
 		.pam_service = "tradewind",
+		.trigger_folder = place->path,
 		.engine = engine,
 		.agent_run = run_agent,
 		.state = on_state,
@@ -237,6 +240,77 @@ static int accounts_engine(void *context, int socket)
 	}
 	tw_accounts_monitor_free(accounts);
 	return 7;
+}
+
+/* Programs run as whoever has proved to be somebody, with what they are given. */
+static int trigger_engine(void *context, int socket)
+{
+	uid_t whom = geteuid() == 0 ? OTHER : geteuid();
+	char *arguments[] = { (char *)"one two", NULL }, said[256] = "", wanted[256];
+	struct tw_trigger_order order = { .event = "launch", .arguments = arguments };
+	int client = connected_by(whom), status = -1;
+	struct tw_accounts *accounts;
+	struct tw_trigger_run run;
+	struct tw_account account;
+	size_t length = 0;
+	ssize_t n;
+
+	(void)context;
+	order.input = memfd_create("input", MFD_CLOEXEC);
+	CHECK(write(order.input, "given", 5) == 5 && lseek(order.input, 0, SEEK_SET) == 0);
+	CHECK(tw_accounts_monitor_new(socket, &accounts) == 0);
+	order.user = whom == OTHER ? OTHER_NAME : "root";
+	CHECK(accounts->ops->trigger(accounts, &order, &run) == -EACCES);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
+	order.user = account.name;
+	report->value = accounts->ops->trigger(accounts, &order, &run);
+	CHECK(report->value == 0);
+	while (length < sizeof(said) - 1 &&
+	       (n = read(run.output, said + length, sizeof(said) - 1 - length)) > 0)
+		length += (size_t)n;
+	snprintf(wanted, sizeof(wanted), "%u\none two\ngiven\n", (unsigned)whom);
+	CHECK(strcmp(said, wanted) == 0);
+	CHECK(read(run.control, &status, sizeof(status)) == sizeof(status));
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 9);
+	order.event = "missing";
+	CHECK(accounts->ops->trigger(accounts, &order, &run) == -ENOENT);
+	order.event = "../launch";
+	CHECK(accounts->ops->trigger(accounts, &order, &run) == -ENOENT);
+	tw_accounts_monitor_free(accounts);
+	return 0;
+}
+
+static void test_triggers(void **state)
+{
+	static const char script[] = "#!/bin/sh\nid -u\necho \"$1\"\ncat\necho\nexit 9\n";
+	const struct place *place = *state;
+	int fd = openat(place->folder, "launch", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+
+	assert_int_equal(write(fd, script, sizeof(script) - 1), sizeof(script) - 1);
+	assert_int_equal(fchmod(fd, 0755), 0);
+	close(fd);
+	assert_int_equal(run_monitor(place, trigger_engine), 0);
+}
+
+static int resolving_engine(void *context, int socket)
+{
+	struct tw_address found[2];
+	struct tw_accounts *accounts;
+	unsigned count = 0;
+
+	(void)context;
+	CHECK(tw_accounts_monitor_new(socket, &accounts) == 0);
+	report->value = accounts->ops->resolve(accounts, "127.0.0.1", 8886, found, 2, &count);
+	CHECK(report->value == 0 && count == 1);
+	CHECK(found[0].family == TW_FAMILY_IPV4 && found[0].port == 8886);
+	CHECK(accounts->ops->resolve(accounts, "no.such.host.invalid", 1, found, 2, &count) < 0);
+	tw_accounts_monitor_free(accounts);
+	return 0;
+}
+
+static void test_names(void **state)
+{
+	assert_int_equal(run_monitor(*state, resolving_engine), 0);
 }
 
 /* In the next run it is granted still, and nobody else. */
@@ -585,6 +659,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_accounts, place_make, place_free),
+		cmocka_unit_test_setup_teardown(test_triggers, place_make, place_free),
+		cmocka_unit_test_setup_teardown(test_names, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_root, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_passwords, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_busy, place_make, place_free),
