@@ -302,6 +302,8 @@ int tw_monitor_run(const struct tw_monitor_options *options, int *ret_status)
 		r = watch_signals(monitor, &before);
 	if (!r)
 		r = start_engine(monitor);
+	if (!r && options->forked)
+		options->forked(options->context);
 	while (!r && !monitor->over)
 		turn(monitor, TW_NEVER, &status);
 	if (!r) {

@@ -42,6 +42,9 @@ struct tw_monitor_options {
 	int keep[8];
 	unsigned keep_count;
 	int (*agent_run)(int control); /* tw_agent_run(), or in its place */
+	/* The engine has its copy of what the process held: the monitor can let go of its own.
+	 * NULL: nothing to do; as those that follow. */
+	void (*forked)(void *context);
 	/* The engine says how far it is. */
 	void (*state)(void *context, enum tw_monitor_state state);
 	/* A sentence for the operator. */

@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "auth/agent.h"
+#include "auth/monitor.h"
+#include "auth/pam.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "cli/server_place.h"
 #include "netio/clock.h"
 #include "revision.h"
 
@@ -28,7 +31,8 @@ struct server {
 	struct tw_certificate *certificate;
 	struct tw_api *api;
 	struct tw_server_journal *journal;
-	struct event *signals[3], *last_words;
+	struct tw_server_place place;
+	struct event *order, *last_words;
 	bool stopping, over;
 	int exit;
 };
@@ -47,26 +51,22 @@ static void stop(struct server *server)
 	if (server->stopping)
 		return;
 	server->stopping = true;
-	tw_server_notify("STOPPING=1");
+	tw_accounts_monitor_state(server->accounts, TW_MONITOR_STOPPING);
 	tw_server_log(TW_LOG_INFO, server->settings.log_level,
 		      "stopping: what runs is paused and goes on at the next start");
 	if (server->api)
 		tw_api_free(server->api);
 	server->api = NULL;
-	unlink(server->settings.socket_path);
+	unlink(server->settings.reached_socket);
 	tw_engine_stop(server->engine, stopped, server);
 }
 
-static void on_signal(evutil_socket_t number, short what, void *context)
+/* The monitor passes on what it is told; a second time it does not ask. */
+static void on_order(evutil_socket_t number, short what, void *context)
 {
-	struct server *server = context;
-
+	(void)number;
 	(void)what;
-	if (number == SIGHUP)
-		return; /* a terminal that goes away is no reason */
-	if (server->stopping)
-		_exit(TW_EXIT_FAILED); /* a second one means now */
-	stop(server);
+	stop(context);
 }
 
 static void on_last_words(evutil_socket_t fd, short what, void *context)
@@ -85,17 +85,18 @@ static void on_terminate(void *context)
 	event_add(server->last_words, &moment);
 }
 
-static bool watch_signals(struct server *server)
+static bool watch_orders(struct server *server)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	sigset_t order;
 
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
-		if (!server->signals[i] || event_add(server->signals[i], NULL))
-			return false;
-	}
+	server->order = evsignal_new(server->base, TW_MONITOR_STOP, on_order, server);
 	server->last_words = event_new(server->base, -1, 0, on_last_words, server);
-	return server->last_words != NULL;
+	if (!server->order || !server->last_words || event_add(server->order, NULL))
+		return false;
+	/* One that has come already was waiting for this. */
+	sigemptyset(&order);
+	sigaddset(&order, TW_MONITOR_STOP);
+	return sigprocmask(SIG_UNBLOCK, &order, NULL) == 0;
 }
 
 /* Many destinations, clients and files at a time need descriptors. */
@@ -138,7 +139,7 @@ static int start_api(struct server *server)
 		.port = settings->api_port,
 		.allow_remote = settings->engine.allow_remote_control,
 		.certificate = server->certificate,
-		.socket_path = settings->socket_path,
+		.socket_path = settings->reached_socket,
 		.auth_required = settings->engine.auth_required,
 		.api_tokens = settings->engine.api_tokens,
 		.shared_tokens = settings->engine.shared_tokens,
@@ -153,12 +154,6 @@ static int start_api(struct server *server)
 		return TW_EXIT_NETWORK;
 	}
 	tw_engine_launched(server->engine, tw_api_port(server->api));
-	/* Other accounts reach the socket; what lies beside it stays closed. */
-	if (geteuid() == 0) {
-		chmod(settings->state_dir, 0711);
-		if (strcmp(settings->state_dir, TW_SERVER_STATE_ROOT "/state") == 0)
-			chmod(TW_SERVER_STATE_ROOT, 0711);
-	}
 	return TW_EXIT_DONE;
 }
 
@@ -205,10 +200,7 @@ static int serve(struct server *server)
 	int r = TW_EXIT_FAILED;
 
 	server->base = event_base_new();
-	if (!server->base || !watch_signals(server) ||
-	    tw_accounts_local_new(&server->settings.superusers, tw_agent_run, &server->accounts) ||
-	    (server->settings.engine.trigger_dir &&
-	     tw_accounts_local_triggers(server->accounts, server->settings.engine.trigger_dir))) {
+	if (!server->base || !watch_orders(server)) {
 		tw_say("cannot begin: out of memory");
 		return r;
 	}
@@ -220,7 +212,7 @@ static int serve(struct server *server)
 	r = server->journal ? start_api(server) : TW_EXIT_FAILED;
 	if (!r) {
 		announce(server);
-		tw_server_notify("READY=1");
+		tw_accounts_monitor_state(server->accounts, TW_MONITOR_READY);
 	} else {
 		server->stopping = true;
 		tw_engine_stop(server->engine, stopped, server);
@@ -240,29 +232,95 @@ static void clean_up(struct server *server)
 		tw_engine_free(server->engine);
 	else
 		json_decref(server->settings.engine.configuration);
-	for (size_t i = 0; i < sizeof server->signals / sizeof *server->signals; i++)
-		if (server->signals[i])
-			event_free(server->signals[i]);
+	if (server->order)
+		event_free(server->order);
 	if (server->last_words)
 		event_free(server->last_words);
 	if (server->base)
 		event_base_free(server->base);
-	tw_accounts_local_free(server->accounts);
+	tw_accounts_monitor_free(server->accounts);
 	tw_certificate_free(server->certificate);
 	tw_identity_wipe(&server->identity);
 }
 
-/* The folders above @path; the engine makes the last one, and says what it cannot do. */
-static void make_above(const char *path)
+/* The engine's process: first it becomes nobody in particular, then it listens to the world. */
+static int run_engine(void *context, int socket)
 {
-	char folder[PATH_MAX];
+	struct server *server = context;
+	int r = tw_server_become_engine(&server->place, &server->settings);
 
-	snprintf(folder, sizeof folder, "%s", path);
-	for (char *at = folder + 1; (at = strchr(at, '/')); at++) {
-		*at = '\0';
-		mkdir(folder, 0755);
-		*at = '/';
+	if (!r && tw_accounts_monitor_new(socket, &server->accounts)) {
+		tw_say("cannot begin: out of memory");
+		r = TW_EXIT_FAILED;
 	}
+	if (!r)
+		r = serve(server);
+	clean_up(server);
+	free(server);
+	return r;
+}
+
+/* The monitor's part. */
+
+/* What only the engine needs does not stay with the rights. */
+static void on_forked(void *context)
+{
+	struct server *server = context;
+
+	tw_identity_wipe(&server->identity);
+	tw_certificate_free(server->certificate);
+	server->certificate = NULL;
+}
+
+static void on_state(void *context, enum tw_monitor_state state)
+{
+	(void)context;
+	tw_server_notify(state == TW_MONITOR_READY ? "READY=1" : "STOPPING=1");
+}
+
+static void on_tell(void *context, const char *sentence)
+{
+	const struct server *server = context;
+
+	tw_server_log(TW_LOG_WARNING, server->settings.log_level, "%s", sentence);
+}
+
+static int exit_code(int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	/* A second order to stop ends it so. */
+	if (WTERMSIG(status) != SIGKILL)
+		tw_say("the engine was ended by signal %d", WTERMSIG(status));
+	return TW_EXIT_FAILED;
+}
+
+static int monitor(struct server *server)
+{
+	const struct tw_server_settings *settings = &server->settings;
+	struct tw_monitor_options options = {
+		.rules = &settings->superusers,
+		.state_folder = server->place.state,
+		.engine_uid = server->place.uid,
+		.engine_gid = server->place.gid,
+		.pam_service = TW_PAM_SERVICE,
+		.trigger_folder = settings->engine.trigger_dir,
+		.engine = run_engine,
+		.keep = { server->place.state, server->place.receive, server->place.log },
+		.keep_count = 3,
+		.agent_run = tw_agent_run,
+		.forked = on_forked,
+		.state = on_state,
+		.tell = on_tell,
+		.context = server,
+	};
+	int status = 0, r = tw_monitor_run(&options, &status);
+
+	if (r) {
+		tw_say("cannot begin: %s", tw_strerror(r));
+		return TW_EXIT_FAILED;
+	}
+	return exit_code(status);
 }
 
 static int run_with(const struct tw_arguments *arguments)
@@ -277,15 +335,18 @@ static int run_with(const struct tw_arguments *arguments)
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	r = tw_server_read(arguments, &server->settings);
-	if (!r) {
-		make_above(server->settings.state_dir);
-		make_above(server->settings.receive_dir);
+	if (!r)
+		r = tw_server_choose_account(arguments, &server->place);
+	if (!r)
+		r = tw_server_make_folders(&server->settings, &server->place);
+	if (!r)
 		r = tw_load_identity(tw_argument(arguments, "identity"), &server->identity);
-	}
 	if (!r)
 		r = tw_server_certificate(&server->settings, &server->certificate);
 	if (!r)
-		r = serve(server);
+		r = tw_server_give_state(&server->settings, &server->place);
+	if (!r)
+		r = monitor(server);
 	clean_up(server);
 	free(server);
 	return r;

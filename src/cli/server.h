@@ -21,6 +21,9 @@ struct tw_server_settings {
 	const char *api_certificate, *api_key; /* NULL: of our own making */
 	uint16_t api_port;
 	char state_dir[PATH_MAX], receive_dir[PATH_MAX], socket_path[PATH_MAX];
+	/* The same as the engine reaches them (server_place.h). */
+	char reached_state[PATH_MAX], reached_receive[PATH_MAX], reached_socket[PATH_MAX];
+	char reached_log[PATH_MAX], trigger_dir[PATH_MAX];
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
 	struct tw_accounts_rules superusers;
 	int log_level;
@@ -29,7 +32,7 @@ struct tw_server_settings {
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
 
-#define TW_SERVER_OPTIONS 34
+#define TW_SERVER_OPTIONS 35
 extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
 
 /* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */

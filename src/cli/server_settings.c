@@ -36,6 +36,7 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "trigger-log", "FILE", "where their output goes", false },
 	{ "superuser", "USER", "an account that may become a superuser", true },
 	{ "supergroup", "GROUP", "a group whose accounts may", true },
+	{ "engine-user", "USER", "whom all but the monitor runs as, if root starts it", false },
 	{ "sandbox-dir", "DIR", "confine file operations to this folder", false },
 	{ "incoming-rate-limit", "RATE", "what may come in altogether: kbit/s, or 500M", false },
 	{ "outgoing-rate-limit", "RATE", "what may go out altogether: kbit/s, or 500M", false },
@@ -146,6 +147,22 @@ static int find_folder(const char *option, const char *system, const char *varia
 	return length == 0 || length + 16 >= PATH_MAX ? TW_EXIT_USAGE : 0;
 }
 
+/* Programs run in the folder /: a path that is not absolute would lead nowhere there. NULL: none. */
+static const char *find_triggers(const struct tw_arguments *arguments,
+				 struct tw_server_settings *settings)
+{
+	const char *folder = tw_argument(arguments, "trigger-dir");
+	char here[PATH_MAX];
+
+	if (!folder || folder[0] == '/')
+		return folder;
+	if (!getcwd(here, sizeof here) ||
+	    snprintf(settings->trigger_dir, sizeof settings->trigger_dir, "%s/%s", here, folder) >=
+		    PATH_MAX)
+		return folder;
+	return settings->trigger_dir;
+}
+
 static int read_folders(const struct tw_arguments *arguments, struct tw_server_settings *settings)
 {
 	const char *receive = tw_argument(arguments, "recv-dir");
@@ -165,7 +182,7 @@ static int read_folders(const struct tw_arguments *arguments, struct tw_server_s
 		 PATH_MAX - 16, settings->state_dir);
 	options->state_dir = settings->state_dir;
 	options->receive_dir = settings->receive_dir;
-	options->trigger_dir = tw_argument(arguments, "trigger-dir");
+	options->trigger_dir = find_triggers(arguments, settings);
 	options->trigger_log = tw_argument(arguments, "trigger-log");
 	return 0;
 }
