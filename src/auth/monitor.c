@@ -60,6 +60,13 @@ void tw_monitor_refuse(struct tw_monitor *monitor, uint32_t serial, int error)
 	tw_monitor_answer(monitor, &answer, NULL, 0);
 }
 
+const struct tw_grant *tw_monitor_granted(const struct tw_monitor *monitor, const char *user)
+{
+	if (!*user || strcmp(user, monitor->engine_account.name) == 0)
+		return &monitor->engine_account;
+	return tw_grants_find(&monitor->grants, user);
+}
+
 static void set_buffers(struct tw_monitor *monitor, const struct tw_auth_message *message,
 			const struct tw_passed *passed)
 {
@@ -297,6 +304,15 @@ int tw_monitor_run(const struct tw_monitor_options *options, int *ret_status)
 	*monitor = (struct tw_monitor){
 		.options = options, .starter = geteuid(), .socket = -1, .signals = -1
 	};
+	monitor->engine_account =
+		(struct tw_grant){ .uid = options->engine_uid, .gid = options->engine_gid };
+	monitor->engine_named = options->engine_name && *options->engine_name;
+	if (monitor->engine_named)
+		snprintf(monitor->engine_account.name, sizeof(monitor->engine_account.name), "%s",
+			 options->engine_name);
+	else
+		snprintf(monitor->engine_account.name, sizeof(monitor->engine_account.name), "%u",
+			 (unsigned)options->engine_uid);
 	r = open_grants(monitor);
 	if (!r)
 		r = watch_signals(monitor, &before);

@@ -30,6 +30,7 @@ enum tw_monitor_state { TW_MONITOR_READY, TW_MONITOR_STOPPING };
 struct tw_monitor_options {
 	const struct tw_accounts_rules *rules; /* borrowed; NULL: none */
 	int state_folder;                      /* borrowed: where the grants are; -1: nowhere */
+	const char *engine_name;               /* borrowed; NULL, "": it has none but its id */
 	uid_t engine_uid;                      /* whose rights "" stands for */
 	gid_t engine_gid;
 	const char *pam_service;      /* TW_PAM_SERVICE */

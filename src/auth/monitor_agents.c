@@ -24,8 +24,7 @@ static int become_user(const struct tw_monitor *monitor, const struct tw_grant *
 	uint64_t number;
 	int r;
 
-	/* The engine's own. */
-	if (!*granted->name)
+	if (granted == &monitor->engine_account && !monitor->engine_named)
 		return tw_become(&who);
 	r = tw_lookup_name(granted->name, NULL, monitor->starter, &account);
 	if (r || account.uid != granted->uid)
@@ -113,12 +112,9 @@ static int serve(struct tw_monitor *monitor, const struct tw_grant *granted, int
 
 void tw_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message)
 {
-	const struct tw_grant engine = { .uid = monitor->options->engine_uid,
-					 .gid = monitor->options->engine_gid };
 	const struct tw_auth_message answer = { .kind = TW_AUTH_DESCRIPTORS,
 						.serial = message->serial };
-	const struct tw_grant *granted =
-		*message->user ? tw_grants_find(&monitor->grants, message->user) : &engine;
+	const struct tw_grant *granted = tw_monitor_granted(monitor, message->user);
 	int ends[2], r = -EACCES;
 
 	if (granted && !monitor->options->agent_run)

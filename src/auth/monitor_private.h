@@ -34,6 +34,8 @@ struct tw_monitor {
 	const struct tw_monitor_options *options;
 	uid_t starter;
 	struct tw_grants grants;
+	struct tw_grant engine_account; /* what the engine is anyway needs no proof */
+	bool engine_named;
 	pid_t engine;
 	int socket, signals;
 	unsigned stops; /* asked for so far */
@@ -45,6 +47,8 @@ struct tw_monitor {
 
 void tw_monitor_tell(const struct tw_monitor *monitor, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* NULL: it has not proved itself. "": the engine's own account. Lent until the next change. */
+const struct tw_grant *tw_monitor_granted(const struct tw_monitor *monitor, const char *user);
 /* To the engine; one that does not listen is killed. Descriptors are borrowed. */
 void tw_monitor_answer(struct tw_monitor *monitor, const struct tw_auth_message *answer,
 		       const int *fds, unsigned count);

@@ -60,14 +60,25 @@ static void run_vouch(struct work *work, struct tw_auth_message *answer)
 	say_account(answer, r, &account);
 }
 
+/* "": the engine's own, which may have no name. */
+static int find_account(const struct work *work, const struct tw_accounts_rules *rules,
+			struct tw_account *ret)
+{
+	const struct tw_monitor *monitor = work->monitor;
+
+	if (!*work->message->user)
+		return tw_lookup_uid(monitor->options->engine_uid, monitor->options->engine_gid,
+				     rules, monitor->starter, ret);
+	return tw_lookup_name(work->message->user, rules, monitor->starter, ret);
+}
+
 static void run_find(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
-	const struct tw_grant *granted = tw_grants_find(&monitor->grants, work->message->user);
+	const struct tw_grant *granted = tw_monitor_granted(monitor, work->message->user);
 	struct tw_account account;
 	uint64_t number;
-	int r = tw_lookup_name(work->message->user, monitor->options->rules, monitor->starter,
-			       &account);
+	int r = find_account(work, monitor->options->rules, &account);
 
 	/* Of an id without a name only its proof knows the group. */
 	if (!r && granted && granted->uid == account.uid &&
@@ -99,17 +110,9 @@ static void run_resolve(struct work *work, struct tw_auth_message *answer)
 /* Whom a program runs as: one that has proved itself, as he is now, or the engine's own. */
 static int trigger_account(const struct work *work, struct tw_account *ret)
 {
-	const struct tw_monitor *monitor = work->monitor;
-	const struct tw_monitor_options *options = monitor->options;
-	const char *user = work->message->user;
-	const struct tw_grant *granted;
-	int r;
+	const struct tw_grant *granted = tw_monitor_granted(work->monitor, work->message->user);
+	int r = granted ? find_account(work, NULL, ret) : -EACCES;
 
-	if (!*user)
-		return tw_lookup_uid(options->engine_uid, options->engine_gid, NULL,
-				     monitor->starter, ret);
-	granted = tw_grants_find(&monitor->grants, user);
-	r = granted ? tw_lookup_name(user, NULL, monitor->starter, ret) : -EACCES;
 	if (r)
 		return r == -ENOENT ? -EACCES : r;
 	return ret->uid == granted->uid ? 0 : -EACCES;
@@ -217,7 +220,7 @@ static int look_before(struct tw_monitor *monitor, const struct tw_auth_message 
 {
 	if (message->kind == TW_AUTH_VOUCH)
 		return tw_passing_peer(passed->fds[0], &question->peer);
-	if (message->kind == TW_AUTH_FIND && !tw_grants_find(&monitor->grants, message->user))
+	if (message->kind == TW_AUTH_FIND && !tw_monitor_granted(monitor, message->user))
 		return -EACCES;
 	return 0;
 }
@@ -283,8 +286,8 @@ static bool believe(struct tw_monitor *monitor, const struct tw_question *questi
 			return false;
 		break;
 	case TW_AUTH_FIND:
-		old = tw_grants_find(&monitor->grants, question->user);
-		if (!old || strcmp(answer->account.name, question->user) != 0)
+		old = tw_monitor_granted(monitor, question->user);
+		if (!old || (*question->user && strcmp(answer->account.name, question->user) != 0))
 			return false;
 		if (old->uid == answer->account.uid)
 			return true;

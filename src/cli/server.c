@@ -303,6 +303,7 @@ static int monitor(struct server *server)
 		.state_folder = server->place.state,
 		.engine_uid = server->place.uid,
 		.engine_gid = server->place.gid,
+		.engine_name = server->place.name,
 		.pam_service = TW_PAM_SERVICE,
 		.trigger_folder = settings->engine.trigger_dir,
 		.engine = run_engine,

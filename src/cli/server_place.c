@@ -96,8 +96,12 @@ int tw_server_choose_account(const struct tw_arguments *arguments, struct tw_ser
 	};
 	if (name)
 		return choose_named(name, ret);
-	if (geteuid() != 0 || !by_default)
+	if (geteuid() != 0 || !by_default) {
+		usual = getpwuid(geteuid());
+		if (usual)
+			take_account(usual, ret);
 		return TW_EXIT_DONE;
+	}
 	usual = getpwnam(TW_SERVER_ACCOUNT);
 	if (!usual || !is_mapped(usual->pw_uid))
 		return choose_spare(ret);

@@ -147,7 +147,8 @@ static int find_folder(const char *option, const char *system, const char *varia
 	return length == 0 || length + 16 >= PATH_MAX ? TW_EXIT_USAGE : 0;
 }
 
-/* Programs run in the folder /: a path that is not absolute would lead nowhere there. NULL: none. */
+/* Programs run in the folder /: a path that is not absolute would lead nowhere there. NULL: none.
+ */
 static const char *find_triggers(const struct tw_arguments *arguments,
 				 struct tw_server_settings *settings)
 {

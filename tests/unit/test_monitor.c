@@ -227,9 +227,10 @@ static int accounts_engine(void *context, int socket)
 	CHECK(self.descriptors == 1 && !self.environment);
 	CHECK(ask_agent(accounts, account.name, &again) == 0);
 	CHECK(again.pid == self.pid);
-	/* The engine's own is another one. */
+	/* The engine's own is another one, unless it is the same account. */
 	CHECK(ask_agent(accounts, "", &again) == 0);
-	CHECK(again.pid != self.pid && again.uid[0] == (root ? ENGINE : whom));
+	CHECK((again.pid == self.pid) == !root);
+	CHECK(again.uid[0] == (root ? ENGINE : whom));
 	CHECK(again.effective == 0);
 	if (root) {
 		/* One that is gone is replaced. */
