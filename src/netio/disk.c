@@ -83,6 +83,7 @@ static void *thread_main(void *context)
 	unsigned finished = 0;
 	struct item item;
 
+	pthread_setname_np(pthread_self(), "disk");
 	for (;;) {
 		if (!tw_ring_pop(&thread->jobs, &item)) {
 			if (atomic_load(&disk->stop))
@@ -124,7 +125,6 @@ static int thread_start(struct tw_disk *disk, struct thread *thread)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r)
 		return -r;
-	pthread_setname_np(thread->id, "disk");
 	thread->running = true;
 	return 0;
 }

@@ -158,8 +158,6 @@ static int start(struct tw_relay_agent *agent)
 	r = -pthread_create(&agent->thread, NULL, run, agent);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	agent->started = r == 0;
-	if (!r)
-		pthread_setname_np(agent->thread, "relay");
 	return r;
 }
 
@@ -668,6 +666,7 @@ static void *run(void *context)
 	struct tw_relay_client_status before = { 0 }, after;
 	bool writing = false;
 
+	pthread_setname_np(pthread_self(), "relay");
 	while (!atomic_load(&agent->stop)) {
 		struct pollfd polls[POLLS];
 		struct timespec limit;

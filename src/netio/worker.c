@@ -482,6 +482,8 @@ static void *worker_main(void *context)
 	struct tw_worker *worker = context;
 	bool more = false;
 
+	/* Its own name takes no file of /proc, which a confined process may not open. */
+	pthread_setname_np(pthread_self(), "worker");
 	/* The pacer's pauses are tens of microseconds; the default slack of a timer is fifty. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	while (!worker->done) {
@@ -520,7 +522,6 @@ int tw_worker_start(struct tw_worker *worker)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r)
 		return -r;
-	pthread_setname_np(worker->thread, "worker");
 	worker->started = true;
 	return 0;
 }

@@ -89,6 +89,7 @@ static void *flusher_main(void *context)
 {
 	struct store_flusher *flusher = context;
 
+	pthread_setname_np(pthread_self(), "store");
 	pthread_mutex_lock(&flusher->mutex);
 	while (!flusher->stop) {
 		struct timespec until;
@@ -129,8 +130,6 @@ static int start_thread(struct store_flusher *flusher)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&flusher->thread, NULL, flusher_main, flusher);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!r)
-		pthread_setname_np(flusher->thread, "store");
 	return -r;
 }
 
