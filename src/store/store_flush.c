@@ -143,10 +143,14 @@ int store_flusher_start(const char *file, const struct store_lock *lock, sqlite3
 		return -ENOMEM;
 	flusher->lock = lock;
 	flusher->db = db;
-	flusher->log_fd = -1;
 	snprintf(flusher->log_path, sizeof(flusher->log_path), "%s-wal", file);
+	/* Now: nothing is opened by its whole path once the server serves. There may be no log yet
+	 * before the first commit. */
+	flusher->log_fd = open(flusher->log_path, O_RDONLY | O_CLOEXEC);
 	r = start_thread(flusher);
 	if (r) {
+		if (flusher->log_fd >= 0)
+			close(flusher->log_fd);
 		free(flusher);
 		return r;
 	}
