@@ -110,6 +110,9 @@ static int set_capabilities(uint64_t wanted)
 
 	if (syscall(SYS_capget, &header, data))
 		return -errno;
+	/* Whoever has none may be forbidden the call that would give up some. */
+	if (!(data[0].permitted | data[0].inheritable | data[1].permitted | data[1].inheritable))
+		return 0;
 	for (unsigned i = 0; i < 2; i++) {
 		data[i].permitted &= (uint32_t)(wanted >> (32 * i));
 		data[i].effective = data[i].permitted;

@@ -121,8 +121,6 @@ int tw_seccomp_load(enum tw_confine_role role, bool only_log)
 	if (!r)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!r)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-	if (!r)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
 	if (!r)
 		r = fill(filter, role);

@@ -36,11 +36,26 @@ static int become_user(const struct tw_monitor *monitor, const struct tw_grant *
 	return tw_become(&who);
 }
 
+/* It opens what its account may. */
+static int confine(const struct tw_monitor *monitor)
+{
+	const struct tw_confine_options options = {
+		.role = TW_CONFINE_AGENT,
+		.mode = monitor->options->confine,
+		.keep_capabilities = true, /* root has some left, others have none by now */
+		.everywhere = true,
+	};
+	struct tw_confine_report report;
+	int r = tw_confine_rights(&options, &report);
+
+	return r ? r : tw_confine_calls(&options, &report);
+}
+
 static void child(const struct tw_monitor *monitor, const struct tw_grant *granted, pid_t parent,
 		  int control)
 {
 	if (tw_become_child(parent, &control, 1) || tw_become_clean() ||
-	    become_user(monitor, granted))
+	    become_user(monitor, granted) || confine(monitor))
 		_exit(1);
 	_exit(monitor->options->agent_run(control) ? 1 : 0);
 }

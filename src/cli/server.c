@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit.h"
+#include "cli/server_confine.h"
 #include "cli/server_place.h"
 #include "netio/clock.h"
 #include "revision.h"
@@ -32,6 +33,7 @@ struct server {
 	struct tw_api *api;
 	struct tw_server_journal *journal;
 	struct tw_server_place place;
+	struct tw_server_confinement confinement;
 	struct event *order, *last_words;
 	bool stopping, over;
 	int exit;
@@ -210,6 +212,8 @@ static int serve(struct server *server)
 	server->journal =
 		tw_server_journal_new(server->base, server->engine, server->settings.log_level);
 	r = server->journal ? start_api(server) : TW_EXIT_FAILED;
+	if (!r)
+		r = tw_server_confine_calls(&server->settings, &server->confinement);
 	if (!r) {
 		announce(server);
 		tw_accounts_monitor_state(server->accounts, TW_MONITOR_READY);
@@ -249,6 +253,9 @@ static int run_engine(void *context, int socket)
 	struct server *server = context;
 	int r = tw_server_become_engine(&server->place, &server->settings);
 
+	if (!r)
+		r = tw_server_confine_rights(&server->settings, &server->place,
+					     &server->confinement);
 	if (!r && tw_accounts_monitor_new(socket, &server->accounts)) {
 		tw_say("cannot begin: out of memory");
 		r = TW_EXIT_FAILED;
@@ -289,8 +296,12 @@ static int exit_code(int status)
 {
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
+	if (WTERMSIG(status) == SIGSYS)
+		tw_say("the engine made a system call that is not on its list, and the kernel "
+		       "ended it: a fault of this program, or the doing of somebody who got in. "
+		       "The kernel's log names the call (journalctl -k, type=1326)");
 	/* A second order to stop ends it so. */
-	if (WTERMSIG(status) != SIGKILL)
+	else if (WTERMSIG(status) != SIGKILL)
 		tw_say("the engine was ended by signal %d", WTERMSIG(status));
 	return TW_EXIT_FAILED;
 }
@@ -306,6 +317,7 @@ static int monitor(struct server *server)
 		.engine_name = server->place.name,
 		.pam_service = TW_PAM_SERVICE,
 		.trigger_folder = settings->engine.trigger_dir,
+		.confine = settings->confine,
 		.engine = run_engine,
 		.keep = { server->place.state, server->place.receive, server->place.log },
 		.keep_count = 3,

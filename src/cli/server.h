@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "api/api.h"
+#include "auth/confine.h"
 #include "cli/config.h"
 #include "cli/relay_name.h"
 #include "crypto/identity.h"
@@ -27,12 +28,13 @@ struct tw_server_settings {
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
 	struct tw_accounts_rules superusers;
 	int log_level;
+	enum tw_confine_mode confine;
 	struct tw_relay_name relay;
 };
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
 
-#define TW_SERVER_OPTIONS 35
+#define TW_SERVER_OPTIONS 36
 extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
 
 /* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */

@@ -37,6 +37,8 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "superuser", "USER", "an account that may become a superuser", true },
 	{ "supergroup", "GROUP", "a group whose accounts may", true },
 	{ "engine-user", "USER", "whom all but the monitor runs as, if root starts it", false },
+	{ "confine", "auto|require|off",
+	  "take from the processes all that their work does not need; default auto", false },
 	{ "sandbox-dir", "DIR", "confine file operations to this folder", false },
 	{ "incoming-rate-limit", "RATE", "what may come in altogether: kbit/s, or 500M", false },
 	{ "outgoing-rate-limit", "RATE", "what may go out altogether: kbit/s, or 500M", false },
@@ -250,6 +252,15 @@ static int read_api(const struct tw_arguments *arguments, struct tw_server_setti
 	return 0;
 }
 
+static int read_confine(const struct tw_arguments *arguments, struct tw_server_settings *settings)
+{
+	const char *text = tw_argument(arguments, "confine");
+
+	if (text && !tw_confine_mode_parse(text, &settings->confine))
+		return usage("confine", "auto, require or off");
+	return 0;
+}
+
 static int read_numbers(const struct tw_arguments *arguments, struct tw_engine_options *options)
 {
 	uint64_t workers = 0, active = 0, relay_port = 8887;
@@ -307,6 +318,7 @@ static json_t *configuration(const struct tw_arguments *arguments,
 			"log-level", levels[settings->log_level], "active-transfers",
 			options->active_per_destination ? (int)options->active_per_destination : 1,
 			"recv-port", ports);
+	json_object_set_new(all, "confine", json_string(tw_confine_mode_name(settings->confine)));
 	for (size_t i = 0; i < TW_SERVER_OPTIONS; i++) {
 		const struct tw_option *option = &tw_server_options[i];
 
@@ -374,6 +386,8 @@ int tw_server_read(const struct tw_arguments *arguments, struct tw_server_settin
 		r = read_ports(arguments, options);
 	if (!r)
 		r = read_security(arguments, ret);
+	if (!r)
+		r = read_confine(arguments, ret);
 	if (!r)
 		r = read_numbers(arguments, options);
 	if (!r)

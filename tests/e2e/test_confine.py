@@ -1,12 +1,18 @@
 """What programs that face strangers take from themselves, seen from outside: the kernel's word."""
 import os
+import re
+import shutil
 import socket
 import subprocess
 import time
 
 import pytest
 
+import service
 import tw
+
+# What an agent of root keeps: CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID.
+FILE_RIGHTS = 0b11111
 
 
 def filters():
@@ -73,6 +79,87 @@ def relay(tmp_path):
     yield start
     for process in started:
         process.close()
+
+
+def children(pid):
+    """Processes that it started, {pid: name}."""
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            seen = status(int(entry))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if seen["PPid"] == str(pid):
+            found[int(entry)] = seen
+    return found
+
+
+@pytest.fixture
+def servers(tmp_path):
+    account = ["--engine-user", "nobody"] if tw.privileged() else []
+    with service.services(tmp_path, 2, "--confine", "require", *account) as both:
+        yield both
+
+
+def engine_of(server):
+    """The child of the monitor that has threads: file agents begin with one."""
+    return max(children(server.process.pid),
+               key=lambda pid: len(os.listdir("/proc/%d/task" % pid)))
+
+
+def work(here, there, tmp_path):
+    """A little of everything: names looked up, files sent, listed, the state stored."""
+    source = tw.make_file(os.path.join(tmp_path, "film"), 2 * tw.MIB)
+    with here.api() as api:
+        destination = api.send.createDestination(
+            destinationAddress="localhost", destinationPort=there.port,
+            destinationPublicKey=there.key)
+        transfer = here.send(api, destination, source + ":film")
+        ended = api.send.waitForTransfer(transferId=transfer.transferId)
+        assert ended.status == "complete", ended
+        api.send.deleteDestination(destinationId=destination.destinationId)
+    assert tw.same_bytes(source, os.path.join(there.received, "film"))
+
+
+@needs_filters
+def test_server(servers, tmp_path):
+    here, there = servers
+    work(here, there, tmp_path)
+    for server in servers:
+        engine = engine_of(server)
+        assert_confined(engine)
+        for child, seen in children(server.process.pid).items():
+            assert seen["Seccomp"] == "2" and seen["NoNewPrivs"] == "1", (child, seen)
+            assert int(seen["CapEff"], 16) & ~FILE_RIGHTS == 0, seen
+        assert "warning" not in server.process.text()
+        server.stop()
+        assert server.process.code == 0, service.last_lines(server)
+
+
+@needs_filters
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.skipif(not tw.privileged(), reason="needs root, to trace what cannot be dumped")
+def test_engine_opens_nothing_by_whole_path(servers, tmp_path):
+    """From READY on; and it makes no process, and no socket but UDP."""
+    here, there = servers
+    traces = []
+    for server in servers:
+        log = os.path.join(tmp_path, "trace-%d" % server.port)
+        tracer = tw.Process(["strace", "-f", "-qq", "-o", log, "-e",
+                             "trace=open,openat,openat2,creat,execve,fork,vfork,socket", "-p",
+                             str(engine_of(server))])
+        traces.append((tracer, log))
+        until(lambda: status(engine_of(server))["TracerPid"] != "0")
+    work(here, there, tmp_path)
+    for tracer, log in traces:
+        tracer.stop(10)
+        with open(log, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+        assert any("openat" in line for line in lines) or log == traces[0][1], lines
+        for line in lines:
+            assert not re.search(r'\bopen(at2?)?\([^"]*"/', line), line
+            assert not re.search(r"\b(execve|v?fork|creat)\(", line), line
+            assert "socket(" not in line or "SOCK_DGRAM" in line, line
 
 
 @needs_filters

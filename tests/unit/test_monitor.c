@@ -175,6 +175,8 @@ static int run_monitor(const struct place *place, int (*engine)(void *context, i
 		.pam_service = "tradewind",
 		.trigger_folder = place->path,
 		.engine = engine,
+		/* It looks at itself with calls that are on no list. */
+		.confine = TW_CONFINE_OFF,
 		.agent_run = run_agent,
 		.state = on_state,
 	};
