@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL	  /* the state of a hash lies on the stack, its layout is the library's \
-			     secret */
+#define XXH_STATIC_LINKING_ONLY /* the state of a hash lies on the stack */
 #include <xxhash.h>
+#ifdef __x86_64__
+/* The same functions, with the widest vectors that the processor has. */
+#include <xxh_x86dispatch.h>
+#endif
 
 #include "base/error.h"
 #include "crypto/aead.h"
