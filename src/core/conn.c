@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATIENCE_PART 64 /* of a round trip */
+#define PATIENCE_MIN (50 * TW_USEC)
+#define PATIENCE_MAX TW_MSEC
+
 #define TO(state) (1u << (state))
 
 static const struct {
@@ -153,6 +157,22 @@ static tw_ns established_deadline(const struct tw_conn *conn)
 	if (tw_conn_wants_to_send(conn) && tw_conn_path_allowance(conn) >= conn->mtu.current)
 		at = tw_ns_min(at, tw_pacer_next(&conn->pacer, conn->now));
 	return at;
+}
+
+/*
+ * Its packets may come late by what is small beside its round trip. Not at the start, when the way
+ * they arrive is what the peer finds its rate by, and not on short paths, where waiting is what
+ * costs.
+ */
+tw_ns tw_conn_patience(const struct tw_conn *conn, tw_ns now)
+{
+	tw_ns rtt = conn->model.rtt_smoothed, patience = rtt / PATIENCE_PART;
+
+	if (conn->state != TW_CONN_ESTABLISHED || !conn->model.rtt_known ||
+	    patience < PATIENCE_MIN || conn->acks.total < TW_ACK_EARLY_PACKETS ||
+	    tw_ns_since(now, conn->acks.started_at) < TW_ACK_EARLY_ROUNDS * rtt)
+		return 0;
+	return tw_ns_min(patience, PATIENCE_MAX);
 }
 
 tw_ns tw_conn_deadline(const struct tw_conn *conn)

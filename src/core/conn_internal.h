@@ -180,6 +180,8 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt);
 void tw_conn_finish(struct tw_conn *conn, enum tw_conn_end end, uint64_t code, const char *reason,
 		    bool say);
 tw_ns tw_conn_deadline(const struct tw_conn *conn);
+/* How long its datagrams may wait to be looked at; 0: not at all. */
+tw_ns tw_conn_patience(const struct tw_conn *conn, tw_ns now);
 void tw_conn_timeout(struct tw_conn *conn, tw_ns now);
 /* The endpoint looks at this connection again before it sleeps. */
 void tw_conn_touch(struct tw_conn *conn);

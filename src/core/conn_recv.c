@@ -260,6 +260,7 @@ void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 
 	struct incoming in = { .path = path, .number = number, .now = now };
 	receive_frames(conn, bytes + header, payload, &in);
+	tw_endpoint_active(conn, now);
 	if (in.refused || conn->state != TW_CONN_ESTABLISHED)
 		return;
 	if (tw_ack_tracker_add(&conn->acks, number, in.elicits, now))

@@ -9,6 +9,8 @@
 #include "core/conn_internal.h"
 #include "core/endpoint_internal.h"
 
+#define ACTIVE_SPAN (20 * TW_MSEC) /* what a connection wants holds so long after it was active */
+
 static struct tw_conn *conn_of(struct tw_timer *timer)
 {
 	/* The timer is the connection's first member. */
@@ -432,6 +434,7 @@ static bool send_connection(struct tw_endpoint *endpoint, struct tw_train *train
 		bool sent = conn->state != TW_CONN_GONE && !conn->held &&
 			    tw_conn_send(conn, train, now);
 		if (sent) {
+			tw_endpoint_active(conn, now);
 			tw_ns next = tw_conn_deadline(conn);
 			(void)tw_heap_set(&endpoint->timers, &conn->timer, next > now ? next : now);
 			return true;
@@ -484,6 +487,26 @@ tw_ns tw_endpoint_deadline(const struct tw_endpoint *endpoint)
 		return 0;
 	const struct tw_timer *timer = tw_heap_top(&endpoint->timers);
 	return timer ? timer->at : TW_NEVER;
+}
+
+void tw_endpoint_active(struct tw_conn *conn, tw_ns now)
+{
+	struct tw_endpoint *endpoint = conn->endpoint;
+	tw_ns patience = tw_conn_patience(conn, now);
+
+	if (!patience) {
+		endpoint->hurried_until = now + ACTIVE_SPAN;
+	} else if (patience <= endpoint->patience || now >= endpoint->patient_until) {
+		endpoint->patience = patience;
+		endpoint->patient_until = now + ACTIVE_SPAN;
+	}
+}
+
+tw_ns tw_endpoint_patience(const struct tw_endpoint *endpoint, tw_ns now)
+{
+	if (now < endpoint->hurried_until || now >= endpoint->patient_until)
+		return 0;
+	return endpoint->patience;
 }
 
 size_t tw_endpoint_count(const struct tw_endpoint *endpoint)

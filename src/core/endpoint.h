@@ -127,6 +127,12 @@ void tw_endpoint_release(struct tw_endpoint *endpoint, uint64_t held);
 /* Deals with timers that are due. */
 void tw_endpoint_timeout(struct tw_endpoint *endpoint, tw_ns now);
 tw_ns tw_endpoint_deadline(const struct tw_endpoint *endpoint);
+/*
+ * How long datagrams may lie in their sockets before somebody looks, without harm to any connection
+ * that was active a moment ago. 0: not at all. On a long line whose packets come one by one, waking
+ * up for each costs more than all the rest.
+ */
+tw_ns tw_endpoint_patience(const struct tw_endpoint *endpoint, tw_ns now);
 
 size_t tw_endpoint_count(const struct tw_endpoint *endpoint);
 /* The @index-th connection, in no order; for snapshots. */

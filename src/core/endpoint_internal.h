@@ -34,9 +34,13 @@ struct tw_endpoint {
 	size_t reply_first, reply_count;
 	bool replied; /* the last train was one: a connection has its turn first */
 	tw_ns now;
+	/* Until then somebody is in a hurry, or is not for @patience. */
+	tw_ns hurried_until, patient_until, patience;
 };
 
 /* The key of an INIT in by_init. */
 uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote);
+/* @conn has sent or received something: for how long it may be left alone now. */
+void tw_endpoint_active(struct tw_conn *conn, tw_ns now);
 /* Counts @conn as half-open, or no longer. */
 void tw_endpoint_half_open(struct tw_conn *conn, bool half_open);

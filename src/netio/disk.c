@@ -12,7 +12,7 @@
 
 #include "base/ring.h"
 
-#define WAKE_EVERY 8 /* jobs */
+#define WAKE_EVERY 8 /* jobs; either way */
 
 struct item {
 	struct tw_job *job;
@@ -28,6 +28,7 @@ struct thread {
 	_Alignas(64) atomic_bool asleep;
 	/* Below: the worker's alone. */
 	_Alignas(64) size_t under_way; /* in the rings or being executed: at most TW_DISK_RING */
+	unsigned untold;               /* given since it was last roused */
 	struct item *waiting;          /* owned, FIFO from waiting_first */
 	size_t waiting_first, waiting_count, waiting_room;
 };
@@ -212,12 +213,26 @@ static void wait_in_line(struct thread *thread, const struct item *item)
 	thread->waiting[thread->waiting_first + thread->waiting_count++] = *item;
 }
 
+static void rouse(struct thread *thread)
+{
+	if (thread->untold)
+		wake(&thread->asleep, thread->wake_fd);
+	thread->untold = 0;
+}
+
+void tw_disk_rouse(struct tw_disk *disk)
+{
+	for (unsigned i = 0; i < disk->thread_count; i++)
+		rouse(&disk->threads[i]);
+}
+
 static void hand_over(struct thread *thread, const struct item *item)
 {
 	thread->under_way++;
 	if (!tw_ring_push(&thread->jobs, item))
 		abort();
-	wake(&thread->asleep, thread->wake_fd);
+	if (++thread->untold >= WAKE_EVERY)
+		rouse(thread);
 }
 
 static void admit_waiting(struct thread *thread)
@@ -262,6 +277,7 @@ bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_c
 		return true;
 	}
 	disk->next++;
+	tw_disk_rouse(disk);
 	return false;
 }
 
@@ -277,6 +293,7 @@ int tw_disk_fd(const struct tw_disk *disk)
 
 bool tw_disk_sleep(struct tw_disk *disk)
 {
+	tw_disk_rouse(disk);
 	atomic_exchange(&disk->worker_asleep, true);
 	for (unsigned i = 0; i < disk->thread_count; i++) {
 		if (tw_ring_count(&disk->threads[i].done) > 0) {

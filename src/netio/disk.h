@@ -5,8 +5,9 @@
  * Jobs of one transfer go to the same thread, which runs them one after another in the order of
  * submission; they come back in that order. An eventfd wakes the other side, and only when it has
  * said that it is about to sleep: while both are busy a job costs no system call, and the worker is
- * roused once for several jobs. Jobs that find a thread's ring full wait on the worker's side, in
- * order.
+ * roused once for several jobs. A thread is too: with the next few of them, or when the worker asks
+ * for what is finished or is about to sleep. Jobs that find a thread's ring full wait on the
+ * worker's side, in order.
  */
 #pragma once
 
@@ -27,16 +28,18 @@ int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_dis
  * callers'.
  */
 void tw_disk_free(struct tw_disk *disk);
-/* Lends the job to a thread. @client comes back with it, untouched. */
+/* Lends the job to a thread, which is roused with it or by one of the three below. @client comes back with it, untouched. */
 void tw_disk_submit(struct tw_disk *disk, struct tw_job *job, void *client);
-/* The next job that has been executed; false: none now. */
+/* The next job that has been executed; false: none now, and the threads have been roused. */
 bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_client);
+/* All threads know of what they have. */
+void tw_disk_rouse(struct tw_disk *disk);
 /* Jobs submitted and not collected. */
 size_t tw_disk_count(const struct tw_disk *disk);
 
 /* Readable when the worker has to look for finished jobs although it said that it sleeps. */
 int tw_disk_fd(const struct tw_disk *disk);
-/* Before the worker sleeps. False: a job is finished already, do not sleep. */
+/* Before the worker sleeps: rouses. False: a job is finished already, do not sleep. */
 bool tw_disk_sleep(struct tw_disk *disk);
 /* After it slept. @woken: the descriptor was readable. */
 void tw_disk_wake(struct tw_disk *disk, bool woken);

@@ -21,7 +21,7 @@
 #include "base/address.h"
 #include "core/endpoint.h"
 
-#define TW_UDP_BATCH 8 /* merged trains a receive call may bring */
+#define TW_UDP_BATCH 16 /* merged trains a receive call may bring */
 #define TW_UDP_TRAIN_MAX ((size_t)65507)
 #define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20) /* socket buffers asked for, each direction */
 #define TW_UDP_BUFFER_LEAST \

@@ -19,6 +19,7 @@
 
 #define COMMANDS 256
 #define EVENTS_AT_A_TIME 64
+#define REST_MIN (50 * TW_USEC) /* a shorter one costs more than it saves */
 
 /* What epoll reports beside the places of sockets. */
 #define FROM_DISK (UINT32_MAX - 2)
@@ -436,6 +437,33 @@ static void sleep_and_receive(struct tw_worker *worker, tw_ns deadline)
 	tw_disk_wake(worker->disk, woken);
 }
 
+static tw_ns next_deadline(const struct tw_worker *worker)
+{
+	const struct tw_timer *timer = tw_heap_top(&worker->timers);
+	tw_ns deadline = tw_ns_min(worker->flush_at, worker->tick_at);
+
+	deadline = tw_ns_min(deadline, worker->limits_at);
+	deadline = tw_ns_min(deadline, tw_worker_publish_at(worker));
+	deadline = tw_ns_min(deadline, tw_endpoint_deadline(worker->endpoint));
+	return timer ? tw_ns_min(deadline, timer->at) : deadline;
+}
+
+/*
+ * Where datagrams keep coming one by one and nobody is in a hurry, they may gather for a moment.
+ * The disk threads find us awake and need not rouse us.
+ */
+static void rest(struct tw_worker *worker)
+{
+	tw_ns now = tw_clock_now(), span = tw_endpoint_patience(worker->endpoint, now);
+
+	worker->content_came = false;
+	span = tw_ns_min(span, tw_ns_since(next_deadline(worker), now));
+	if (span < REST_MIN)
+		return;
+	tw_disk_rouse(worker->disk);
+	nanosleep(&(struct timespec){ .tv_nsec = (long)span }, NULL);
+}
+
 static void tick_hub(struct tw_worker *worker, tw_ns now)
 {
 	uint64_t received = 0;
@@ -466,17 +494,6 @@ static void tick(struct tw_worker *worker, tw_ns now)
 	worker->signature = signature;
 }
 
-static tw_ns next_deadline(const struct tw_worker *worker)
-{
-	const struct tw_timer *timer = tw_heap_top(&worker->timers);
-	tw_ns deadline = tw_ns_min(worker->flush_at, worker->tick_at);
-
-	deadline = tw_ns_min(deadline, worker->limits_at);
-	deadline = tw_ns_min(deadline, tw_worker_publish_at(worker));
-	deadline = tw_ns_min(deadline, tw_endpoint_deadline(worker->endpoint));
-	return timer ? tw_ns_min(deadline, timer->at) : deadline;
-}
-
 static void *worker_main(void *context)
 {
 	struct tw_worker *worker = context;
@@ -489,6 +506,8 @@ static void *worker_main(void *context)
 	while (!worker->done) {
 		tw_ns now;
 
+		if (!more && worker->content_came)
+			rest(worker);
 		sleep_and_receive(worker, more ? 0 : next_deadline(worker));
 		now = tw_clock_now();
 		collect_jobs(worker, now);

@@ -9,11 +9,11 @@
 #include "netio/clock.h"
 #include "netio/worker_private.h"
 
-#define RECEIVE_ROUNDS 4 /* batches a turn: acknowledgements and timers must not wait longer */
+#define RECEIVE_ROUNDS 2 /* batches a turn: acknowledgements and timers must not wait longer */
 #define SEND_TRAINS 16   /* trains a turn */
-#define SPARSE (TW_BUFFER_SIZE / 4) /* less content than this does not hold a buffer */
+#define SPARSE (TW_BUFFER_SIZE / 2) /* less content than this does not hold a buffer */
 /* How long copied pieces are gathered for one job. */
-#define GATHER TW_MSEC
+#define GATHER (2 * TW_MSEC)
 #define RENEW_EVERY (500 * TW_MSEC)
 
 /*
@@ -75,6 +75,7 @@ static void take_batch(struct tw_worker *worker, struct slot *slot,
 	/* Content comes to those who listen only. */
 	bool content = worker->hub && !slot->destination;
 
+	worker->content_came |= content;
 	for (unsigned i = 0; i < count; i++) {
 		struct tw_buffer *buffer = worker->armed[i];
 

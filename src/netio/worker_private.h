@@ -206,6 +206,7 @@ struct tw_worker {
 	/* The thread's own. */
 	struct slot **slots; /* owned; NULL: free */
 	uint32_t slot_room;
+	bool content_came;  /* since the worker last slept */
 	unsigned listening; /* slots [0, listening) are bound, the others connected */
 	struct tw_buffers buffers;
 	struct tw_buffer *armed[TW_UDP_BATCH];

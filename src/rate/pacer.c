@@ -6,6 +6,7 @@
 
 #define BURST_SPAN TW_MSEC /* what a late timer may catch up */
 #define TRAIN_SHIFT_MAX 6
+#define WAKE_TRAINS 2
 
 /*
  * A token bucket told by one instant: at @paid_until it is full. Before, what is missing is the
@@ -41,6 +42,20 @@ static void size_train(struct tw_pacer *pacer)
 	if (bytes < pacer->datagram_bytes)
 		bytes = pacer->datagram_bytes;
 	pacer->train_bytes = (uint32_t)bytes;
+}
+
+/*
+ * What to wake up for: all that a span earns, or two trains on paths where that is more. Waking up
+ * costs more than a train; who comes by earlier may take half of one.
+ */
+static uint64_t wake_bytes(const struct tw_pacer *pacer)
+{
+	uint64_t span = tw_rate_bytes(pacer->rate_bps, BURST_SPAN) >> pacer->train_shift;
+
+	if (span > WAKE_TRAINS * (uint64_t)TW_TRAIN_BYTES_MAX)
+		span = WAKE_TRAINS * (uint64_t)TW_TRAIN_BYTES_MAX;
+	span = span / pacer->datagram_bytes * pacer->datagram_bytes;
+	return span > threshold_bytes(pacer) ? span : threshold_bytes(pacer);
 }
 
 void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes)
@@ -138,7 +153,7 @@ size_t tw_pacer_allowance(const struct tw_pacer *pacer, tw_ns now)
 tw_ns tw_pacer_next(const struct tw_pacer *pacer, tw_ns now)
 {
 	/* One byte less than what may stay owed covers the rounding in tw_pacer_allowance(). */
-	uint64_t owed = burst_bytes(pacer) - threshold_bytes(pacer);
+	uint64_t owed = burst_bytes(pacer) - wake_bytes(pacer);
 	tw_ns credit =
 		owed > 1
 			? (tw_ns)((unsigned __int128)(owed - 1) * (8 * TW_SECOND) / pacer->rate_bps)

@@ -9,7 +9,8 @@
  * Pieces gather in two jobs: one that borrows the buffer being handed in and leaves with it, and
  * one for crumbs, datagrams too few to hold a buffer for, which are copied. Crumbs wait while the
  * disk is busy with this transfer, so that their jobs grow with the load and nothing waits on an
- * idle disk.
+ * idle disk. They leave before what comes behind them: bytes that are written in order are hashed
+ * in passing, others have to be read back.
  */
 
 static void list_remove(struct tw_receiver_hub *hub, const struct tw_receiver_transfer *transfer)
@@ -96,6 +97,8 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	struct tw_receiver_job *job;
 
 	leave(transfer, slot);
+	if (slot == &transfer->gather)
+		leave(transfer, &transfer->crumbs);
 	if (hub->data_jobs >= TW_RECEIVER_DATA_JOBS_MAX)
 		return false;
 	list_remove(hub, transfer);
