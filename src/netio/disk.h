@@ -28,7 +28,8 @@ int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_dis
  * callers'.
  */
 void tw_disk_free(struct tw_disk *disk);
-/* Lends the job to a thread, which is roused with it or by one of the three below. @client comes back with it, untouched. */
+/* Lends the job to a thread, which is roused with it or by one of the three below. @client comes
+ * back with it, untouched. */
 void tw_disk_submit(struct tw_disk *disk, struct tw_job *job, void *client);
 /* The next job that has been executed; false: none now, and the threads have been roused. */
 bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_client);

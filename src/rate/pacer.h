@@ -10,9 +10,10 @@
  *
  * A train is rate * 0.5 to 1 ms in whole datagrams, between one datagram and the most a train can
  * hold. The burst is what a late timer may catch up: rate * 1 ms, at least a train and a datagram;
- * above what one train holds it is several trains one after another. Trains that lose several
- * datagrams at once halve train, burst and catch-up (tw_pacer_train_lost), quiet rounds let them
- * grow again.
+ * above what one train holds it is several trains one after another. Who sleeps is woken for a
+ * burst, or for two trains on paths where that is less: waking costs more than sending. Trains that
+ * lose several datagrams at once halve train, burst and catch-up (tw_pacer_train_lost), quiet
+ * rounds let them grow again.
  *
  * A lead is a number of bytes that leave at a rate of their own before the set rate holds again;
  * the promise holds for whichever rate is in force.

@@ -306,6 +306,40 @@ static void test_transfers(void **state)
 	}
 }
 
+/*
+ * Datagrams of a long path may wait a little to be looked at, once its start is over and as long as
+ * it is in use; those of a short one hardly.
+ */
+static void test_patience(void **state)
+{
+	static const struct {
+		tw_ns delay, least, most;
+	} paths[] = {
+		/* A queue of some milliseconds makes a short path longer. */
+		{ TW_MSEC / 10, 0, 100 * TW_USEC },
+		{ 10 * TW_MSEC, 20 * TW_MSEC / 64, 40 * TW_MSEC / 64 },
+		{ 100 * TW_MSEC, TW_MSEC, TW_MSEC },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		struct pair *pair = pair_new(i + 1);
+		tw_ns start = pair->wire.now, patience;
+
+		pair->wire.rate_bps = 100000000;
+		pair->wire.delay = paths[i].delay;
+		pair_connect(pair, 48 * MIB);
+		wire_run(&pair->wire, start + 8 * pair->wire.delay, NULL, NULL);
+		assert_int_equal(tw_endpoint_patience(pair->wire.ends[1], pair->wire.now), 0);
+		wire_run(&pair->wire, start + 3 * TW_SECOND, NULL, NULL);
+		patience = tw_endpoint_patience(pair->wire.ends[1], pair->wire.now);
+		assert_in_range(patience, paths[i].least, paths[i].most);
+		assert_int_equal(
+			tw_endpoint_patience(pair->wire.ends[1], pair->wire.now + TW_SECOND), 0);
+		pair_free(pair);
+	}
+}
+
 /* While a connection is held none of its datagrams leaves, whatever happens to it. */
 static void test_hold(void **state)
 {
@@ -813,6 +847,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_limit_under_loss),
 		cmocka_unit_test(test_streams),

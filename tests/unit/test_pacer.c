@@ -100,6 +100,41 @@ static void test_lead(void **state)
 	assert_int_equal(pacer.lead_bytes, 0);
 }
 
+/*
+ * Who sleeps until he is told to wakes up for a span's worth, or two trains where that is more; who
+ * comes by in between may take half a train.
+ */
+static void test_wakes(void **state)
+{
+	static const struct {
+		uint64_t rate_bps, wakes; /* in a second */
+	} cases[] = {
+		{ 5 * MBIT, 500 },     { 100 * MBIT, 1000 },   { 500 * MBIT, 1000 },
+		{ 1000 * MBIT, 1000 }, { 10000 * MBIT, 9600 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t sent = 0, wakes = 0;
+		struct tw_pacer pacer;
+		tw_ns now = 0;
+
+		tw_pacer_init(&pacer, cases[i].rate_bps, 1250);
+		for (; now < TW_SECOND; now = tw_pacer_next(&pacer, now)) {
+			size_t allowed;
+
+			wakes++;
+			while ((allowed = tw_pacer_allowance(&pacer, now)) > 0) {
+				tw_pacer_spent(&pacer, now, allowed);
+				sent += allowed;
+			}
+		}
+		assert_in_range(wakes, cases[i].wakes, cases[i].wakes * 11 / 10);
+		assert_in_range(sent, tw_rate_bytes(cases[i].rate_bps, TW_SECOND) * 99 / 100,
+				tw_rate_bytes(cases[i].rate_bps, TW_SECOND) + 10 * 130000);
+	}
+}
+
 static void test_train_length(void **state)
 {
 	static const struct {
@@ -224,9 +259,10 @@ static void test_full_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),        cmocka_unit_test(test_lead),
-		cmocka_unit_test(test_train_length), cmocka_unit_test(test_train_lost),
-		cmocka_unit_test(test_promise),      cmocka_unit_test(test_full_rate),
+		cmocka_unit_test(test_table),      cmocka_unit_test(test_lead),
+		cmocka_unit_test(test_wakes),      cmocka_unit_test(test_train_length),
+		cmocka_unit_test(test_train_lost), cmocka_unit_test(test_promise),
+		cmocka_unit_test(test_full_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
