@@ -26,17 +26,27 @@ int tw_api_fault(struct tw_api_call *call, enum tw_fault_code code, const char *
 	return tw_fault_set(&call->fault, code, name ? call->fault_parameter : NULL, "%s", text);
 }
 
+static bool token_allows(const struct tw_api_session *session, const struct tw_api_method *method)
+{
+	if (session->token_shared && !method->shared)
+		return false;
+	if (method->token == TW_TOKEN_ANY)
+		return true;
+	return method->token <= TW_MAY_ALL &&
+	       (session->permissions & method->token) == method->token;
+}
+
 static int check_rights(struct tw_api_call *call)
 {
 	const struct tw_api_method *method = call->method;
 	const struct tw_api_session *session = call->exchange->session;
 	bool known = session->authenticated || !call->api->options.auth_required;
 
-	if (method->role == TW_API_ANYONE)
-		return 0;
-	if (method->role == TW_API_NOBODY)
+	if (method->role == TW_API_NOBODY || !method->token)
 		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL, "%s is for nobody",
 				    method->name);
+	if (method->role == TW_API_ANYONE)
+		return 0;
 	if (!known)
 		return tw_api_fault(call, TW_FAULT_NOT_AUTHENTICATED, NULL,
 				    "%s needs to know who calls: use auth or authToken first, or "
@@ -49,7 +59,7 @@ static int check_rights(struct tw_api_call *call)
 					      "same session"
 					    : "%s is for superusers, and this account is none",
 				    method->name);
-	if ((call->caller.permissions & method->permissions) != method->permissions)
+	if (session->by_token && !token_allows(session, method))
 		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL,
 				    "the token you came with does not allow %s", method->name);
 	return 0;

@@ -3,9 +3,9 @@
  * role and handler. Dispatch, checks, roles, the OpenRPC document, the console's help and
  * completion all come from these rows.
  *
- * A row says who may call it; one that says nothing is for nobody. Parameters come by name; each is
- * checked against its row before the handler runs, and one that names an object must name one that
- * the caller may see. null for an optional parameter is the same as leaving it out, unless its row
+ * A row says who may call it, and with which tokens; one that does not say both is for nobody.
+ * Parameters come by name; each is checked against its row before the handler runs, and one that
+ * names an object must name one that the caller may see. null for an optional parameter is the same as leaving it out, unless its row
  * says that null means something.
  */
 #pragma once
@@ -36,6 +36,9 @@ enum tw_api_type {
 	TW_API_OBJECT,  /* JSON object of at most TW_API_OBJECT_MAX bytes as text */
 	TW_API_LIST,    /* list; its handler looks into it */
 };
+
+#define TW_TOKEN_ANY 0x100   /* whatever it allows */
+#define TW_TOKEN_NEVER 0x200 /* for accounts alone */
 
 /* What a string names. */
 enum tw_api_object {
@@ -82,7 +85,9 @@ struct tw_api_method {
 	/* Queues its work: the caller gets {requestId}. */
 	bool async;
 	bool changes;         /* its answer waits until what it changed is stored */
-	unsigned permissions; /* enum tw_permission: what a token must allow */
+	/* What an API token must allow: bits of enum tw_permission, or one of TW_TOKEN_... */
+	unsigned token;
+	bool shared; /* whether the holder of a shared token may call it too */
 	const char *summary;
 	int (*run)(struct tw_api_call *call);
 };
@@ -94,6 +99,8 @@ const struct tw_api_method *tw_api_method_find(const char *name, size_t length);
 const char *tw_api_group_name(enum tw_api_group group);
 const char *tw_api_type_name(enum tw_api_type type);
 const char *tw_api_role_name(enum tw_api_role role);
+/* "any", "never", or the permission. Methods need one at most. */
+const char *tw_api_token_name(unsigned token);
 
 /* The document that describes all of them (OpenRPC 1.3), malloc'd. NULL: no memory. */
 char *tw_api_openrpc(size_t *ret_length);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "engine/engine.h"
+
 #define SLOTS 512 /* a power of two, more than twice all names */
 
 static const struct tw_api_table *const tables[] = {
@@ -117,4 +119,23 @@ const char *tw_api_role_name(enum tw_api_role role)
 	};
 
 	return names[role];
+}
+
+const char *tw_api_token_name(unsigned token)
+{
+	static const struct {
+		unsigned token;
+		const char *name;
+	} names[] = {
+		{ TW_TOKEN_ANY, "any" },
+		{ TW_MAY_UPLOAD, "upload" },
+		{ TW_MAY_DOWNLOAD, "download" },
+		{ TW_MAY_MODIFY, "modify" },
+		{ TW_MAY_SHARE, "share" },
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].token == token)
+			return names[i].name;
+	return "never";
 }
