@@ -49,6 +49,7 @@ enum tw_api_object {
 	TW_API_TRANSFER,
 	TW_API_TOKEN,
 	TW_API_SHARED_TOKEN,
+	TW_API_SOME_TOKEN, /* either */
 	TW_API_WATCH,
 	TW_API_REQUEST,
 };

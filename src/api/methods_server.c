@@ -147,7 +147,7 @@ static const struct tw_api_parameter sleep_parameters[] = {
 };
 
 static const struct tw_api_parameter request_parameters[] = {
-	TW_P_NEEDED("requestId", 128, "as an Async method returned it"),
+	TW_P_ID("requestId", TW_API_REQUEST, "as an Async method returned it"),
 };
 
 static const struct tw_api_parameter event_parameters[] = {

@@ -187,7 +187,7 @@ static int delete_user_data(struct tw_api_call *call)
 
 static const struct tw_api_parameter create_api_parameters[] = {
 	TW_P_TEXT("path", TW_API_PATH_MAX, "confine its file operations to this folder"),
-	TW_P_STRINGS("permissions", "of upload, download, modify, share; not given: all"),
+	TW_P_STRINGS("permissions", "of upload, download, modify, share; not given: download"),
 	SECRETS,
 	TW_P_USER_DATA,
 };
@@ -210,7 +210,7 @@ static const struct tw_api_parameter shared_token_parameters[] = {
 	TW_P_SOME_ID("destinationId", TW_API_DESTINATION, "a destination, or:"), \
 		TW_P_SOME_ID("manifestId", TW_API_MANIFEST, "a manifest, or:"), \
 		TW_P_SOME_ID("transferId", TW_API_TRANSFER, "a transfer, or:"), \
-		TW_P_SOME_ID("token", TW_API_ANY_TEXT, "a token")
+		TW_P_SOME_ID("token", TW_API_SOME_TOKEN, "a token")
 
 static const struct tw_api_parameter update_parameters[] = {
 	OBJECTS,

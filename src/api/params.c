@@ -154,6 +154,9 @@ static bool there(struct tw_api_call *call, enum tw_api_object object, const cha
 		return tw_engine_token(call->engine, &call->caller, false, id);
 	case TW_API_SHARED_TOKEN:
 		return tw_engine_token(call->engine, &call->caller, true, id);
+	case TW_API_SOME_TOKEN:
+		return tw_engine_token(call->engine, &call->caller, false, id) ||
+		       tw_engine_token(call->engine, &call->caller, true, id);
 	case TW_API_WATCH:
 		return tw_engine_watch(call->engine, &call->caller, id);
 	default:

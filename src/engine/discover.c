@@ -157,6 +157,10 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 static void ask_from_receive_port(struct discover *discover)
 {
+	if (!discover->discovers->listening) {
+		fail(discover, TW_FAULT_UNAVAILABLE, "the server is stopping");
+		return;
+	}
 	discover->id = discover->discovers->id_next++;
 	discover->end = tw_clock_now() + discover->timeout;
 	discover->timer = event_new(discover->discovers->base, -1, 0, on_timer, discover);
@@ -164,6 +168,11 @@ static void ask_from_receive_port(struct discover *discover)
 		on_timer(-1, 0, discover);
 	else
 		fail(discover, TW_FAULT_INTERNAL, "there is no memory left");
+}
+
+void tw_discovers_close(struct tw_discovers *discovers)
+{
+	discovers->listening = NULL;
 }
 
 void tw_discovers_event(struct tw_discovers *discovers, const struct tw_worker_event *event)

@@ -35,5 +35,7 @@ void tw_discovers_free(struct tw_discovers *discovers);
 int tw_discovers_start(struct tw_discovers *discovers, bool from_receive_port,
 		       const json_t *parameters, struct tw_request *request,
 		       struct tw_fault *fault);
+/* The listening worker goes: what would ask from its port fails. */
+void tw_discovers_close(struct tw_discovers *discovers);
 /* A TW_WORKER_DISCOVERED of the listening worker. */
 void tw_discovers_event(struct tw_discovers *discovers, const struct tw_worker_event *event);

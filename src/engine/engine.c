@@ -480,6 +480,8 @@ void tw_engine_free(struct tw_engine *engine)
 	engine->stopping = true;
 	if (engine->watches)
 		tw_watches_stop(engine->watches);
+	if (engine->discovers)
+		tw_discovers_close(engine->discovers);
 	tw_links_close(engine);
 	tw_file_requests_stop(engine);
 	if (engine->pool)
@@ -542,6 +544,7 @@ int tw_engine_events(struct tw_engine *engine, const struct tw_caller *caller,
 {
 	struct tw_eventlog_query wanted = {
 		.owner = caller->superuser || caller->wrangler ? NULL : caller->user,
+		.token = caller->token,
 		.after = query->after,
 		.since_us = query->since_us,
 		.limit = query->limit,

@@ -133,10 +133,17 @@ struct reading {
 	uint64_t last;
 };
 
+static bool is_of_token(const json_t *entry, const char *token)
+{
+	const char *made_with = json_string_value(json_object_get(entry, "ownerToken"));
+
+	return made_with && strcmp(made_with, token) == 0;
+}
+
 static int take_event(void *context, const struct tw_store_event *event)
 {
 	struct reading *reading = context;
-	const char *owner = reading->query->owner;
+	const char *owner = reading->query->owner, *token = reading->query->token;
 	json_t *entry;
 
 	if (owner && strcmp(event->owner, owner) != 0) {
@@ -147,6 +154,10 @@ static int take_event(void *context, const struct tw_store_event *event)
 		return TW_E_FULL;
 	reading->last = event->id;
 	entry = json_loads(event->body, 0, NULL);
+	if (token && !is_of_token(entry, token)) {
+		json_decref(entry);
+		return 0;
+	}
 	if (!entry)
 		entry = json_object();
 	if (!entry || mark(entry, event->name, event->owner, event->at_us, event->id) ||

@@ -4,7 +4,8 @@
  *
  * An entry is a JSON object: _event, _timestamp, _id, _owner where there is one, and the fields of
  * the object it is about. Its owner, wranglers and superusers see it; what has no owner only
- * superusers and those with "server" events (launch, ...) see. The newest TW_EVENTLOG_KEEP stay.
+ * superusers and those with "server" events (launch, ...) see; who came with a token sees what is
+ * about objects made with it. The newest TW_EVENTLOG_KEEP stay.
  */
 #pragma once
 
@@ -29,9 +30,9 @@ void tw_eventlog_free(struct tw_eventlog *log);
  */
 int tw_eventlog_add(struct tw_eventlog *log, const char *name, const char *owner, int64_t now_us,
 		    json_t *object, json_t **ret_entry);
-/* Whose entries are wanted; NULL: all. */
+/* Whose entries are wanted; NULL: all. @token: of those only what was made with it. */
 struct tw_eventlog_query {
-	const char *owner;
+	const char *owner, *token;
 	uint64_t after;
 	int64_t since_us;
 	uint64_t limit;

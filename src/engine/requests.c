@@ -16,6 +16,7 @@ struct tw_request {
 	struct tw_requests *requests;
 	char id[TW_OBJECT_ID];
 	char *user; /* owned */
+	char token[TW_OBJECT_ID]; /* that its maker came with; "": none */
 	struct tw_request_status status;
 	struct tw_fault failure;
 	tw_ns ended_at;
@@ -148,6 +149,7 @@ int tw_requests_add(struct tw_requests *requests, const struct tw_caller *caller
 	tw_random_fill(&random, id, sizeof id);
 	tw_text_hex(id, sizeof id, request->id);
 	request->requests = requests;
+	snprintf(request->token, sizeof request->token, "%s", caller->token ? caller->token : "");
 	place = bucket(requests, request->id);
 	request->next = *place;
 	*place = request;
@@ -182,6 +184,13 @@ void tw_request_fail(struct tw_request *request, const struct tw_fault *fault)
 	end(request, TW_REQUEST_ERROR);
 }
 
+static bool made_by(const struct tw_request *request, const struct tw_caller *caller)
+{
+	return caller->superuser ||
+	       (strcmp(request->user, caller->user) == 0 &&
+		strcmp(request->token, caller->token ? caller->token : "") == 0);
+}
+
 int tw_requests_look(struct tw_requests *requests, const struct tw_caller *caller, const char *id,
 		     struct tw_request_status *ret, struct tw_fault *fault)
 {
@@ -189,7 +198,7 @@ int tw_requests_look(struct tw_requests *requests, const struct tw_caller *calle
 
 	while (request && strcmp(request->id, id) != 0)
 		request = request->next;
-	if (!request || (!caller->superuser && strcmp(request->user, caller->user) != 0))
+	if (!request || !made_by(request, caller))
 		return tw_fault_set(
 			fault, TW_FAULT_NOT_FOUND, "requestId",
 			"There is no such request; finished ones are kept for ten minutes.");

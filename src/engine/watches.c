@@ -181,8 +181,13 @@ void tw_watches_free(struct tw_watches *watches)
 
 static bool visible(const struct watch *watch, const struct tw_caller *caller)
 {
-	return caller->superuser || caller->wrangler ||
-	       strcmp(watch->settings.owner, caller->user) == 0;
+	const char *made_with = watch->settings.owner_token;
+
+	if (caller->superuser || caller->wrangler)
+		return true;
+	if (strcmp(watch->settings.owner, caller->user) != 0)
+		return false;
+	return !caller->token || (made_with && strcmp(made_with, caller->token) == 0);
 }
 
 static struct watch *find(struct tw_watches *watches, const struct tw_caller *caller,
@@ -318,7 +323,7 @@ int tw_watches_create(struct tw_watches *watches, const struct tw_caller *caller
 	for (size_t i = 0; options->client_request_id && i < watches->count; i++) {
 		watch = watches->all[i];
 		if (strcmp(watch->settings.client_request_id, options->client_request_id) == 0 &&
-		    strcmp(watch->settings.owner, caller->user) == 0) {
+		    strcmp(watch->settings.owner, caller->user) == 0 && visible(watch, caller)) {
 			*ret_id = watch->settings.id;
 			return TW_FAULT_NONE;
 		}
