@@ -5,8 +5,8 @@
  *
  * A row says who may call it, and with which tokens; one that does not say both is for nobody.
  * Parameters come by name; each is checked against its row before the handler runs, and one that
- * names an object must name one that the caller may see. null for an optional parameter is the same as leaving it out, unless its row
- * says that null means something.
+ * names an object must name one that the caller may see. null for an optional parameter is the same
+ * as leaving it out, unless its row says that null means something.
  */
 #pragma once
 

@@ -127,10 +127,8 @@ const char *tw_api_token_name(unsigned token)
 		unsigned token;
 		const char *name;
 	} names[] = {
-		{ TW_TOKEN_ANY, "any" },
-		{ TW_MAY_UPLOAD, "upload" },
-		{ TW_MAY_DOWNLOAD, "download" },
-		{ TW_MAY_MODIFY, "modify" },
+		{ TW_TOKEN_ANY, "any" },         { TW_MAY_UPLOAD, "upload" },
+		{ TW_MAY_DOWNLOAD, "download" }, { TW_MAY_MODIFY, "modify" },
 		{ TW_MAY_SHARE, "share" },
 	};
 

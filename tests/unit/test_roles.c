@@ -69,8 +69,8 @@ static void make_token(struct scene *scene, const struct tw_caller *caller, cons
 	snprintf(ret, TW_OBJECT_ID, "%s", id);
 }
 
-static void make_watch(struct scene *scene, const struct tw_caller *caller,
-		       const char *destination, char ret[TW_OBJECT_ID])
+static void make_watch(struct scene *scene, const struct tw_caller *caller, const char *destination,
+		       char ret[TW_OBJECT_ID])
 {
 	struct tw_watch_options options;
 	const char *id;
@@ -322,7 +322,7 @@ static enum tw_fault_code run(struct scene *scene, const struct tw_api_method *m
 		 text.bytes);
 	tw_jsontext_deinit(&text);
 	tw_jsontext_deinit(&call.result);
-	json_object_foreach(parameters, name, value) {
+	json_object_foreach (parameters, name, value) {
 		const char *id = json_string_value(value);
 		char *at = id && strlen(id) == TW_OBJECT_ID - 1 ? strstr(ret, id) : NULL;
 
@@ -360,8 +360,7 @@ static unsigned cells;
 static void try_cell(struct scene *scene, const struct cell *cell, char ret[MESSAGE])
 {
 	enum tw_fault_code expected = expect_call(cell->method, cell->role), code;
-	json_t *parameters =
-		parameters_for(scene, cell->method, cell->object, cell->whose);
+	json_t *parameters = parameters_for(scene, cell->method, cell->object, cell->whose);
 
 	if (!expected && cell->object && !sees(cell->role, cell->object->object, cell->whose))
 		expected = TW_FAULT_NOT_FOUND;
@@ -371,7 +370,8 @@ static void try_cell(struct scene *scene, const struct cell *cell, char ret[MESS
 	if (expected ? code != expected : is_refusal(code))
 		fail_msg("%s(%s %s) as %s: expected %s: %s", cell->method->name,
 			 cell->object ? cell->object->name : "", whose_names[cell->whose],
-			 cell->role->name, expected ? tw_fault_name(expected) : "to be let in", ret);
+			 cell->role->name, expected ? tw_fault_name(expected) : "to be let in",
+			 ret);
 	for (enum whose whose = 0; !expected && whose < MISSING; whose++)
 		ensure(scene, whose);
 }
@@ -488,10 +488,9 @@ static void test_nothing_declared(void **state)
 		{ .name = "b", .token = TW_TOKEN_ANY, .run = refuse_nothing },
 		{ .name = "c", .role = TW_API_ANYONE, .run = refuse_nothing },
 	};
-	const struct role superuser = { .user = "root",
-					.authenticated = true,
-					.superuser = true,
-					.permissions = TW_MAY_ALL };
+	const struct role superuser = {
+		.user = "root", .authenticated = true, .superuser = true, .permissions = TW_MAY_ALL
+	};
 	struct scene *scene = *state;
 	const struct tw_api_method *method;
 	char answer[MESSAGE];
@@ -503,7 +502,8 @@ static void test_nothing_declared(void **state)
 		if (!method->role || !method->token)
 			fail_msg("%s does not say who may call it, or with which tokens",
 				 method->name);
-		/* What is for superusers is for no token, and what changes something is a permission's. */
+		/* What is for superusers is for no token, and what changes something is a
+		 * permission's. */
 		if ((method->role == TW_API_SUPERUSER && method->token != TW_TOKEN_NEVER) ||
 		    (method->changes && method->token == TW_TOKEN_ANY) ||
 		    (method->shared && method->token == TW_TOKEN_NEVER))
