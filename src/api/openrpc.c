@@ -198,8 +198,10 @@ static void method(struct tw_jsontext *text, const struct tw_api_method *row)
 	text_member(text, ",", "x-group", tw_api_group_name(row->group));
 	text_member(text, ",", "x-role", tw_api_role_name(row->role));
 	text_member(text, ",", "x-token", tw_api_token_name(row->token));
-	tw_jsontext_literal(text,
-			    row->shared ? ",\"x-shared-token\":true" : ",\"x-shared-token\":false");
+	if (row->shared)
+		tw_jsontext_literal(text, ",\"x-shared-token\":true");
+	else
+		tw_jsontext_literal(text, ",\"x-shared-token\":false");
 	if (row->async && row->result) {
 		tw_jsontext_literal(text, ",\"x-later\":");
 		reference(text, row->result);
