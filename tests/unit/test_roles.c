@@ -24,7 +24,7 @@ struct scene {
 	struct tw_api *api;
 	char token[TW_OBJECT_ID], other_token[TW_OBJECT_ID], shared[TW_OBJECT_ID];
 	char ids[KINDS][WHOSE][TW_OBJECT_ID];
-	char mapping[TEMP_PATH_MAX + 16], key[TW_KEY_TEXT];
+	char mapping[TEMP_PATH_MAX + 16], nowhere[TEMP_PATH_MAX + 16], key[TW_KEY_TEXT];
 	unsigned terminated;
 };
 
@@ -155,6 +155,8 @@ static int setup(void **state)
 	file_make(&scene->world->hosts[0], "file", 1000, 1);
 	snprintf(scene->mapping, sizeof scene->mapping, "%s:copy",
 		 place_of(&scene->world->hosts[0], "file"));
+	snprintf(scene->nowhere, sizeof scene->nowhere, "%s",
+		 place_of(&scene->world->hosts[0], "nowhere"));
 	tw_public_key_format(&scene->world->hosts[1].identity.public_key, scene->key);
 	options.base = scene->world->base;
 	options.engine = scene->engine;
@@ -236,14 +238,14 @@ static json_t *value_for(const struct scene *scene, const struct tw_api_method *
 		return json_string(MISSING_ID);
 	switch (row->type) {
 	case TW_API_STRING:
-		return json_string(row->words ? row->words[0] : "/nowhere/at/all");
+		return json_string(row->words ? row->words[0] : scene->nowhere);
 	case TW_API_BOOL:
 		return json_false();
 	case TW_API_INTEGER:
 	case TW_API_TIME:
 		return json_integer(row->min);
 	case TW_API_STRINGS:
-		return json_pack("[s]", "/nowhere/at/all");
+		return json_pack("[s]", scene->nowhere);
 	default:
 		return json_object();
 	}
