@@ -221,7 +221,7 @@ const struct tw_call_case tw_call_cases[] = {
 	SOCKET(RESOLVER, AF_UNIX, SOCK_DGRAM),
 	SOCKET(RESOLVER, AF_NETLINK, SOCK_RAW),
 
-	/* Not SO_ATTACH_FILTER, nor TCP_REPAIR, TCP_ULP and the like. */
+	/* Not SO_ATTACH_BPF, TCP_REPAIR, TCP_ULP and the like. */
 	OPTION(NET, SOL_SOCKET, SO_RCVBUF),
 	OPTION(NET, SOL_SOCKET, SO_SNDBUF),
 	OPTION(NET, SOL_SOCKET, SO_RCVBUFFORCE),
@@ -235,5 +235,8 @@ const struct tw_call_case tw_call_cases[] = {
 	OPTION(NET, IPPROTO_UDP, UDP_SEGMENT),
 	OPTION(NET, IPPROTO_UDP, UDP_GRO),
 	OPTION(NET, IPPROTO_TCP, TCP_NODELAY),
+	OPTION(NET, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+	/* The valve against floods of INITs (netio/valve.h), turned while they come. */
+	OPTION(ENGINE, SOL_SOCKET, SO_ATTACH_FILTER),
 };
 const size_t tw_call_case_count = sizeof tw_call_cases / sizeof *tw_call_cases;
