@@ -169,6 +169,26 @@ static void say_ports(const struct tw_list *ports, char *ret, size_t room)
 				       (unsigned long long)((const uint64_t *)ports->items)[i]);
 }
 
+static void say_account(const struct server *server)
+{
+	const struct tw_server_place *place = &server->place;
+	int level = server->settings.log_level;
+
+	if (place->spare)
+		tw_server_log(TW_LOG_INFO, level,
+			      "runs as the user id %u, as there is no account %s: make it with "
+			      "useradd --system --user-group --no-create-home --shell "
+			      "/usr/sbin/nologin %s, and start again",
+			      (unsigned)place->uid, TW_SERVER_ACCOUNT, TW_SERVER_ACCOUNT);
+	else if (place->other)
+		tw_server_log(TW_LOG_INFO, level, "runs as %s", place->name);
+	else if (place->uid == 0)
+		tw_server_log(TW_LOG_WARNING, level,
+			      "runs as root, %s: whoever finds a fault in it has root's files",
+			      place->alone ? "as there is no other user id here"
+					   : "as it was told");
+}
+
 static void announce(const struct server *server)
 {
 	const struct tw_server_settings *settings = &server->settings;
@@ -188,6 +208,7 @@ static void announce(const struct server *server)
 		      "controlled by %s://%s%s%s:%u/ and %s; state in %s",
 		      remote ? "https" : "http", six ? "[" : "", settings->api_host, six ? "]" : "",
 		      tw_api_port(server->api), settings->socket_path, settings->state_dir);
+	say_account(server);
 	tw_server_log(TW_LOG_INFO, settings->log_level, "%s: known to clients by the key %s",
 		      remote ? "open to other machines" : "TLS",
 		      tw_certificate_pin(server->certificate));

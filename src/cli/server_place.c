@@ -24,9 +24,6 @@
 #define LOCK_LOOK_US 10000
 #define DEPTH_MAX 256
 
-/* Until the engine has others read files for it. */
-static const bool by_default = false;
-
 /* In a user namespace (a container) many ids may be missing: root has another name there for
  * whoever started it, and cannot become anybody. */
 static bool is_mapped(uid_t uid)
@@ -96,7 +93,7 @@ int tw_server_choose_account(const struct tw_arguments *arguments, struct tw_ser
 	};
 	if (name)
 		return choose_named(name, ret);
-	if (geteuid() != 0 || !by_default) {
+	if (geteuid() != 0) {
 		usual = getpwuid(geteuid());
 		if (usual)
 			take_account(usual, ret);

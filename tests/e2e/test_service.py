@@ -1,7 +1,6 @@
 """The service as its operator sees it: hooks, watched folders, and a clock that is stepped."""
 import json
 import os
-import stat
 import subprocess
 import time
 
@@ -51,11 +50,14 @@ class Hooks:
         self.folder, self.seen = os.path.join(place, "hooks"), os.path.join(place, "seen")
         os.makedirs(self.folder)
         os.makedirs(self.seen)
+        # They run as whoever owns what happened: not always as whoever started the server.
+        os.chmod(place, 0o755)
+        os.chmod(self.seen, 0o1777)
         for event in EVENTS:
             path = os.path.join(self.folder, event)
             with open(path, "w") as file:
                 file.write(SCRIPT % self.seen)
-            os.chmod(path, stat.S_IRWXU)
+            os.chmod(path, 0o755)
 
     def calls(self, event):
         """[(arguments, entry)] of all runs that are over."""
@@ -72,8 +74,9 @@ class Hooks:
         return self.calls(event)[0]
 
 
-def test_every_hook(tmp_path, close_all):
-    left, right = Hooks(os.path.join(tmp_path, "l")), Hooks(os.path.join(tmp_path, "r"))
+def test_every_hook(tmp_path, place, close_all):
+    os.chmod(place, 0o755)
+    left, right = Hooks(os.path.join(place, "l")), Hooks(os.path.join(place, "r"))
     here = Server(os.path.join(tmp_path, "here"), "--trigger-dir", left.folder)
     close_all(here)
     there = Server(os.path.join(tmp_path, "there"), "--trigger-dir", right.folder)
@@ -162,6 +165,12 @@ def test_clock_stepped_by_years(tmp_path, close_all):
     shim, step = os.path.join(tmp_path, "shim.so"), os.path.join(tmp_path, "step")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clock_shim.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source], check=True, timeout=60)
+
+    def turn_clock(seconds):
+        with open(step, "r+" if os.path.exists(step) else "w") as file:
+            file.write("%-31d" % seconds)
+
+    turn_clock(0)
     os.environ["LD_PRELOAD"], os.environ["CLOCK_STEP"] = shim, step
     try:
         here = Server(os.path.join(tmp_path, "here"))
@@ -180,16 +189,14 @@ def test_clock_stepped_by_years(tmp_path, close_all):
         return here.api.call("getTransfer", transferId=transfer)
 
     until(lambda: told()["bytesSent"] > tw.MIB)
-    with open(step, "w") as file:
-        file.write(str(TEN_YEARS))
+    turn_clock(TEN_YEARS)
     # The server believes it: what begins now is of then.
     later = here.destination(there, sendRateMax=50000)
     entry = here.api.call("getEventLog", afterId=0)[-1]
     assert entry["destinationId"] == later["destinationId"]
     assert entry["_timestamp"] / 1e6 > began + TEN_YEARS - 60
     time.sleep(0.5)
-    with open(step, "w") as file:
-        file.write(str(-TEN_YEARS))
+    turn_clock(-TEN_YEARS)
     until(lambda: told()["status"] != "active")
     took = time.time() - began
     transfer = told()
