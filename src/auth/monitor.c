@@ -96,10 +96,10 @@ static void take_message(struct tw_monitor *monitor, const struct tw_auth_messag
 	case TW_AUTH_IN_GROUP:
 	case TW_AUTH_RESOLVE:
 	case TW_AUTH_TRIGGER:
-		tw_question_ask(monitor, message, passed);
+		tw_monitor_question_ask(monitor, message, passed);
 		break;
 	case TW_AUTH_AGENT:
-		tw_agent_ask(monitor, message);
+		tw_monitor_agent_ask(monitor, message);
 		break;
 	case TW_AUTH_BUFFERS:
 		set_buffers(monitor, message, passed);
@@ -149,8 +149,8 @@ static void reap(struct tw_monitor *monitor, int *ret_status)
 			*ret_status = status;
 			continue;
 		}
-		if (!tw_question_ended(monitor, pid))
-			tw_agent_ended(monitor, pid);
+		if (!tw_monitor_question_ended(monitor, pid))
+			tw_monitor_agent_ended(monitor, pid);
 	}
 }
 
@@ -187,10 +187,10 @@ static void turn(struct tw_monitor *monitor, tw_ns until, int *ret_status)
 		{ .fd = monitor->signals, .events = POLLIN },
 		{ .fd = monitor->socket, .events = POLLIN },
 	};
-	tw_ns now = tw_clock_now(), next = tw_questions_due(monitor, now);
+	tw_ns now = tw_clock_now(), next = tw_monitor_questions_due(monitor, now);
 
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
-		struct tw_question *question = &monitor->questions[i];
+		struct tw_monitor_question *question = &monitor->questions[i];
 
 		fds[2 + i] = (struct pollfd){ .fd = question->pid ? question->fd : -1,
 					      .events = POLLIN };
@@ -201,7 +201,7 @@ static void turn(struct tw_monitor *monitor, tw_ns until, int *ret_status)
 	/* Answers before new questions, so that places are free. */
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++)
 		if (fds[2 + i].revents)
-			tw_question_readable(monitor, &monitor->questions[i]);
+			tw_monitor_question_readable(monitor, &monitor->questions[i]);
 	if (fds[1].revents)
 		read_messages(monitor);
 	if (fds[0].revents)
@@ -222,8 +222,8 @@ static void wind_up(struct tw_monitor *monitor)
 	/* Its last words may still be there. */
 	if (monitor->socket >= 0)
 		read_messages(monitor);
-	tw_questions_end(monitor);
-	tw_agents_end(monitor);
+	tw_monitor_questions_end(monitor);
+	tw_monitor_agents_end(monitor);
 	if (monitor->socket >= 0)
 		close(monitor->socket);
 	monitor->socket = -1;

@@ -125,7 +125,7 @@ static int serve(struct tw_monitor *monitor, const struct tw_grant *granted, int
 	return r ? r : hand_over(agent, client);
 }
 
-void tw_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message)
+void tw_monitor_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message)
 {
 	const struct tw_auth_message answer = { .kind = TW_AUTH_DESCRIPTORS,
 						.serial = message->serial };
@@ -147,7 +147,7 @@ void tw_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *mess
 		tw_monitor_refuse(monitor, message->serial, r);
 }
 
-bool tw_agent_ended(struct tw_monitor *monitor, pid_t pid)
+bool tw_monitor_agent_ended(struct tw_monitor *monitor, pid_t pid)
 {
 	for (unsigned i = 0; i < monitor->agent_count; i++)
 		if (monitor->agents[i].pid == pid) {
@@ -157,7 +157,7 @@ bool tw_agent_ended(struct tw_monitor *monitor, pid_t pid)
 	return false;
 }
 
-void tw_agents_end(struct tw_monitor *monitor)
+void tw_monitor_agents_end(struct tw_monitor *monitor)
 {
 	while (monitor->agent_count)
 		drop(monitor, &monitor->agents[0]);

@@ -12,7 +12,7 @@
 #include "auth/passing.h"
 
 /* A question that a child works on, or whose answer has to wait for its time. */
-struct tw_question {
+struct tw_monitor_question {
 	pid_t pid; /* 0: the place is free; -1: the child is gone */
 	int fd;    /* what the child says; -1: it has */
 	tw_ns begun, due;
@@ -40,7 +40,7 @@ struct tw_monitor {
 	int socket, signals;
 	unsigned stops; /* asked for so far */
 	bool over;
-	struct tw_question questions[TW_MONITOR_QUESTIONS_MAX];
+	struct tw_monitor_question questions[TW_MONITOR_QUESTIONS_MAX];
 	struct tw_monitor_agent agents[TW_MONITOR_AGENTS_MAX];
 	unsigned agent_count;
 };
@@ -55,15 +55,15 @@ void tw_monitor_answer(struct tw_monitor *monitor, const struct tw_auth_message 
 void tw_monitor_refuse(struct tw_monitor *monitor, uint32_t serial, int error);
 
 /* @passed: borrowed descriptors that came with it. */
-void tw_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *message,
-		     const struct tw_passed *passed);
-void tw_question_readable(struct tw_monitor *monitor, struct tw_question *question);
+void tw_monitor_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *message,
+			     const struct tw_passed *passed);
+void tw_monitor_question_readable(struct tw_monitor *monitor, struct tw_monitor_question *question);
 /* Those whose time has come. Returns when the next one's comes, TW_NEVER: none waits. */
-tw_ns tw_questions_due(struct tw_monitor *monitor, tw_ns now);
+tw_ns tw_monitor_questions_due(struct tw_monitor *monitor, tw_ns now);
 /* True: the child was one of these. */
-bool tw_question_ended(struct tw_monitor *monitor, pid_t pid);
-void tw_questions_end(struct tw_monitor *monitor);
+bool tw_monitor_question_ended(struct tw_monitor *monitor, pid_t pid);
+void tw_monitor_questions_end(struct tw_monitor *monitor);
 
-void tw_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message);
-bool tw_agent_ended(struct tw_monitor *monitor, pid_t pid);
-void tw_agents_end(struct tw_monitor *monitor);
+void tw_monitor_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message);
+bool tw_monitor_agent_ended(struct tw_monitor *monitor, pid_t pid);
+void tw_monitor_agents_end(struct tw_monitor *monitor);

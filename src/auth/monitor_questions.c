@@ -1,6 +1,8 @@
 /* monitor_questions.c - children of the monitor that live for one question. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -158,13 +160,13 @@ static const struct {
 	[TW_AUTH_RESOLVE] = { run_resolve, false }, [TW_AUTH_TRIGGER] = { run_trigger, true },
 };
 
-static struct tw_question *free_place(struct tw_monitor *monitor, enum tw_auth_kind kind)
+static struct tw_monitor_question *free_place(struct tw_monitor *monitor, enum tw_auth_kind kind)
 {
-	struct tw_question *place = NULL;
+	struct tw_monitor_question *place = NULL;
 	unsigned checks = 0;
 
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
-		struct tw_question *question = &monitor->questions[i];
+		struct tw_monitor_question *question = &monitor->questions[i];
 
 		if (!question->pid)
 			place = question;
@@ -189,7 +191,7 @@ static void child(struct work *work, pid_t parent, int fd)
 	_exit(tw_auth_send(fd, 0, &answer, work->fds, work->fd_count) ? 1 : 0);
 }
 
-static int start(struct tw_monitor *monitor, struct tw_question *question,
+static int start(struct tw_monitor *monitor, struct tw_monitor_question *question,
 		 const struct tw_auth_message *message, const struct tw_passed *passed)
 {
 	struct work work = { .monitor = monitor,
@@ -214,30 +216,43 @@ static int start(struct tw_monitor *monitor, struct tw_question *question,
 	return 0;
 }
 
+/* Most events have no program: nobody is started to find that out. */
+static bool has_trigger(const struct tw_monitor *monitor, const char *event)
+{
+	const char *folder = monitor->options->trigger_folder;
+	char path[PATH_MAX];
+
+	return folder && *event && *event != '.' && !strchr(event, '/') &&
+	       snprintf(path, sizeof(path), "%s/%s", folder, event) < PATH_MAX &&
+	       access(path, F_OK) == 0;
+}
+
 /* What the monitor itself knows before anybody is asked. */
 static int look_before(struct tw_monitor *monitor, const struct tw_auth_message *message,
-		       const struct tw_passed *passed, struct tw_question *question)
+		       const struct tw_passed *passed, struct tw_monitor_question *question)
 {
 	if (message->kind == TW_AUTH_VOUCH)
 		return tw_passing_peer(passed->fds[0], &question->peer);
 	if (message->kind == TW_AUTH_FIND && !tw_monitor_granted(monitor, message->user))
 		return -EACCES;
+	if (message->kind == TW_AUTH_TRIGGER && !has_trigger(monitor, message->text))
+		return -ENOENT;
 	return 0;
 }
 
-void tw_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *message,
-		     const struct tw_passed *passed)
+void tw_monitor_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *message,
+			     const struct tw_passed *passed)
 {
-	struct tw_question *question = free_place(monitor, message->kind);
+	struct tw_monitor_question *question = free_place(monitor, message->kind);
 	int r = -EBUSY;
 
 	if (!rows[message->kind].run) {
 		r = -ENOSYS;
 	} else if (question) {
-		*question = (struct tw_question){ .fd = -1,
-						  .begun = tw_clock_now(),
-						  .kind = message->kind,
-						  .serial = message->serial };
+		*question = (struct tw_monitor_question){ .fd = -1,
+							  .begun = tw_clock_now(),
+							  .kind = message->kind,
+							  .serial = message->serial };
 		question->due = question->begun + TW_MONITOR_QUESTION_NS;
 		memcpy(question->user, message->user, sizeof(question->user));
 		r = look_before(monitor, message, passed, question);
@@ -249,18 +264,18 @@ void tw_question_ask(struct tw_monitor *monitor, const struct tw_auth_message *m
 }
 
 /* One that has been reaped has a place, and no process any more. */
-static void end_child(const struct tw_question *question)
+static void end_child(const struct tw_monitor_question *question)
 {
 	if (question->pid > 0)
 		kill(question->pid, SIGKILL);
 }
 
-static void let_go(struct tw_question *question)
+static void let_go(struct tw_monitor_question *question)
 {
 	if (question->fd >= 0)
 		close(question->fd);
 	free(question->late);
-	*question = (struct tw_question){ .fd = -1 };
+	*question = (struct tw_monitor_question){ .fd = -1 };
 }
 
 static void grant(struct tw_monitor *monitor, const struct tw_account *account)
@@ -273,7 +288,7 @@ static void grant(struct tw_monitor *monitor, const struct tw_account *account)
 }
 
 /* Whether the answer holds: the child may have been fooled by what it loaded. */
-static bool believe(struct tw_monitor *monitor, const struct tw_question *question,
+static bool believe(struct tw_monitor *monitor, const struct tw_monitor_question *question,
 		    const struct tw_auth_message *answer)
 {
 	const struct tw_grant *old;
@@ -302,7 +317,7 @@ static bool believe(struct tw_monitor *monitor, const struct tw_question *questi
 }
 
 /* The failure of a password: at a time that tells nothing. */
-static void refuse_later(struct tw_monitor *monitor, struct tw_question *question)
+static void refuse_later(struct tw_monitor *monitor, struct tw_monitor_question *question)
 {
 	tw_ns took = tw_clock_now() - question->begun;
 
@@ -341,7 +356,7 @@ static bool belongs(enum tw_auth_kind answer, enum tw_auth_kind question)
 }
 
 /* @passed: borrowed descriptors of the answer. */
-static void conclude(struct tw_monitor *monitor, struct tw_question *question,
+static void conclude(struct tw_monitor *monitor, struct tw_monitor_question *question,
 		     struct tw_auth_message *answer, const struct tw_passed *passed)
 {
 	if (!belongs(answer->kind, question->kind) ||
@@ -360,7 +375,7 @@ static void conclude(struct tw_monitor *monitor, struct tw_question *question,
 }
 
 /* A child that ends without a word has failed. */
-void tw_question_readable(struct tw_monitor *monitor, struct tw_question *question)
+void tw_monitor_question_readable(struct tw_monitor *monitor, struct tw_monitor_question *question)
 {
 	struct tw_auth_message answer;
 	struct tw_passed passed = { 0 };
@@ -375,12 +390,12 @@ void tw_question_readable(struct tw_monitor *monitor, struct tw_question *questi
 	tw_wipe(&answer, sizeof(answer));
 }
 
-tw_ns tw_questions_due(struct tw_monitor *monitor, tw_ns now)
+tw_ns tw_monitor_questions_due(struct tw_monitor *monitor, tw_ns now)
 {
 	tw_ns next = TW_NEVER;
 
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
-		struct tw_question *question = &monitor->questions[i];
+		struct tw_monitor_question *question = &monitor->questions[i];
 
 		if (!question->pid)
 			continue;
@@ -401,7 +416,7 @@ tw_ns tw_questions_due(struct tw_monitor *monitor, tw_ns now)
 	return next;
 }
 
-bool tw_question_ended(struct tw_monitor *monitor, pid_t pid)
+bool tw_monitor_question_ended(struct tw_monitor *monitor, pid_t pid)
 {
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++)
 		if (monitor->questions[i].pid == pid) {
@@ -412,10 +427,10 @@ bool tw_question_ended(struct tw_monitor *monitor, pid_t pid)
 	return false;
 }
 
-void tw_questions_end(struct tw_monitor *monitor)
+void tw_monitor_questions_end(struct tw_monitor *monitor)
 {
 	for (unsigned i = 0; i < TW_MONITOR_QUESTIONS_MAX; i++) {
-		struct tw_question *question = &monitor->questions[i];
+		struct tw_monitor_question *question = &monitor->questions[i];
 
 		if (!question->pid)
 			continue;

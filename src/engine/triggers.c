@@ -19,6 +19,7 @@
 #define ARGUMENTS_MAX 6
 #define ABSENT_MAX 32
 #define ABSENT_NAME 64
+#define ABSENT_FOR (50 * TW_MSEC) /* events come in bursts */
 #define LINE_MAX_BYTES 1024
 #define READ_AT_A_TIME ((size_t)4096)
 
@@ -387,7 +388,7 @@ static void note_absent(struct tw_triggers *triggers, const char *event)
 	unsigned at = triggers->absent_next++ % ABSENT_MAX;
 
 	snprintf(triggers->absent[at].event, ABSENT_NAME, "%s", event);
-	triggers->absent[at].until = tw_clock_now() + TW_SECOND;
+	triggers->absent[at].until = tw_clock_now() + ABSENT_FOR;
 }
 
 static bool is_absent(const struct tw_triggers *triggers, const char *event)

@@ -142,6 +142,8 @@ def children(pid):
 def shell():
     # A short path: a socket's is limited.
     with tempfile.TemporaryDirectory(prefix="tw-cook-", ignore_cleanup_errors=True) as folder:
+        # Hooks run as other accounts, who have to come here.
+        os.chmod(folder, 0o755)
         made = Shell(folder)
         yield made
         made.close()
