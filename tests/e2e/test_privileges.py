@@ -63,7 +63,8 @@ def children(pid):
 def status(pid):
     """The fields of /proc/PID/status, as lists of words."""
     with open("/proc/%d/status" % pid) as file:
-        return {name: words.split() for name, words in re.findall(r"(?m)^(\w+):\t(.*)$", file.read())}
+        found = re.findall(r"(?m)^(\w+):\t(.*)$", file.read())
+    return {name: words.split() for name, words in found}
 
 
 def alive(pid):
