@@ -44,8 +44,10 @@ void tw_eventlog_free(struct tw_eventlog *log)
 {
 	if (!log)
 		return;
-	while (log->listeners)
-		tw_eventlog_unlisten(log->listeners);
+	for (struct tw_listener *listener = log->listeners, *next; listener; listener = next) {
+		next = listener->next;
+		free(listener);
+	}
 	free(log);
 }
 

@@ -218,29 +218,33 @@ static int take_parameters(json_t *parameters, enum shape shape, struct asked *a
 	return TW_FAULT_NONE;
 }
 
-static int start(struct tw_engine *engine, const struct tw_caller *caller,
-		 const struct tw_files_request *request, struct tw_file_work *work,
-		 struct tw_fault *fault)
+/* NULL: no memory. */
+static struct tw_file_work *start(struct tw_engine *engine, const struct tw_caller *caller,
+				  enum shape shape, const struct tw_files_request *request)
 {
+	struct tw_file_work *work = calloc(1, sizeof(*work));
 	const char *path = request->path ? request->path : "";
 	struct tw_view *view = NULL;
-	int r = tw_reach_view(engine, caller->user, caller->token ? caller->token_path : NULL,
-			      &view);
+	int r;
 
+	if (!work)
+		return NULL;
+	r = tw_reach_view(engine, caller->user, caller->token ? caller->token_path : NULL, &view);
 	work->engine = engine;
+	work->shape = shape;
 	TAILQ_INSERT_TAIL(&engine->file_works, work, link);
 	if (r || !tw_copy_text(*path ? path : "/", &work->path) ||
 	    tw_files_start(engine->pool, view, request, done, work, &work->work)) {
 		work_free(work);
-		r = tw_no_memory(fault);
+		work = NULL;
 	}
 	tw_view_drop(view);
-	return r;
+	return work;
 }
 
 /* The request is made last, so that none is left behind by a refusal. */
 static int operate(struct tw_engine *engine, const struct tw_caller *caller, size_t row,
-		   json_t *parameters, struct tw_file_work *work, struct tw_fault *fault)
+		   json_t *parameters, struct tw_file_work **ret_work, struct tw_fault *fault)
 {
 	struct tw_files_request request = { .operation = operations[row].operation };
 	struct asked *asked = calloc(1, sizeof(*asked));
@@ -248,10 +252,9 @@ static int operate(struct tw_engine *engine, const struct tw_caller *caller, siz
 		      : tw_no_memory(fault);
 
 	if (!r) {
-		work->shape = operations[row].shape;
-		r = start(engine, caller, &request, work, fault);
-	} else {
-		free(work);
+		*ret_work = start(engine, caller, operations[row].shape, &request);
+		if (!*ret_work)
+			r = tw_no_memory(fault);
 	}
 	free(asked);
 	return r;
@@ -294,7 +297,7 @@ int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *cal
 			   const char *operation, json_t *parameters, const char **ret_id,
 			   struct tw_fault *fault)
 {
-	struct tw_file_work *work;
+	struct tw_file_work *work = NULL;
 	size_t row = 0;
 	int r;
 
@@ -313,11 +316,8 @@ int tw_engine_file_request(struct tw_engine *engine, const struct tw_caller *cal
 	r = tw_caller_has(caller, operations[row].permission, fault);
 	if (r)
 		return r;
-	work = calloc(1, sizeof(*work));
+	r = operate(engine, caller, row, parameters, &work, fault);
 	if (!work)
-		return tw_no_memory(fault);
-	r = operate(engine, caller, row, parameters, work, fault);
-	if (r)
 		return r;
 	r = tw_requests_add(engine->requests, caller, ret_id, &work->request, fault);
 	if (r)

@@ -32,6 +32,7 @@ static void fill_sockets(const struct tw_worker *worker, struct tw_worker_snapsh
 		if (worker->slots[i])
 			add_counters(&snapshot->udp, &worker->slots[i]->udp.counters);
 	if (worker->listening) {
+		assert(worker->slots && worker->slots[0]);
 		snapshot->receive_granted = worker->slots[0]->udp.receive_granted;
 		snapshot->send_granted = worker->slots[0]->udp.send_granted;
 	}

@@ -156,9 +156,10 @@ void tw_worker_transfer_free(struct transfer *transfer)
 
 void tw_worker_transfers_free(struct tw_worker *worker, struct destination *destination)
 {
-	while (destination->transfers) {
-		struct transfer *transfer = destination->transfers;
+	struct transfer *next;
 
+	for (struct transfer *transfer = destination->transfers; transfer; transfer = next) {
+		next = transfer->next;
 		if (transfer->state == TRANSFER_RUNNING || transfer->state == TRANSFER_LEAVING)
 			tw_outgoing_remove(destination->outgoing, transfer->sender);
 		unlink_from(transfer);

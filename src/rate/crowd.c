@@ -59,7 +59,7 @@ static void adapt(struct tw_steps *share, tw_ns base, tw_ns now)
 static double kept(const struct tw_crowd *crowd)
 {
 	/* By what is in flight and not acknowledged yet it is taken for shorter than it is. */
-	double queue = (double)(crowd->ahead + crowd->base / 8) / (double)crowd->base;
+	double queue = ((double)crowd->ahead + (double)crowd->base / 8) / (double)crowd->base;
 	double part = KEPT_MORE - sqrt(2 * STEP_MAX * queue);
 
 	if (queue > TALL && 1 / (1 + queue) < part)

@@ -69,9 +69,10 @@ void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_
 /* How far back credit reaches. */
 static tw_ns catch_up(const struct tw_pacer *pacer)
 {
-	tw_ns span = tw_ns_min(TW_PACER_CATCH_UP,
-			       tw_rate_time(pacer->rate_bps, TW_PACER_CATCH_UP_BYTES));
+	tw_ns span;
 
+	assert(pacer->rate_bps > 0);
+	span = tw_ns_min(TW_PACER_CATCH_UP, tw_rate_time(pacer->rate_bps, TW_PACER_CATCH_UP_BYTES));
 	/* A lead is there to be seen apart: nothing comes on top of it. */
 	return pacer->lead_bytes > 0 ? 0 : span >> pacer->train_shift;
 }

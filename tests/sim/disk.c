@@ -68,6 +68,7 @@ static void name_put(struct names *names, const char *text, struct sim_node *nod
 	size_t place = name_place(names, text, &there);
 
 	if (there) {
+		assert(names->at);
 		names->at[place].node = node;
 		return;
 	}

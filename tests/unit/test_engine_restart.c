@@ -311,7 +311,7 @@ static void walks_in_parts(struct world *world, const struct tw_caller *caller)
 	size_t seen = 0, waiting = 0;
 	int64_t last = 0;
 
-	while ((view = tw_engine_transfer_walk(engine, caller, &other)))
+	while (tw_engine_transfer_walk(engine, caller, &other))
 		waiting++;
 	assert_int_equal(waiting, CROWD - CROWD_DESTINATIONS);
 	for (; seen < CROWD_GONE; seen++) {
