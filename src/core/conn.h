@@ -152,6 +152,11 @@ void tw_conn_data_consumed(struct tw_conn *conn, uint64_t bytes);
 
 /* Control. */
 
+/*
+ * An initiator's connection goes on over @remote, which leads to the same peer, as the caller knows
+ * (another way to the relay on the way there). Nothing of it is lost but what is under way.
+ */
+void tw_conn_go_to(struct tw_conn *conn, const struct tw_address *remote, tw_ns now);
 /* Live change of method and limits, in effect with the next datagram. */
 void tw_conn_set_rate(struct tw_conn *conn, enum tw_rate_method method,
 		      const struct tw_rate_limits *limits, tw_ns now);

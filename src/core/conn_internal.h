@@ -80,6 +80,7 @@ struct tw_recovery {
 
 struct tw_path_state {
 	struct tw_path path, previous;
+	struct tw_address left; /* by tw_conn_go_to(): what still comes from there leads not back */
 	bool validated;
 	bool challenge_owed, response_owed;
 	uint8_t challenge[TW_PATH_TOKEN_SIZE], response[TW_PATH_TOKEN_SIZE];

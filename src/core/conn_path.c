@@ -38,6 +38,7 @@ static bool path_equal(const struct tw_path *a, const struct tw_path *b)
 void tw_conn_path_init(struct tw_conn *conn, const struct tw_path *path, bool validated)
 {
 	conn->path = (struct tw_path_state){
+		.left = conn->path.left,
 		.path = *path,
 		.previous = *path,
 		.validated = validated,
@@ -199,6 +200,24 @@ static void trial_move(struct tw_conn *conn, const struct tw_path *to, tw_ns now
 	moved(conn, &from, now);
 }
 
+void tw_conn_go_to(struct tw_conn *conn, const struct tw_address *remote, tw_ns now)
+{
+	const struct tw_path to = { .remote = *remote };
+	struct tw_path from = conn->path.path;
+
+	if (!conn->initiator || conn->state != TW_CONN_ESTABLISHED)
+		return;
+	if (conn->trial.moved) {
+		conn->trial.home = to;
+		return;
+	}
+	tw_conn_path_init(conn, &to, true);
+	conn->path.left = from.remote;
+	moved(conn, &from, now);
+	tw_recovery_nudge(conn, now);
+	tw_conn_touch(conn);
+}
+
 /* The offered address has fallen silent. */
 static void trial_home(struct tw_conn *conn, tw_ns now)
 {
@@ -225,6 +244,9 @@ void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t 
 	if (!path_equal(&state->path, path) && conn->initiator &&
 	    (is_way(&conn->trial, &path->remote) ||
 	     (conn->trial.moved && path_equal(&conn->trial.home, path))))
+		return;
+	if (tw_address_equal(&state->left, &path->remote) && state->left.family != TW_FAMILY_NONE &&
+	    !path_equal(&state->path, path))
 		return;
 	if (path_equal(&state->path, path)) {
 		if (!state->validated)

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "netio/clock.h"
+#include "netio/gather.h"
 #include "netio/sockaddr.h"
 #include "netio/tls.h"
 #include "wire/datagram.h"
@@ -27,6 +28,11 @@
 #define READS 16
 #define BATCHES 8
 #define ROOM ((size_t)65536)
+/* Of what waits for the control connection, as many bytes with us, with the kernel, and before the
+ * door: more would only make the way longer. */
+#define TUNNEL_QUEUE ((size_t)256 << 10)
+#define UNSENT (128 << 10)
+#define DOOR_QUEUE (1 << 20)
 #define CALLERS 256 /* connections begun here that are tunnelled, newest first */
 
 enum step {
@@ -72,6 +78,7 @@ struct tw_relay_agent {
 	struct caller callers[CALLERS];
 	unsigned caller_next;
 	uint8_t *buffers; /* TW_UDP_BATCH of ROOM */
+	struct tw_gather gather; /* of what comes tunnelled */
 };
 
 static void wake(int fd)
@@ -94,7 +101,8 @@ static void drain(int fd)
 static int open_door(struct tw_relay_agent *agent)
 {
 	struct tw_udp_options options = { .local = { .family = TW_FAMILY_IPV4,
-						     .ip = { 127, 0, 0, 1 } } };
+						     .ip = { 127, 0, 0, 1 } },
+					  .receive_bytes = DOOR_QUEUE };
 	int r;
 
 	for (unsigned i = 0; i < agent->target_count; i++)
@@ -170,6 +178,7 @@ int tw_relay_agent_new(const struct tw_relay_agent_options *options, struct tw_r
 		return -ENOMEM;
 	assert(options->socket_count <= TW_RELAY_AGENT_SOCKETS_MAX);
 	agent->options = *options;
+	tw_gather_init(&agent->gather);
 	agent->fd = agent->ask.fd = agent->door.fd = agent->tls.fd = -1;
 	pthread_mutex_init(&agent->lock, NULL);
 	agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -324,7 +333,7 @@ static void begin_connect(struct tw_relay_agent *agent, tw_ns now)
 	struct sockaddr_storage name;
 	const struct tw_address *to;
 	socklen_t length;
-	int one = 1;
+	int one = 1, unsent = UNSENT;
 
 	if (!agent->address_count) {
 		lose(agent, EHOSTUNREACH);
@@ -340,6 +349,7 @@ static void begin_connect(struct tw_relay_agent *agent, tw_ns now)
 		return;
 	}
 	setsockopt(agent->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(agent->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 	agent->step = STEP_CONNECTING;
 	agent->step_limit = now + CONNECT_LIMIT;
 }
@@ -444,16 +454,12 @@ static const struct tw_address *find_target(const struct tw_relay_agent *agent,
 static void hand_in(struct tw_relay_agent *agent, const uint8_t *bytes, size_t length)
 {
 	const struct tw_address *to = find_target(agent, bytes, length);
-	struct sockaddr_storage name;
-	socklen_t name_length;
+	struct tw_path path = { .local.family = TW_FAMILY_NONE };
 
 	if (!to)
 		return;
-	name_length = tw_address_to_sockaddr(to, &name);
-	/* Full is lost, as on any path. */
-	if (sendto(agent->door.fd, bytes, length, MSG_DONTWAIT, (struct sockaddr *)&name,
-		   name_length) < 0)
-		return;
+	path.remote = *to;
+	tw_gather_add(&agent->gather, &agent->door, &path, bytes, length);
 }
 
 static void carry_out(struct tw_relay_agent *agent, const struct tw_udp_message *message)
@@ -470,12 +476,21 @@ static void carry_out(struct tw_relay_agent *agent, const struct tw_udp_message 
 	}
 }
 
+static bool door_open(const struct tw_relay_agent *agent)
+{
+	size_t waiting;
+
+	(void)tw_relay_client_output(agent->client, &waiting);
+	return waiting < TUNNEL_QUEUE;
+}
+
 static void read_door(struct tw_relay_agent *agent)
 {
 	struct tw_udp_message messages[TW_UDP_BATCH];
 	unsigned count = TW_UDP_BATCH;
 
-	for (unsigned batch = 0; batch < BATCHES && count == TW_UDP_BATCH; batch++) {
+	for (unsigned batch = 0; batch < BATCHES && count == TW_UDP_BATCH && door_open(agent);
+	     batch++) {
 		for (unsigned i = 0; i < TW_UDP_BATCH; i++) {
 			messages[i].bytes = agent->buffers + i * ROOM;
 			messages[i].room = ROOM;
@@ -525,13 +540,14 @@ static void read_control(struct tw_relay_agent *agent, tw_ns now)
 		int r = tw_tls_read(&agent->tls, bytes, sizeof bytes, &length);
 
 		if (r == TW_E_AGAIN)
-			return;
+			break;
 		if (r) {
 			lose(agent, ECONNRESET);
-			return;
+			break;
 		}
 		feed(agent, bytes, length, now);
 	}
+	tw_gather_flush(&agent->gather);
 }
 
 /* True: some waits for room in the socket. */
@@ -605,7 +621,8 @@ static void set_polls(const struct tw_relay_agent *agent, bool writing, struct p
 				 .events = (short)((agent->step == STEP_CONNECTING ? 0 : POLLIN) |
 						   (out ? POLLOUT : 0)) };
 	polls[POLL_ASK] = (struct pollfd){ .fd = agent->ask.fd, .events = POLLIN };
-	polls[POLL_DOOR] = (struct pollfd){ .fd = agent->door.fd, .events = POLLIN };
+	polls[POLL_DOOR] =
+		(struct pollfd){ .fd = door_open(agent) ? agent->door.fd : -1, .events = POLLIN };
 }
 
 static tw_ns next_deadline(const struct tw_relay_agent *agent)

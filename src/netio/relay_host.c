@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "netio/clock.h"
+#include "netio/gather.h"
 #include "netio/sockaddr.h"
 #include "netio/tls.h"
 #include "netio/udp.h"
@@ -23,6 +24,7 @@
 #define QUANTUM_LEAST ((int64_t)16384)
 #define MESSAGE_ROOM ((size_t)65536)
 #define READS 16         /* of a control connection in a turn */
+#define UNSENT (128 << 10) /* bytes with the kernel: the queue that is bounded is ours */
 #define STRANGERS_MAX 64 /* control connections without a server; above: the oldest goes */
 #define HANDSHAKE_LIMIT (5 * TW_SECOND)
 #define FAREWELL (200 * TW_MSEC)
@@ -88,6 +90,7 @@ struct tw_relay_host {
 	int64_t quantum;
 	bool stop;
 	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
+	struct tw_gather gather; /* of what comes over a link */
 	bool no_pwait2;
 };
 
@@ -235,6 +238,7 @@ int tw_relay_host_new(const struct tw_relay_host_options *options, struct tw_rel
 	if (!host)
 		return -ENOMEM;
 	host->options = *options;
+	tw_gather_init(&host->gather);
 	host->quantum = choose_quantum(options->relay.rate_bps);
 	config.allowed = allowed;
 	config.target = options->relay.target ? target : NULL;
@@ -300,6 +304,15 @@ const struct tw_relay *tw_relay_host_relay(const struct tw_relay_host *host)
 
 /* Datagrams. */
 
+/* NULL: no address of ours has that family. */
+static struct tw_udp *socket_to(struct port *port, const struct tw_path *path)
+{
+	for (unsigned i = 0; i < port->count; i++)
+		if (port->sockets[i].udp.local.family == path->remote.family)
+			return &port->sockets[i].udp;
+	return NULL;
+}
+
 static void send_by(struct port *port, const struct tw_path *path, const uint8_t *bytes,
 		    size_t length, uint32_t segment)
 {
@@ -311,17 +324,12 @@ static void send_by(struct port *port, const struct tw_path *path, const uint8_t
 				  .path = *path };
 	size_t sent = 0;
 
-	for (unsigned i = 0; i < port->count; i++) {
-		struct tw_udp *udp = &port->sockets[i].udp;
+	struct tw_udp *udp = socket_to(port, path);
 
-		if (udp->local.family != path->remote.family)
-			continue;
-		/* Full or refused is lost, as anywhere on the way. A refusal that belongs to an
-		 * earlier datagram took the call: once more. */
-		if (tw_udp_send(udp, &train, &sent) == TW_E_UNREACHABLE)
-			(void)tw_udp_send(udp, &train, &sent);
-		return;
-	}
+	/* Full or refused is lost, as anywhere on the way. A refusal that belongs to an earlier
+	 * datagram took the call: once more. */
+	if (udp && tw_udp_send(udp, &train, &sent) == TW_E_UNREACHABLE)
+		(void)tw_udp_send(udp, &train, &sent);
 }
 
 static void forward(struct tw_relay_host *host, struct port *port,
@@ -465,8 +473,9 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 	for (unsigned i = 0; i < 16; i++) {
 		struct sockaddr_storage name;
 		socklen_t length = sizeof name;
-		int one = 1, fd = accept4(listener->fd, (struct sockaddr *)&name, &length,
-					  SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int one = 1, unsent = UNSENT,
+		    fd = accept4(listener->fd, (struct sockaddr *)&name, &length,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 		struct link *link;
 
 		if (fd < 0)
@@ -481,6 +490,7 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 			continue;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 		link->watch = (struct watch){ WATCH_LINK, link };
 		link->from = tw_address_from_sockaddr(&name);
 		link->born = now;
@@ -521,8 +531,8 @@ static void tell(struct tw_relay_host *host, struct link *link)
 	host->options.event(host->options.context, TW_RELAY_HOST_JOINED, &info, &link->from);
 }
 
-/* What came over a link, message by message; datagrams go out in between. */
-static void feed(struct link *link, const uint8_t *bytes, size_t length)
+/* What came over a link, message by message; its datagrams are gathered. */
+static void feed(struct tw_relay_host *host, struct link *link, const uint8_t *bytes, size_t length)
 {
 	tw_ns now = tw_clock_now();
 
@@ -530,14 +540,18 @@ static void feed(struct link *link, const uint8_t *bytes, size_t length)
 		size_t taken = tw_relay_link_receive(link->link, bytes + done, length - done, now);
 		struct tw_relay_hop hop;
 		const uint8_t *datagram;
+		struct tw_udp *udp;
 
 		done += taken;
 		while (tw_relay_link_datagram(link->link, now, &datagram, &hop)) {
 			struct tw_relay_server *server = tw_relay_link_server(link->link);
 
-			if (server && hop.to.there && !hop.to.link)
-				send_by(tw_relay_server_io(server), &hop.to.path, datagram,
-					hop.length, (uint32_t)hop.length);
+			if (!server || !hop.to.there || hop.to.link)
+				continue;
+			udp = socket_to(tw_relay_server_io(server), &hop.to.path);
+			if (udp)
+				tw_gather_add(&host->gather, udp, &hop.to.path, datagram,
+					      hop.length);
 		}
 		if (tw_relay_link_over(link->link))
 			return;
@@ -559,8 +573,9 @@ static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 		if (r)
 			link->dead = true;
 		else
-			feed(link, bytes, length);
+			feed(host, link, bytes, length);
 	}
+	tw_gather_flush(&host->gather);
 	if (link->link)
 		tell(host, link);
 }

@@ -20,7 +20,9 @@
 #define SILENT_BUSY (3 * TW_SECOND)
 #define SILENT_IDLE (25 * TW_SECOND)
 #define CONNECT_LIMIT (5 * TW_SECOND)
-#define UDP_MISSING 3 /* questions in a row without an answer: UDP does not pass */
+#define UDP_MISSING 4 /* questions in a row without an answer: UDP does not pass */
+/* Where there is no answer, while connections pass. */
+#define ASK_AGAIN (150 * TW_MSEC)
 
 #define PUNCH_LATER (15 * TW_SECOND)
 #define REDIAL_FIRST (100 * TW_MSEC)
@@ -106,6 +108,14 @@ void tw_relay_client_free(struct tw_relay_client *client)
 static bool busy(const struct tw_relay_client *client)
 {
 	return client->route_count > 0 || client->destination_count > 0;
+}
+
+/* There is something to be noticed soon from now on. */
+static void hurry(struct tw_relay_client *client, tw_ns now)
+{
+	client->ask_at = tw_ns_min(client->ask_at, now + LEG_BUSY);
+	client->leg_at = tw_ns_min(client->leg_at, now + LEG_BUSY);
+	client->ping_at = tw_ns_min(client->ping_at, now + PING_BUSY);
 }
 
 static void say(struct tw_relay_client *client, const struct tw_relay_message *message)
@@ -278,6 +288,7 @@ static void remember(struct tw_relay_client *client, const struct tw_relay_messa
 						      .flags = message->flags };
 	if (!known)
 		client->route_count++;
+	hurry(client, now);
 }
 
 static void forget(struct tw_relay_client *client, uint64_t server_cid)
@@ -339,6 +350,7 @@ static void take_served(struct tw_relay_client *client, const struct tw_relay_me
 		break;
 	case TW_RELAY_DESTINATION_ANSWER:
 		take_destination(client, message);
+		hurry(client, now);
 		break;
 	case TW_RELAY_PING:
 		say(client, &pong);
@@ -519,6 +531,14 @@ static size_t make_leg(struct tw_relay_client *client, uint8_t flags, uint8_t *r
 	return tw_relay_leg_write(&leg, &client->keys.leg, ret);
 }
 
+/* An answer puts the next question off. */
+static tw_ns ask_pause(const struct tw_relay_client *client, bool often)
+{
+	if (!client->status.tunnelled && busy(client))
+		return tw_ns_max(ASK_AGAIN, 2 * client->status.udp_rtt);
+	return often ? LEG_BUSY : LEG_IDLE;
+}
+
 size_t tw_relay_client_leg(struct tw_relay_client *client, tw_ns now, bool *ret_asks,
 			   uint8_t ret[TW_RELAY_LEG_SIZE])
 {
@@ -529,9 +549,9 @@ size_t tw_relay_client_leg(struct tw_relay_client *client, tw_ns now, bool *ret_
 	    client->config.tunnelled)
 		return 0;
 	if (now >= client->ask_at) {
-		client->ask_at = now + (often ? LEG_BUSY : LEG_IDLE);
 		if (++client->unanswered > UDP_MISSING)
 			set_tunnelled(client, true, now);
+		client->ask_at = now + ask_pause(client, often);
 		client->asked_at = now;
 		*ret_asks = true;
 		client->asked = client->counter + 1;
@@ -604,6 +624,8 @@ void tw_relay_client_leg_answer(struct tw_relay_client *client, const uint8_t *b
 		return;
 	client->unanswered = 0;
 	client->status.seen_udp = seen.seen;
+	if (busy(client))
+		client->ask_at = now + LEG_BUSY;
 	if (seen.counter == client->asked)
 		client->status.udp_rtt = tw_ns_max(tw_ns_since(now, client->asked_at), 1);
 	set_tunnelled(client, false, now);

@@ -14,6 +14,7 @@
 
 #define PROBE_EVERY (200 * TW_MSEC)
 #define PROBES_MAX 10
+#define WAKES_MAX (TW_RELAY_REPLIES_MAX / 2)
 #define EVICT_IDLE (5 * TW_SECOND) /* a full server lets go of what was silent for so long */
 
 static bool same_end(const struct tw_relay_end *a, const struct tw_relay_end *b)
@@ -666,9 +667,22 @@ void tw_relay_forward(struct tw_relay *relay, struct tw_relay_server *server,
 		relay_bill(server, run, now);
 }
 
+/* The peer has been sending into the void: it need not wait for its own timer. */
+static void wake_peer(struct route *route)
+{
+	const struct side *peer = &route->sides[PEER_SIDE];
+	const struct tw_datagram ask = { .type = TW_DATAGRAM_PROBE,
+					 .dcid = peer->cid,
+					 .token = peer->token };
+	struct tw_relay_reply *reply = relay_new_reply(route->server, &peer->end.path);
+
+	reply->length = tw_datagram_write_probe(&ask, reply->bytes, sizeof reply->bytes);
+}
+
 void server_set_leg(struct tw_relay_server *server, const struct tw_relay_end *to)
 {
 	struct tw_relay_end before = server->leg;
+	unsigned woken = 0;
 
 	if (same_end(&before, to))
 		return;
@@ -683,21 +697,11 @@ void server_set_leg(struct tw_relay_server *server, const struct tw_relay_end *t
 			    (before.there && same_end(&side->end, &before))) {
 				side->end = side->before = *to;
 				side->proved = true;
+				if (route->open && woken++ < WAKES_MAX)
+					wake_peer(route);
 			}
 		}
 	}
-}
-
-/* The peer has been sending into the void: it need not wait for its own timer. */
-static void wake_peer(struct route *route)
-{
-	const struct side *peer = &route->sides[PEER_SIDE];
-	const struct tw_datagram ask = { .type = TW_DATAGRAM_PROBE,
-					 .dcid = peer->cid,
-					 .token = peer->token };
-	struct tw_relay_reply *reply = relay_new_reply(route->server, &peer->end.path);
-
-	reply->length = tw_datagram_write_probe(&ask, reply->bytes, sizeof reply->bytes);
 }
 
 bool server_restore(struct tw_relay_server *server, const struct tw_relay_message *message,

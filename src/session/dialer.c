@@ -433,12 +433,40 @@ tw_ns tw_dialer_deadline(const struct tw_dialer *dialer)
 	return tw_ns_min(at, tw_ns_add(dialer->waiting_since, patience));
 }
 
+static bool has_remote(const struct tw_address *remotes, unsigned count,
+		       const struct tw_address *remote)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (tw_address_equal(&remotes[i], remote))
+			return true;
+	return false;
+}
+
+/* The relay is reached in another way: to it, and to whom it carries, the connection stays the
+ * same. True: it was reached by an old one. */
+static bool follow_relay(struct tw_dialer *dialer, const struct tw_address *remotes, unsigned count)
+{
+	struct tw_conn_info info;
+
+	tw_conn_info(dialer->conn, &info);
+	if (!count || has_remote(remotes, count, &info.path.remote))
+		return false;
+	if (!has_remote(dialer->options.remotes, dialer->options.remote_count, &info.path.remote))
+		return false;
+	tw_conn_go_to(dialer->conn, &remotes[0], dialer->now);
+	return true;
+}
+
 void tw_dialer_set_remotes(struct tw_dialer *dialer, const struct tw_address *remotes,
 			   unsigned count, tw_ns now)
 {
+	bool went = false;
+
 	if (count > TW_DIALER_ADDRESSES_MAX)
 		count = TW_DIALER_ADDRESSES_MAX;
 	dialer->now = now;
+	if (dialer->options.ticketed && dialer->conn)
+		went = follow_relay(dialer, remotes, count);
 	memcpy(dialer->options.remotes, remotes, count * sizeof(*remotes));
 	dialer->options.remote_count = count;
 	dialer->address = 0;
@@ -446,7 +474,8 @@ void tw_dialer_set_remotes(struct tw_dialer *dialer, const struct tw_address *re
 	drop_calls(dialer);
 	if (!dialer->waiting)
 		return;
-	dialer->waiting_since = dialer->dial_at = now;
+	dialer->waiting_since = now;
+	dialer->dial_at = went ? tw_ns_add(now, REDIAL_FIRST) : now;
 }
 
 void tw_dialer_set_tickets(struct tw_dialer *dialer, const struct tw_ticket *tickets)

@@ -51,7 +51,8 @@ void tw_dialer_tick(struct tw_dialer *dialer, tw_ns now);
 tw_ns tw_dialer_deadline(const struct tw_dialer *dialer);
 /*
  * Other addresses (at most TW_DIALER_ADDRESSES_MAX; the rest is left out), from the next attempt
- * on: at once where there is no connection that answers.
+ * on: at once where there is no connection that answers. With tickets they are other ways to the
+ * same relay: a connection by one that is no longer among them goes on by the first.
  */
 void tw_dialer_set_remotes(struct tw_dialer *dialer, const struct tw_address *remotes,
 			   unsigned count, tw_ns now);

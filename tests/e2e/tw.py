@@ -164,9 +164,9 @@ class Namespace:
     def inside(self, command):
         return ["nsenter", "--net=/run/netns/" + self.name, "--"] + list(command)
 
-    def sysctl(self, name, value):
-        subprocess.run(self.inside(["sysctl", "-q", "-w", "%s=%s" % (name, value)]), check=True,
-                       timeout=20)
+    def sysctl(self, name, value, check=True):
+        subprocess.run(self.inside(["sysctl", "-q", "-w", "%s=%s" % (name, value)]), check=check,
+                       timeout=20, capture_output=not check)
 
     def start(self, command, **options):
         process = Process(self.inside(command), **options)

@@ -353,7 +353,7 @@ static void test_tunnel(void **state)
 
 	(void)state;
 	world->udp_cut = true;
-	assert_goes_on(world, 4 * TW_SECOND);
+	assert_goes_on(world, 3 * TW_SECOND / 2);
 	tw_relay_client_status(world->client, &status);
 	assert_true(status.tunnelled);
 	world->udp_cut = false;
@@ -725,6 +725,42 @@ static void test_take_over(void **state)
 }
 
 /* Whatever an allowed server says, the relay stays well. */
+/* A server's own connection, by one way to its relay and by another: it goes on over each within
+ * some round trips, and what is still on its way by the old one does not lead it back. */
+static void test_other_way_to_the_relay(void **state)
+{
+	struct world *world = served_world(30);
+	struct tw_ticket ticket;
+	tw_ns idle;
+
+	(void)state;
+	assert_int_equal(tw_relay_client_destination(world->client, &world->mapped[PEER], &ticket),
+			 0);
+	world_run(world, world->now + 50 * TW_MSEC, NULL);
+	call_out(world, &ticket);
+	assert_true(world_run(world, world->now + TW_SECOND, world_all_there));
+	for (unsigned turn = 0; turn < 4; turn++) {
+		bool tunnelled = turn % 2 == 0;
+
+		world->udp_cut = tunnelled;
+		idle = world->now + 3 * TW_SECOND;
+		while (world->now < idle) {
+			struct tw_relay_client_status status;
+
+			world_run(world, world->now + 10 * TW_MSEC, NULL);
+			tw_relay_client_status(world->client, &status);
+			if (status.tunnelled == tunnelled)
+				break;
+		}
+		tw_conn_go_to(world->sides[SERVER].conn, tunnelled ? &world->door : &world->public,
+			      world->now);
+		assert_goes_on(world, 300 * TW_MSEC);
+		assert_remote(world, SERVER, tunnelled ? &world->door : &world->public);
+		assert_remote(world, PEER, &world->public);
+	}
+	world_free(world);
+}
+
 static void test_bad_control(void **state)
 {
 	struct world *world = served_world(18);
@@ -870,6 +906,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_relay),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_take_over),
+		cmocka_unit_test(test_other_way_to_the_relay),
 		cmocka_unit_test(test_bad_control),
 		cmocka_unit_test(test_idle_route),
 		cmocka_unit_test(test_limits),

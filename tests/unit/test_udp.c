@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "netio/gather.h"
 #include "netio/sockaddr.h"
 #include "netio/udp.h"
 
@@ -370,6 +371,58 @@ static void test_reconnect(void **state)
 	close_pair(&pair);
 }
 
+/* What was put in comes out in that order, cut as it was, in as few calls as it can. */
+static void test_gather(void **state)
+{
+	static const size_t lengths[] = { 1000, 1000, 1000, 400, 1000, 1200, 1200, 1, 7, 65507 };
+	struct tw_gather *gather = malloc(sizeof *gather);
+	struct tw_udp_message messages[TW_UDP_BATCH];
+	struct tw_path to = { .local.family = TW_FAMILY_NONE };
+	size_t next = 0, total = 0, at = 0;
+	struct tw_train train;
+	struct pair pair;
+	unsigned count;
+
+	(void)state;
+	assert_non_null(gather);
+	open_pair(&pair, "127.0.0.1", false);
+	to.remote = pair.client.local;
+	tw_gather_init(gather);
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++)
+		total += lengths[i] < 65507 ? lengths[i] : 0;
+	train = make_train(1000, total, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(lengths) - 1; at += lengths[i++])
+		tw_gather_add(gather, &pair.server, &to, train.bytes + at, lengths[i]);
+	tw_gather_flush(gather);
+	tw_gather_flush(gather);
+	/* 1000 1000 1000 400 | 1000 | 1200 1200 1 | 7 */
+	assert_int_equal(pair.server.counters.sends, 4);
+	assert_int_equal(pair.server.counters.packets_sent, ARRAY_SIZE(lengths) - 1);
+	for (at = 0; at < total;) {
+		assert_int_equal(receive_some(&pair.client, messages, &count), 0);
+		for (unsigned i = 0; i < count; i++) {
+			assert_memory_equal(messages[i].bytes, train.bytes + at,
+					    messages[i].length);
+			for (size_t part = 0; part < messages[i].length; part += lengths[next++])
+				assert_int_equal(messages[i].length - part < messages[i].segment
+							 ? messages[i].length - part
+							 : messages[i].segment,
+						 lengths[next]);
+			at += messages[i].length;
+		}
+	}
+	assert_int_equal(next, ARRAY_SIZE(lengths) - 1);
+	/* The longest, alone; nothing; one that is too long. */
+	memset(gather->bytes, 0, sizeof gather->bytes);
+	tw_gather_add(gather, &pair.server, &to, train_bytes, 65507);
+	tw_gather_add(gather, &pair.server, &to, train_bytes, 0);
+	tw_gather_add(gather, &pair.server, &to, train_bytes, 65508);
+	tw_gather_flush(gather);
+	assert_int_equal(pair.server.counters.packets_sent, ARRAY_SIZE(lengths));
+	free(gather);
+	close_pair(&pair);
+}
+
 static void test_granted_and_advice(void **state)
 {
 	struct tw_udp_options options = { .receive_bytes = 8 << 20, .send_bytes = 65536 };
@@ -397,15 +450,11 @@ static void test_granted_and_advice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_trains),
-		cmocka_unit_test(test_trains_ipv6),
-		cmocka_unit_test(test_sizes_change),
-		cmocka_unit_test(test_one_call_a_train),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_full_socket),
-		cmocka_unit_test(test_reconnect),
-		cmocka_unit_test(test_granted_and_advice),
+		cmocka_unit_test(test_trains),       cmocka_unit_test(test_trains_ipv6),
+		cmocka_unit_test(test_sizes_change), cmocka_unit_test(test_one_call_a_train),
+		cmocka_unit_test(test_refused),      cmocka_unit_test(test_port_in_use),
+		cmocka_unit_test(test_full_socket),  cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_gather),       cmocka_unit_test(test_granted_and_advice),
 		cmocka_unit_test(test_too_long),
 	};
 
