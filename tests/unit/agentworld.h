@@ -28,7 +28,7 @@ struct agent_world {
 
 static inline const char *agent_at(const struct agent_world *world, const char *name)
 {
-	static char paths[4][TEMP_PATH_MAX * 2];
+	static char paths[4][TEMP_PATH_MAX * 4];
 	static unsigned next;
 	char *path = paths[next++ % 4];
 
@@ -110,6 +110,12 @@ static inline int agent_world_free(void **state)
 {
 	struct agent_world *world = *state;
 
+	if (world->fs.ops)
+		tw_fs_drop(&world->fs);
+	world->fs.ops = NULL;
+	/* A test that failed has left something open: its agent would be waited for without end. */
+	if (world->view && !tw_view_is_idle(world->view))
+		return -1;
 	agent_world_unview(world);
 	tw_accounts_local_free(world->accounts);
 	assert_true(agent_exists(world, "out/secret"));
