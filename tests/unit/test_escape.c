@@ -1,7 +1,7 @@
 /*
- * test_escape.c - nothing that is named, linked or swapped leads out of a root: every operation there
- * is, with every way out that is known, in several views; then with somebody who swaps folders for
- * links all the while. ESCAPE_SECONDS: how long that goes (1).
+ * test_escape.c - nothing that is named, linked or swapped leads out of a root: every operation
+ * there is, with every way out that is known, in several views; then with somebody who swaps folders
+ * for links all the while. ESCAPE_SECONDS: how long that goes (1).
  */
 #include "agentworld.h"
 
@@ -443,7 +443,6 @@ static void open_kind(struct agent_world *world, const struct kind *kind, struct
 		assert_int_equal(tw_fs_posix_open(agent_at(world, "in"), true, &attempt->fs), 0);
 		return;
 	}
-	/* The folder behind the fence may be made anew all the time: its root is opened each time. */
 	agent_world_view(world, kind->pairs, kind->count, kind->fence);
 	attempt->fs = world->fs;
 }
