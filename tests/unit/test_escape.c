@@ -1,7 +1,7 @@
 /*
  * test_escape.c - nothing that is named, linked or swapped leads out of a root: every operation
- * there is, with every way out that is known, in several views; then with somebody who swaps folders
- * for links all the while. ESCAPE_SECONDS: how long that goes (1).
+ * there is, with every way out that is known, in several views; then with somebody who swaps
+ * folders for links all the while. ESCAPE_SECONDS: how long that goes (1).
  */
 #include "agentworld.h"
 
