@@ -118,6 +118,18 @@ static void own_params(const struct tw_conn *conn, struct tw_params *params)
 	memcpy(params->server_uid, config->server_uid, TW_ID_SIZE);
 }
 
+/* Who is not let in learns that, and nothing of this server: which it is, how it is set up, where
+ * else it is. */
+static void hide_params(struct tw_params *params)
+{
+	const struct tw_params told = *params;
+	tw_params_init(params);
+	params->status = told.status;
+	params->cipher = told.cipher;
+	params->aead = told.aead;
+	params->datagram_max = TW_PARAM_DATAGRAM_LEAST;
+}
+
 /* The payload of either message: the writer's connection id and its parameters. */
 static size_t write_payload(const struct tw_conn *conn, const struct tw_params *params,
 			    uint8_t payload[PAYLOAD_MAX])
@@ -327,7 +339,10 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	params.status = status;
 	params.cipher = conn->cipher;
 	params.aead = conn->aead;
-	write_addresses(&conn->endpoint->config, path, &params);
+	if (status == TW_HANDSHAKE_NOT_AUTHORIZED)
+		hide_params(&params);
+	else
+		write_addresses(&conn->endpoint->config, path, &params);
 	uint8_t answer[PAYLOAD_MAX];
 	error = write_message(handshake, answer, write_payload(conn, &params, answer),
 			      handshake->message, &handshake->message_length);

@@ -21,6 +21,7 @@ struct side {
 	struct wire *wire;
 	struct tw_conn *conn;
 	bool established, closed;
+	uint8_t peer_server_id[TW_ID_SIZE]; /* as known when it closed */
 	enum tw_conn_end end;
 	uint64_t code;
 	char reason[128];
@@ -58,7 +59,9 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 		      const char *reason)
 {
 	struct side *side = app;
-	(void)conn;
+	struct tw_conn_info info;
+	tw_conn_info(conn, &info);
+	memcpy(side->peer_server_id, info.peer_server_id, TW_ID_SIZE);
 	side->closed = true;
 	side->conn = NULL;
 	side->end = end;
@@ -456,6 +459,8 @@ static void test_refusals(void **state)
 	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
 	assert_true(pair->sides[0].closed);
 	assert_int_equal(pair->sides[0].end, TW_CONN_NOT_AUTHORIZED);
+	assert_memory_equal(pair->sides[0].peer_server_id, (uint8_t[TW_ID_SIZE]){ 0 },
+			    TW_ID_SIZE);
 	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
 	assert_int_equal(tw_endpoint_count(pair->wire.ends[1]), 0);
 	pair_free(pair);

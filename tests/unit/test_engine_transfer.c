@@ -279,10 +279,64 @@ static void tells_how_far_encryption_is(void **state)
 	assert_false(source->encryption_enabled);
 }
 
+static const char *last_error(struct world *world, const char *destination)
+{
+	const struct tw_caller caller = alice();
+
+	return tw_engine_destination(world->hosts[0].engine, &caller, destination)
+		->connection.last_error;
+}
+
+/* Who is taken off the list while he sends is cut off at once, and goes on when he is back on it. */
+static void a_removed_client_ends(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	struct tw_transfer_options options;
+	struct tw_engine *there;
+	const char *id, *destination, *error;
+	char key[TW_KEY_TEXT];
+	uint64_t acked;
+
+	host_start(world, 0);
+	host_start(world, 1);
+	there = world->hosts[1].engine;
+	tw_public_key_format(&world->hosts[0].identity.public_key, key);
+	assert_int_equal(tw_engine_authorize_client(there, key, true, &world->fault), 0);
+	assert_int_equal(tw_engine_only_authorized(there, true, &world->fault), 0);
+	file_make(&world->hosts[0], "file", 4000000, 3);
+	tw_transfer_options_init(&options);
+	options.destination_id = destination = destination_make(world, 0, 1, &caller);
+	options.manifest_id = manifest_make(world, 0, &caller, "file");
+	options.send_rate_max = 8000; /* kbit/s: four seconds for all */
+	id = transfer_make(world, 0, &caller, &options);
+	UNTIL(world, tw_engine_transfer(world->hosts[0].engine, &caller, id)->bytes_acked > 0);
+	assert_int_equal(tw_engine_authorize_client(there, key, false, &world->fault), 0);
+	UNTIL(world, (error = last_error(world, destination)) && !strcmp(error, "notAuthorized"));
+	assert_true(has_status(world, 0, id, "active") || has_status(world, 0, id, "pending"));
+	acked = tw_engine_transfer(world->hosts[0].engine, &caller, id)->bytes_acked;
+	assert_true(acked < 4000000);
+	/* A restart of the receiver does not let him in either. */
+	host_kill(world, 1);
+	host_start(world, 1);
+	there = world->hosts[1].engine;
+	for (int i = 0; i < 200; i++)
+		turn(world);
+	assert_int_equal(tw_engine_transfer(world->hosts[0].engine, &caller, id)->bytes_acked,
+			 acked);
+	assert_int_equal(tw_engine_authorize_client(there, key, true, &world->fault), 0);
+	assert_int_equal(tw_engine_update_transfer(world->hosts[0].engine, &caller, id, NULL,
+						   &(uint64_t){ TW_UNSET }, &world->fault),
+			 0);
+	UNTIL(world, has_status(world, 0, id, "complete"));
+	assert_true(file_is(place_of(&world->hosts[1], "received/file"), 4000000, 3));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(sends_a_file, world_make, world_free),
+		cmocka_unit_test_setup_teardown(a_removed_client_ends, world_make, world_free),
 		cmocka_unit_test_setup_teardown(shows_what_arrives, world_make, world_free),
 		cmocka_unit_test_setup_teardown(waits_for_the_other_side, world_make, world_free),
 		cmocka_unit_test_setup_teardown(is_received_once, world_make, world_free),
