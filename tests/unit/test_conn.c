@@ -459,8 +459,7 @@ static void test_refusals(void **state)
 	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
 	assert_true(pair->sides[0].closed);
 	assert_int_equal(pair->sides[0].end, TW_CONN_NOT_AUTHORIZED);
-	assert_memory_equal(pair->sides[0].peer_server_id, (uint8_t[TW_ID_SIZE]){ 0 },
-			    TW_ID_SIZE);
+	assert_memory_equal(pair->sides[0].peer_server_id, (uint8_t[TW_ID_SIZE]){ 0 }, TW_ID_SIZE);
 	wire_run(&pair->wire, pair->wire.now + 3 * TW_SECOND, NULL, NULL);
 	assert_int_equal(tw_endpoint_count(pair->wire.ends[1]), 0);
 	pair_free(pair);

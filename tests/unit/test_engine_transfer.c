@@ -287,7 +287,8 @@ static const char *last_error(struct world *world, const char *destination)
 		->connection.last_error;
 }
 
-/* Who is taken off the list while he sends is cut off at once, and goes on when he is back on it. */
+/* Who is taken off the list while he sends is cut off at once, and goes on when he is back on it.
+ */
 static void a_removed_client_ends(void **state)
 {
 	struct world *world = *state;
