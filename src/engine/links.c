@@ -140,6 +140,14 @@ static void fill_receiving(const struct tw_engine *engine, struct tw_worker_rece
 	}
 }
 
+/* The one who keeps the rights has that to larger buffers too. */
+static int set_buffers(void *context, int fd, size_t receive_bytes, size_t send_bytes)
+{
+	struct tw_accounts *accounts = context;
+
+	return accounts->ops->buffers(accounts, fd, receive_bytes, send_bytes);
+}
+
 static int make_worker(struct tw_link *link, struct tw_worker_receiving *receiving,
 		       struct tw_address *ret_failed)
 {
@@ -148,6 +156,7 @@ static int make_worker(struct tw_link *link, struct tw_worker_receiving *receivi
 		.identity = engine->options.identity,
 		.receiving = receiving,
 		.publish_every = PUBLISH_EVERY,
+		.helper = { set_buffers, engine->options.accounts },
 	};
 	int r = receiving ? tw_receive_admission(engine, &receiving->admission) : 0;
 

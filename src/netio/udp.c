@@ -27,17 +27,42 @@ static int set(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof value) ? -errno : 0;
 }
 
-/* The FORCE forms need CAP_NET_ADMIN and pass by the system's maximum. */
-static uint32_t set_buffer(int fd, int force, int plain, uint32_t bytes)
+static uint32_t get_buffer(int fd, int name)
 {
 	int granted = 0;
 	socklen_t length = sizeof granted;
 
-	if (set(fd, SOL_SOCKET, force, (int)bytes))
-		set(fd, SOL_SOCKET, plain, (int)bytes);
-	if (getsockopt(fd, SOL_SOCKET, plain, &granted, &length) || granted < 0)
+	if (getsockopt(fd, SOL_SOCKET, name, &granted, &length) || granted < 0)
 		return 0;
 	return (uint32_t)granted;
+}
+
+/* The FORCE forms need CAP_NET_ADMIN and pass by the system's maximum. */
+static uint32_t set_buffer(int fd, int force, int plain, uint32_t bytes)
+{
+	if (set(fd, SOL_SOCKET, force, (int)bytes))
+		set(fd, SOL_SOCKET, plain, (int)bytes);
+	return get_buffer(fd, plain);
+}
+
+static uint32_t wanted(uint32_t bytes)
+{
+	return bytes ? bytes : TW_UDP_BUFFER_WANTED;
+}
+
+static void set_buffers(struct tw_udp *udp, const struct tw_udp_options *options)
+{
+	const struct tw_udp_helper *helper = options->helper;
+	uint32_t receive = wanted(options->receive_bytes), send = wanted(options->send_bytes);
+
+	udp->receive_granted = set_buffer(udp->fd, SO_RCVBUFFORCE, SO_RCVBUF, receive);
+	udp->send_granted = set_buffer(udp->fd, SO_SNDBUFFORCE, SO_SNDBUF, send);
+	/* The kernel counts twice what was asked for. */
+	if (!helper || (udp->receive_granted / 2 >= receive && udp->send_granted / 2 >= send) ||
+	    helper->set_buffers(helper->context, udp->fd, receive, send))
+		return;
+	udp->receive_granted = get_buffer(udp->fd, SO_RCVBUF);
+	udp->send_granted = get_buffer(udp->fd, SO_SNDBUF);
 }
 
 static unsigned segments_probed;
@@ -141,12 +166,7 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 	if (udp.fd < 0)
 		return -errno;
 	r = configure(udp.fd, named->family == TW_FAMILY_IPV6);
-	udp.receive_granted =
-		set_buffer(udp.fd, SO_RCVBUFFORCE, SO_RCVBUF,
-			   options->receive_bytes ? options->receive_bytes : TW_UDP_BUFFER_WANTED);
-	udp.send_granted =
-		set_buffer(udp.fd, SO_SNDBUFFORCE, SO_SNDBUF,
-			   options->send_bytes ? options->send_bytes : TW_UDP_BUFFER_WANTED);
+	set_buffers(&udp, options);
 	if (!options->no_segmentation)
 		udp.segments_max = tw_udp_segments_probe();
 	if (!r && options->shared_port)

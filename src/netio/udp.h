@@ -27,6 +27,15 @@
 #define TW_UDP_BUFFER_LEAST \
 	((uint32_t)4 << 20) /* granted less than this: worth a word to the operator */
 
+/*
+ * Somebody who may set a socket's buffers beyond the system's maximum. Blocks for a moment; called
+ * on the thread that opens the socket, and only where this process by itself gets less than asked.
+ */
+struct tw_udp_helper {
+	int (*set_buffers)(void *context, int fd, size_t receive_bytes, size_t send_bytes);
+	void *context;
+};
+
 struct tw_udp_options {
 	/* listening: where to bind; connected: family NONE for any */
 	struct tw_address local;
@@ -35,6 +44,7 @@ struct tw_udp_options {
 	/* The own port named may serve other sockets too, each connected to somebody else; any
 	 * connected socket lends its port so. */
 	bool shared_port;
+	const struct tw_udp_helper *helper; /* borrowed while it is opened; NULL: none */
 	bool no_segmentation;               /* never use UDP_SEGMENT: what an old kernel does */
 };
 

@@ -156,6 +156,7 @@ static struct tw_worker *make(const struct tw_worker_options *options, tw_ns now
 		return NULL;
 	memset(worker, 0, sizeof *worker);
 	worker->epoll_fd = worker->control_fd = worker->command_fd = worker->timer_fd = -1;
+	worker->helper = options->helper;
 	worker->publish_every = options->publish_every ? options->publish_every : TW_SECOND;
 	worker->hub_client.done = hub_done;
 	worker->reading = 1;

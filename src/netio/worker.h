@@ -52,7 +52,7 @@ struct tw_worker_receiving {
 	unsigned bind_count;
 	const struct tw_fs *fs; /* borrowed for the life of the worker */
 	enum tw_cipher cipher_min;
-	bool file_events; /* report every file that is done */
+	bool file_events;                                 /* report every file that is done */
 	uint32_t socket_receive_bytes, socket_send_bytes; /* 0: the default */
 	struct tw_worker_admission admission;
 };
@@ -63,6 +63,7 @@ struct tw_worker_options {
 	const struct tw_worker_receiving *receiving; /* NULL: takes no connections */
 	tw_ns publish_every;                         /* 0: a second */
 	unsigned disk_threads;                       /* 0: 2 */
+	struct tw_udp_helper helper;                 /* copied; without a function: none */
 };
 
 /* A destination, as it is added or changed. */

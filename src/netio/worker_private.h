@@ -200,6 +200,7 @@ struct tw_worker {
 	struct client hub_client;
 	int epoll_fd, control_fd, command_fd, timer_fd;
 	tw_ns publish_every;
+	struct tw_udp_helper helper;
 	pthread_t thread;
 	bool started;
 

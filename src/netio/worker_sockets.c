@@ -53,14 +53,16 @@ static int open_slot(struct tw_worker *worker, const struct tw_udp_options *opti
 		     struct slot **ret)
 {
 	struct slot *slot = calloc(1, sizeof *slot);
+	struct tw_udp_options all = *options;
 	int r;
 
 	if (!slot)
 		return -ENOMEM;
 	slot->waiting_end = &slot->waiting;
 	r = find_place(worker, &slot->index);
+	all.helper = worker->helper.set_buffers ? &worker->helper : NULL;
 	if (!r)
-		r = tw_udp_open(options, &slot->udp);
+		r = tw_udp_open(&all, &slot->udp);
 	if (r) {
 		free(slot);
 		return r;

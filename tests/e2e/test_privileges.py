@@ -189,6 +189,11 @@ def test_accounts(place, server):
     assert_unprivileged(here.engine(), ENGINE)
     assert status(here.engine())["Groups"] == [str(ENGINE)]
 
+    # Larger than the system lets anybody have: by the monitor.
+    told = subprocess.run(["ss", "-Huamn", "sport = :%d" % here.port], capture_output=True,
+                          timeout=30, check=True).stdout.decode()
+    assert told.count("rb%d," % (16 * tw.MIB)) == told.count("skmem") > 0, told
+
     # Wrong: one that is there, one that is not, root, and one without a password, side by side.
     def fail(user, password):
         session = Session(None, here.api_port)

@@ -447,6 +447,60 @@ static void test_granted_and_advice(void **state)
 	tw_udp_close(&udp);
 }
 
+/* Who has the rights of this test but in name: it is asked as a user, and answers as root. */
+struct helping {
+	uid_t root;
+	unsigned asked;
+	size_t receive, send;
+};
+
+static int help(void *context, int fd, size_t receive, size_t send)
+{
+	struct helping *helping = context;
+	int size = (int)receive, r;
+
+	helping->asked++;
+	helping->receive = receive;
+	helping->send = send;
+	if (helping->root != 0)
+		return -EPERM;
+	assert_int_equal(seteuid(0), 0);
+	r = setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+	assert_int_equal(seteuid(65534), 0);
+	return r ? -errno : 0;
+}
+
+static void test_helped(void **state)
+{
+	struct helping helping = { .root = geteuid() };
+	const struct tw_udp_helper helper = { help, &helping };
+	struct tw_udp_options options = { .receive_bytes = 512 << 20,
+					  .send_bytes = 65536,
+					  .helper = &helper };
+	struct tw_udp udp;
+
+	(void)state;
+	assert_true(tw_address_parse_ip("127.0.0.1", &options.local));
+	if (helping.root == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	if (helping.root == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(helping.asked, 1);
+	assert_int_equal(helping.receive, 512 << 20);
+	assert_int_equal(helping.send, 65536);
+	if (helping.root == 0)
+		assert_int_equal(udp.receive_granted, 1024 << 20);
+	assert_int_equal(udp.send_granted, 2 * 65536);
+	tw_udp_close(&udp);
+
+	/* Not for what this process may by itself. */
+	options.receive_bytes = 65536;
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	assert_int_equal(helping.asked, 1);
+	tw_udp_close(&udp);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -455,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_refused),      cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_full_socket),  cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_gather),       cmocka_unit_test(test_granted_and_advice),
+		cmocka_unit_test(test_helped),
 		cmocka_unit_test(test_too_long),
 	};
 
