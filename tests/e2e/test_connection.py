@@ -88,13 +88,16 @@ def now_us():
 
 def sockets(process):
     """{(address, port): (receive buffer, send buffer)} of a process's UDP sockets, by the kernel.
-    (nsenter becomes what it starts: the child's id is the server's.)
+    (nsenter becomes what it starts: the child's id is the server's. Its first child has the
+    sockets.)
     """
+    with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as file:
+        engine = int(file.read().split()[0])
     told = subprocess.run(["nsenter", "-t", str(process.pid), "-n", "ss", "-Huanmp"], check=True,
                           capture_output=True, timeout=20).stdout.decode()
     found = {}
     for block in re.split(r"\n(?=\S)", told):
-        if "pid=%d," % process.pid not in block:
+        if "pid=%d," % engine not in block:
             continue
         local = block.split()[3]
         memory = re.search(r"rb(\d+),t\d+,tb(\d+)", block)

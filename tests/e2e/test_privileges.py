@@ -194,19 +194,6 @@ def test_accounts(place, server):
                           timeout=30, check=True).stdout.decode()
     assert told.count("rb%d," % (16 * tw.MIB)) == told.count("skmem") > 0, told
 
-    # Wrong: one that is there, one that is not, root, and one without a password, side by side.
-    def fail(user, password):
-        session = Session(None, here.api_port)
-        began = time.monotonic()
-        error = session.answer("auth", user=user, password=password)["error"]
-        return error, time.monotonic() - began
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        failures = list(pool.map(fail, ["twalice", "twnobody", "root", "twbob"],
-                                 [PASSWORD + "!", PASSWORD, PASSWORD, ""]))
-    assert all(error == failures[0][0] for error, _ in failures)
-    assert all(took >= 2 for _, took in failures)
-
     alice = Session(None, here.api_port)
     answer = alice.call("auth", user="twalice", password=PASSWORD)
     alice.token = answer["token"]
@@ -218,6 +205,19 @@ def test_accounts(place, server):
     assert_unprivileged(here.agent(ALICE), ALICE)
     assert status(here.agent(ALICE))["Groups"] == [str(ALICE)]
     token = alice.call("createAPIToken", permissions=["download"])["token"]
+
+    # Wrong passwords: one that is there, one that is not, root, and one without a password, side by side.
+    def fail(user, password):
+        session = Session(None, here.api_port)
+        began = time.monotonic()
+        error = session.answer("auth", user=user, password=password)["error"]
+        return error, time.monotonic() - began
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        failures = list(pool.map(fail, ["twalice", "twnobody", "root", "twbob"],
+                                 [PASSWORD + "!", PASSWORD, PASSWORD, ""]))
+    assert all(error == failures[0][0] for error, _ in failures)
+    assert all(took >= 2 for _, took in failures)
 
     # The kernel's word is enough, and the groups are those of the database.
     assert "result" in as_account(BOB, here.socket, "lsAsync", path=bobs)
