@@ -509,8 +509,7 @@ int main(void)
 		cmocka_unit_test(test_refused),      cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_full_socket),  cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_gather),       cmocka_unit_test(test_granted_and_advice),
-		cmocka_unit_test(test_helped),
-		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_helped),       cmocka_unit_test(test_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
