@@ -206,7 +206,7 @@ def test_accounts(place, server):
     assert status(here.agent(ALICE))["Groups"] == [str(ALICE)]
     token = alice.call("createAPIToken", permissions=["download"])["token"]
 
-    # Wrong passwords: one that is there, one that is not, root, and one without a password, side by side.
+    # Wrong, side by side: one that is there, one that is not, root, and one without a password.
     def fail(user, password):
         session = Session(None, here.api_port)
         began = time.monotonic()
