@@ -58,7 +58,7 @@ const struct tw_call tw_calls[] = {
 	{ "fstat", ALL, "what a descriptor is" },
 	{ "newfstatat", ALL, "the same, by glibc's other way, and names below a folder" },
 	{ "poll", ALL, "waiting for one descriptor" },
-	{ "ppoll", ALL, "the same" },
+	{ "ppoll", ALL, "the same, to the nanosecond: the thread of a relay's connection" },
 
 	/* Files: Landlock, or the account's rights, say which. */
 	{ "openat", ALL, "below folders that are held" },
@@ -130,7 +130,6 @@ const struct tw_call tw_calls[] = {
 const size_t tw_call_count = sizeof tw_calls / sizeof *tw_calls;
 
 const struct tw_call_alternate tw_call_alternates[] = {
-	{ "ppoll", "poll" },
 	{ "epoll_pwait", "epoll_wait" },
 	{ "faccessat", "access" },
 };

@@ -271,6 +271,9 @@ struct tw_engine {
 	struct tw_relay_agent *relay; /* NULL: nobody comes by one */
 	struct event *relay_readable;
 	struct tw_address relay_seen; /* as whom it sees us */
+	/* Addresses of this machine at the start: later its interfaces cannot be asked. */
+	struct tw_address own_addresses[TW_OFFERS_MAX];
+	unsigned own_address_count;
 	char relay_ip[TW_ADDRESS_TEXT];
 	TAILQ_HEAD(, tw_own_relay) own_relays; /* for what goes out */
 	unsigned own_relay_count;

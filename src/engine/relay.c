@@ -10,6 +10,22 @@
 #include "engine/engine_internal.h"
 #include "netio/sockaddr.h"
 
+/* Where the routes of now leave from, and all that were here at the start. */
+static unsigned own_addresses(const struct tw_engine *engine, struct tw_address *ret, unsigned room)
+{
+	unsigned count = tw_local_addresses(ret, room);
+
+	for (unsigned i = 0; i < engine->own_address_count && count < room; i++) {
+		bool known = false;
+
+		for (unsigned k = 0; k < count && !known; k++)
+			known = tw_address_equal(&ret[k], &engine->own_addresses[i]);
+		if (!known)
+			ret[count++] = engine->own_addresses[i];
+	}
+	return count;
+}
+
 /* Who comes by the relay and can reach us without it shall: at our own addresses, at the one that
  * the operator names, and at the one that the relay sees. */
 static void offer_direct_ways(struct tw_engine *engine, const struct tw_relay_agent_status *status)
@@ -20,7 +36,7 @@ static void offer_direct_ways(struct tw_engine *engine, const struct tw_relay_ag
 
 	if (external && tw_address_parse_ip(external, &own[0]))
 		count++;
-	count += tw_local_addresses(own + count, TW_OFFERS_MAX - 1 - count);
+	count += own_addresses(engine, own + count, TW_OFFERS_MAX - 1 - count);
 	for (unsigned i = 0; i < count; i++)
 		own[i].port = engine->options.receive_ports[0];
 	count = tw_relay_agent_offers(status, own, count, offers);
@@ -79,6 +95,7 @@ int tw_engine_relay_open(struct tw_engine *engine, struct tw_worker *worker, cha
 		snprintf(ret_message, 512, "The relay cannot be used: %s.", tw_strerror(-ENOMEM));
 		return -ENOMEM;
 	}
+	engine->own_address_count = tw_local_addresses(engine->own_addresses, TW_OFFERS_MAX - 1);
 	tw_relay_agent_status(engine->relay, &status);
 	offer_direct_ways(engine, &status);
 	return 0;
