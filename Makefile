@@ -2,7 +2,7 @@
 # Ways to steer: SEED= CASE= HISTORIES= for sim, FUZZ_SECONDS= for fuzz, DESTDIR= for install.
 export SEED CASE HISTORIES FUZZ_SECONDS DESTDIR
 
-.PHONY: build test lint fuzz sim bench bench-quick rate-table install demo soak clean deps help
+.PHONY: build test lint fuzz sim security bench bench-quick rate-table install demo soak clean deps help
 
 build:   ; @tools/deps build && tools/build build
 test:    ; @tools/deps test && tools/test
@@ -14,6 +14,7 @@ bench-quick: build ; @bench/run --runs 1 --mib 128 --limit 8 --only tradewind --
 rate-table: build ; @bench/rate/run --docs
 install: build ; @meson install -C build --no-rebuild
 demo: build ; @tools/deps demo && tools/demo
+security: ; @tools/deps test && tools/security
 soak:    ; @tools/deps test && tools/build build && tools/soak
 clean:   ; rm -rf build build-*
 deps:    ; @tools/deps lint
