@@ -12,8 +12,9 @@
 #define RECEIVE_ROUNDS 2 /* batches a turn: acknowledgements and timers must not wait longer */
 #define SEND_TRAINS 16   /* trains a turn */
 #define SPARSE (TW_BUFFER_SIZE / 2) /* less content than this does not hold a buffer */
-/* How long copied pieces are gathered for one job. */
-#define GATHER (2 * TW_MSEC)
+/* How long copied pieces are gathered for one job: longer where nobody is in a hurry. */
+#define GATHER TW_MSEC
+#define GATHER_PATIENCES 4
 #define RENEW_EVERY (500 * TW_MSEC)
 
 /*
@@ -42,7 +43,9 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 	if (in_place)
 		tw_worker_io_flush(worker, now);
 	else if (content && worker->flush_at == TW_NEVER)
-		worker->flush_at = now + GATHER;
+		worker->flush_at = now + GATHER +
+				   GATHER_PATIENCES *
+					   tw_endpoint_patience(worker->endpoint, now);
 }
 
 void tw_worker_io_flush(struct tw_worker *worker, tw_ns now)
