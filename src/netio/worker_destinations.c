@@ -11,7 +11,7 @@
 
 #include "netio/worker_private.h"
 
-#define LOOKS_APART (2 * TW_MSEC) /* on behalf of datagrams */
+#define LOOKS_APART (2 * TW_MSEC) /* on behalf of what came in or back */
 #define DEADLINES_APART (500 * TW_USEC)
 #define TICK_IDLE (500 * TW_MSEC)
 #define SOCKETS_LINGER (2 * TW_SECOND) /* with no connection */
@@ -56,6 +56,12 @@ void tw_worker_hurry(struct tw_worker *worker, struct destination *destination, 
 }
 
 void tw_worker_touch(struct tw_worker *worker, struct destination *destination)
+{
+	destination->heard = true;
+	tw_worker_touch_sent(worker, destination);
+}
+
+void tw_worker_touch_sent(struct tw_worker *worker, struct destination *destination)
 {
 	if (destination->touched)
 		return;
@@ -482,6 +488,7 @@ static void set_timer(struct tw_worker *worker, struct destination *destination,
 static void look(struct tw_worker *worker, struct destination *destination, tw_ns now)
 {
 	destination->looked_at = now;
+	destination->heard = false;
 	if (!destination->dialer && !destination->removed && !worker->stopping)
 		dial(worker, destination, now);
 	if (destination->dialer && !worker->closed)
@@ -519,7 +526,8 @@ void tw_worker_destinations_settle(struct tw_worker *worker, tw_ns now)
 {
 	while (worker->touched) {
 		struct destination *destination = worker->touched;
-		tw_ns at = tw_ns_min(destination->looked_at + LOOKS_APART,
+		tw_ns apart = destination->heard ? LOOKS_APART : TICK_EVERY;
+		tw_ns at = tw_ns_min(destination->looked_at + apart,
 				     tw_ns_max(tw_outgoing_deadline(destination->outgoing),
 					       now + DEADLINES_APART));
 

@@ -230,7 +230,7 @@ static struct slot *route(struct tw_worker *worker, const struct tw_train *train
 	destination = tw_worker_destination(worker, tag - 1);
 	if (!destination)
 		return NULL;
-	tw_worker_touch(worker, destination);
+	tw_worker_touch_sent(worker, destination);
 	return tw_worker_slot_connected(worker, destination, &train->path.remote, now);
 }
 

@@ -148,6 +148,7 @@ struct destination {
 	unsigned slot_count;
 
 	bool touched; /* in worker->touched */
+	bool heard;   /* something came in, or back from the disk, since it was looked at */
 	struct destination *next_touched;
 	tw_ns looked_at, tick_at, idle_since;
 	bool removed;
@@ -296,6 +297,8 @@ struct destination *tw_worker_destination(const struct tw_worker *worker, uint64
 void tw_worker_destination_free(struct tw_worker *worker, struct destination *destination);
 /* Something happened to it: it is looked at again at the end of this turn or soon. */
 void tw_worker_touch(struct tw_worker *worker, struct destination *destination);
+/* A train of it left, which asks for no look by itself. */
+void tw_worker_touch_sent(struct tw_worker *worker, struct destination *destination);
 /* It is looked at in the next turn. */
 void tw_worker_hurry(struct tw_worker *worker, struct destination *destination, tw_ns now);
 /* Timers that are due. */
