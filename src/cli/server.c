@@ -442,6 +442,8 @@ const struct tw_command tw_command_server = {
 		"~/.local/state/tradewind. What arrives: --sandbox-dir if given, else\n"
 		"/var/lib/tradewind/incoming as root, else $XDG_DATA_HOME/tradewind/incoming or\n"
 		"~/.local/share/tradewind/incoming. Every job survives a stop, a kill and a crash.\n\n"
+		"Started by root, all that listens to the network runs as the account tradewind\n"
+		"(--engine-user), and files are read as whoever asked for it.\n\n"
 		"A file for --config has the same names without dashes, one a line; what is on the\n"
 		"command line counts instead. SIGTERM and SIGINT stop it in order.",
 	.examples = examples,
