@@ -61,7 +61,7 @@ struct tw_confine_options {
 	const struct tw_confine_place *places;
 	size_t place_count;
 	bool everywhere;
-	/* TCP ports it may still bind; 0 stands for those that the system picks. */
+	/* TCP ports it may still bind. 0: one that the system picks; nobody knows it yet: all. */
 	uint16_t tcp_ports[TW_CONFINE_PORTS_MAX];
 	size_t tcp_port_count;
 	/* To which TCP ports it may connect: all, or one, or none. */

@@ -72,6 +72,16 @@ int tw_landlock_abi(void)
 	return abi > ABI_KNOWN ? ABI_KNOWN : (int)abi;
 }
 
+static uint64_t handled_net(const struct tw_confine_options *options)
+{
+	uint64_t handled = options->tcp_connect_all ? 0 : NET_CONNECT_TCP;
+
+	for (size_t i = 0; i < options->tcp_port_count; i++)
+		if (!options->tcp_ports[i])
+			return handled;
+	return handled | NET_BIND_TCP;
+}
+
 /* All that this ABI can forbid; the rules then allow some of it. */
 static struct ruleset everything(const struct tw_confine_options *options, int abi)
 {
@@ -84,7 +94,7 @@ static struct ruleset everything(const struct tw_confine_options *options, int a
 		all.fs |= abi >= 5 ? FS_IOCTL_DEV : 0;
 	}
 	if (abi >= 4)
-		all.net = NET_BIND_TCP | (options->tcp_connect_all ? 0 : NET_CONNECT_TCP);
+		all.net = handled_net(options);
 	if (abi >= 6)
 		all.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	return all;
@@ -116,14 +126,14 @@ static int add_place(int fd, const struct tw_confine_place *place, uint64_t hand
 	return r;
 }
 
-static int add_ports(int fd, const struct tw_confine_options *options)
+static int add_ports(int fd, const struct tw_confine_options *options, uint64_t handled)
 {
 	struct net_port rule = { .allowed = NET_CONNECT_TCP, .port = options->tcp_connect_port };
 
 	if (options->tcp_connect_port && syscall(SYS_ADD_RULE, fd, RULE_NET_PORT, &rule, 0))
 		return -errno;
 	rule.allowed = NET_BIND_TCP;
-	for (size_t i = 0; i < options->tcp_port_count; i++) {
+	for (size_t i = 0; (handled & NET_BIND_TCP) && i < options->tcp_port_count; i++) {
 		rule.port = options->tcp_ports[i];
 		if (syscall(SYS_ADD_RULE, fd, RULE_NET_PORT, &rule, 0))
 			return -errno;
@@ -152,7 +162,7 @@ int tw_landlock_restrict(const struct tw_confine_options *options, int abi)
 	for (size_t i = 0; i < options->place_count && !options->everywhere && !r; i++)
 		r = add_place(fd, &options->places[i], all.fs);
 	if (!r && all.net)
-		r = add_ports(fd, options);
+		r = add_ports(fd, options, all.net);
 	if (!r && syscall(SYS_RESTRICT_SELF, fd, 0))
 		r = -errno;
 	close(fd);

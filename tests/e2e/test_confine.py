@@ -96,8 +96,7 @@ def children(pid):
 
 @pytest.fixture
 def servers(tmp_path):
-    account = ["--engine-user", "nobody"] if tw.privileged() else []
-    with service.services(tmp_path, 2, "--confine", "require", *account) as both:
+    with service.services(tmp_path, 2, "--confine", "require") as both:
         yield both
 
 
@@ -128,6 +127,7 @@ def test_server(servers, tmp_path):
     for server in servers:
         engine = engine_of(server)
         assert_confined(engine)
+        assert status(engine)["Uid"].split()[0] != "0"
         for child, seen in children(server.process.pid).items():
             assert seen["Seccomp"] == "2" and seen["NoNewPrivs"] == "1", (child, seen)
             assert int(seen["CapEff"], 16) & ~FILE_RIGHTS == 0, seen

@@ -621,6 +621,41 @@ static int threads_work(const struct cell *cell)
 	return 0;
 }
 
+/* The port that is named, and no other; all, where the system picks it. */
+static int ports_work(const struct cell *cell)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct tw_confine_options options = cell->options;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t length = sizeof name;
+	struct tw_confine_report report;
+
+	options.tcp_port_count = 1;
+	WORKS(fd >= 0 && other >= 0);
+	WORKS(bind(fd, (struct sockaddr *)&name, sizeof name) == 0);
+	WORKS(getsockname(fd, (struct sockaddr *)&name, &length) == 0 && close(fd) == 0);
+	WORKS(tw_confine_rights(&options, &report) == 0);
+	WORKS(bind(other, (struct sockaddr *)&name, sizeof name) == 0 && close(other) == 0);
+	options.tcp_ports[0] = ntohs(name.sin_port);
+	WORKS(tw_confine_rights(&options, &report) == 0);
+	other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	WORKS(bind(other, (struct sockaddr *)&name, sizeof name) == 0);
+	return tw_landlock_abi() < 4 || bind_tcp(cell) == DENIED ? 0 : 1;
+}
+
+static void test_ports(void **state)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(ports_work(*state));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static int abort_works(const struct cell *cell)
 {
 	(void)cell;
@@ -798,6 +833,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rights, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_work, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_ports, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attacks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attacks_would_succeed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_older_threads, set_up, tear_down),
