@@ -396,7 +396,10 @@ static void find_way(struct tw_relay_agent *agent)
 	tw_relay_client_status(agent->client, &client);
 	if (client.state != TW_RELAY_CLIENT_SERVED)
 		return;
-	via = client.public.family == TW_FAMILY_NONE ? agent->status.control : client.public;
+	/* The address that it names may be of the family that this machine does not speak; the one
+	 * that was dialled is not. */
+	via = client.public.family == agent->status.control.family ? client.public
+								    : agent->status.control;
 	via.port = client.port;
 	if (tw_address_equal(&via, &agent->status.via) && agent->ask.fd >= 0)
 		return;

@@ -99,6 +99,14 @@ class Internet:
         self._plug(space, space.address, "eth0")
         return space
 
+    def ipv6(self, host, only=False):
+        """Gives a host 2001:db8:113::NUMBER beside, or instead of, 203.0.113.NUMBER."""
+        address = "2001:db8:113::" + host.address.rpartition(".")[2]
+        tw.ip("-n", host.name, "address", "add", address + "/64", "dev", "eth0", "nodad")
+        if only:
+            tw.ip("-n", host.name, "-4", "address", "flush", "dev", "eth0")
+        return address
+
     def site(self, number, nat=None, firewall=None, relay="203.0.113.10"):
         """A host at 10.NUMBER.0.2 behind a gate at 203.0.113.(20+NUMBER)."""
         gate, host = self._space(), self._space()

@@ -143,6 +143,28 @@ def test_no_relay(world):
     world.send(sender, got.url)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["receiver", "sender"])
+def test_ipv6(world, own):
+    """Whoever has the relay speaks IPv6 only, the other one IPv4 only; the relay speaks both."""
+    sender, receiver = (world.side(name, world.net.host(number))
+                        for name, number in (("a", 30), ("b", 31)))
+    world.net.ipv6((sender if own else receiver).namespace, only=True)
+    relay = world.relay(10, sender if own else receiver)
+    dialled = "[%s]:8887%s" % (world.net.ipv6(relay.side.namespace),
+                               relay.name[relay.name.index("#"):])
+    if own:
+        got = world.receiver(receiver, "--bind", receiver.namespace.address)
+        sent = world.send(sender, got.url, "--relay", dialled, "--json")
+        last = tw.fields(tw.json_lines(sent)[-1])
+        assert last["relayIP"] == "2001:db8:113::10", last
+        assert last["destinationIP"] == receiver.namespace.address, last
+    else:
+        got = world.receiver(receiver, "--relay", dialled)
+        assert "[2001:db8:113::10]:8886" in got.url
+        world.send(sender, got.url.replace("[2001:db8:113::10]", "203.0.113.10"))
+    assert "UDP does not pass" not in got.process.text()
+
+
 def test_several_servers(world):
     """Each has a port of its own: the first one the well-known, the others one of the range."""
     sides = [world.hidden("b%d" % i, 2 + i) for i in range(3)]
