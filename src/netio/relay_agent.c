@@ -399,7 +399,7 @@ static void find_way(struct tw_relay_agent *agent)
 	/* The address that it names may be of the family that this machine does not speak; the one
 	 * that was dialled is not. */
 	via = client.public.family == agent->status.control.family ? client.public
-								    : agent->status.control;
+								   : agent->status.control;
 	via.port = client.port;
 	if (tw_address_equal(&via, &agent->status.via) && agent->ask.fd >= 0)
 		return;

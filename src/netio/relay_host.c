@@ -23,6 +23,9 @@
 #define QUANTUM ((int64_t)4 * 65536)
 #define QUANTUM_LEAST ((int64_t)16384)
 #define MESSAGE_ROOM ((size_t)65536)
+/* A message costs time by itself, about as much as so many bytes: who is sent many small ones must
+ * not have more of it than others. */
+#define MESSAGE_COST ((int64_t)8192)
 #define READS 16         /* of a control connection in a turn */
 #define UNSENT (128 << 10) /* bytes with the kernel: the queue that is bounded is ours */
 #define STRANGERS_MAX 64 /* control connections without a server; above: the oldest goes */
@@ -364,7 +367,11 @@ static void send_replies(struct tw_relay_host *host)
 static bool receive(struct tw_relay_host *host, struct port *port, struct tw_udp *udp, tw_ns now)
 {
 	struct tw_udp_message messages[TW_UDP_BATCH];
-	unsigned wanted = (unsigned)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM), got;
+	/* What is too much is owed; with a limit that would be time of others. */
+	unsigned wanted = host->quantum == QUANTUM
+				  ? TW_UDP_BATCH
+				  : (unsigned)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM);
+	unsigned got;
 	int r;
 
 	if (wanted > TW_UDP_BATCH)
@@ -377,7 +384,7 @@ static bool receive(struct tw_relay_host *host, struct port *port, struct tw_udp
 	if (r)
 		return r == TW_E_UNREACHABLE;
 	for (unsigned i = 0; i < got; i++) {
-		port->credit -= (int64_t)messages[i].length;
+		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
 		forward(host, port, &messages[i], now);
 	}
 	return got == wanted;

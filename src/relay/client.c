@@ -21,7 +21,6 @@
 #define SILENT_IDLE (25 * TW_SECOND)
 #define CONNECT_LIMIT (5 * TW_SECOND)
 #define UDP_MISSING 4 /* questions in a row without an answer: UDP does not pass */
-/* Where there is no answer, while connections pass. */
 #define ASK_AGAIN (150 * TW_MSEC)
 
 #define PUNCH_LATER (15 * TW_SECOND)
@@ -531,27 +530,24 @@ static size_t make_leg(struct tw_relay_client *client, uint8_t flags, uint8_t *r
 	return tw_relay_leg_write(&leg, &client->keys.leg, ret);
 }
 
-/* An answer puts the next question off. */
-static tw_ns ask_pause(const struct tw_relay_client *client, bool often)
+/* Soon again, for there may be no answer; one puts the next question off. */
+static tw_ns ask_pause(const struct tw_relay_client *client)
 {
-	if (!client->status.tunnelled && busy(client))
-		return tw_ns_max(ASK_AGAIN, 2 * client->status.udp_rtt);
-	return often ? LEG_BUSY : LEG_IDLE;
+	if (client->status.tunnelled || !client->status.udp_rtt)
+		return LEG_BUSY;
+	return tw_ns_max(ASK_AGAIN, 2 * client->status.udp_rtt);
 }
 
 size_t tw_relay_client_leg(struct tw_relay_client *client, tw_ns now, bool *ret_asks,
 			   uint8_t ret[TW_RELAY_LEG_SIZE])
 {
-	/* Until UDP is known to pass, and while it does not, ask often. */
-	bool often = busy(client) || client->status.seen_udp.family == TW_FAMILY_NONE;
-
 	if (client->status.state != TW_RELAY_CLIENT_SERVED || client->over ||
 	    client->config.tunnelled)
 		return 0;
 	if (now >= client->ask_at) {
 		if (++client->unanswered > UDP_MISSING)
 			set_tunnelled(client, true, now);
-		client->ask_at = now + ask_pause(client, often);
+		client->ask_at = now + ask_pause(client);
 		client->asked_at = now;
 		*ret_asks = true;
 		client->asked = client->counter + 1;
@@ -624,8 +620,7 @@ void tw_relay_client_leg_answer(struct tw_relay_client *client, const uint8_t *b
 		return;
 	client->unanswered = 0;
 	client->status.seen_udp = seen.seen;
-	if (busy(client))
-		client->ask_at = now + LEG_BUSY;
+	client->ask_at = now + (busy(client) ? LEG_BUSY : LEG_IDLE);
 	if (seen.counter == client->asked)
 		client->status.udp_rtt = tw_ns_max(tw_ns_since(now, client->asked_at), 1);
 	set_tunnelled(client, false, now);
