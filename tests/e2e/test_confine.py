@@ -162,6 +162,17 @@ def test_engine_opens_nothing_by_whole_path(servers, tmp_path):
             assert "socket(" not in line or "SOCK_DGRAM" in line, line
 
 
+@pytest.mark.parametrize("word, seccomp, said", [
+    ("off", "0", "not confined, as --confine off says"), ("log", "2", "others logged")])
+@needs_filters
+def test_words(tmp_path, word, seccomp, said):
+    with service.services(tmp_path, 2, "--confine", word) as (here, there):
+        work(here, there, tmp_path)
+        seen = status(engine_of(here))
+        assert (seen["Seccomp"], seen["NoNewPrivs"]) == (seccomp, "1"), seen
+        assert said in here.process.text()
+
+
 @needs_filters
 def test_relay(relay):
     process = relay("--confine", "require")

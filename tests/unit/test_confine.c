@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -808,6 +809,76 @@ static void test_modes(void **state)
 	assert_non_null(strstr(tw_confine_describe(&report, text), "no Landlock"));
 }
 
+/* A kernel without Landlock, then one without filters: by a filter that says so. */
+static bool take_away(const char *call, unsigned argument, uint64_t value)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int number = seccomp_syscall_resolve_name(call);
+	const struct scmp_arg_cmp only = { argument, SCMP_CMP_EQ, value, 0 };
+	bool done = filter &&
+		    !seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), number, 1, &only) &&
+		    !seccomp_load(filter);
+
+	seccomp_release(filter);
+	return done;
+}
+
+static int lesser_kernels(const struct cell *cell)
+{
+	struct tw_confine_options options = cell->options;
+	struct tw_confine_report report;
+	char text[TW_CONFINE_TEXT];
+
+	/* PR_GET_SECCOMP is how its absence shows. */
+	WORKS(take_away("prctl", 0, PR_GET_SECCOMP));
+	WORKS(!tw_seccomp_available());
+	options.everywhere = true;
+	WORKS(tw_confine_rights(&options, &report) == 0);
+	WORKS(tw_confine_calls(&options, &report) == 0 && !report.calls);
+	WORKS(tw_confine_incomplete(&report));
+	WORKS(strstr(tw_confine_describe(&report, text), "nothing filters"));
+	options.mode = TW_CONFINE_REQUIRE;
+	WORKS(tw_confine_calls(&options, &report) == -EOPNOTSUPP);
+
+	WORKS(take_away("landlock_create_ruleset", 2, 1));
+	WORKS(tw_landlock_abi() == 0);
+	WORKS(tw_confine_rights(&options, &report) == -EOPNOTSUPP);
+	options.mode = TW_CONFINE_AUTO;
+	WORKS(tw_confine_rights(&options, &report) == 0 && !report.landlock);
+	WORKS(open_absolute(cell) == GOT_THROUGH);
+	return 0;
+}
+
+static void test_lesser_kernels(void **state)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(lesser_kernels(*state));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* For developers: what is not on the list is done, and logged. */
+static int logged_work(const struct cell *cell)
+{
+	(void)cell;
+	WORKS(getpgid(0) > 0);
+	WORKS(become_two(cell) == GOT_THROUGH);
+	return 0;
+}
+
+static void test_only_logged(void **state)
+{
+	struct cell *cell = *state;
+
+	if (!tw_seccomp_available())
+		skip();
+	cell->options.mode = TW_CONFINE_LOG;
+	assert_int_equal(confined(cell, logged_work), 0);
+}
+
 /* The list stays short, says why of each, and names no call twice. */
 static void test_list(void **state)
 {
@@ -836,6 +907,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ports, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attacks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attacks_would_succeed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lesser_kernels, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_only_logged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_older_threads, set_up, tear_down),
 	};
 
