@@ -112,8 +112,8 @@ static const struct tw_api_parameter set_mapping_parameters[] = {
 	{ .name = "mapping",
 	  .type = TW_API_OBJECT,
 	  .required = true,
-	  .meaning = "{mount: target}; a target is a path, {type: \"File\", path} or "
-		     "{type: \"S3\", ...}" },
+	  .meaning = "{mount: target}; a target is a path or {type: \"File\", path}, in which "
+		     "{user}, {uid} and {home} are filled in" },
 };
 
 static const struct tw_api_parameter delete_mapping_parameters[] = { USER };

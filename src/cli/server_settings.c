@@ -177,8 +177,11 @@ static int read_folders(const struct tw_arguments *arguments, struct tw_server_s
 	if (r)
 		return r;
 	options->sandbox_dir = tw_argument(arguments, "sandbox-dir");
-	r = find_folder(receive ? receive : options->sandbox_dir, TW_SERVER_STATE_ROOT "/incoming",
-			"XDG_DATA_HOME", "tradewind/incoming", settings->receive_dir);
+	/* Where it is one folder for all. */
+	if (!receive && options->sandbox_dir && !strchr(options->sandbox_dir, '{'))
+		receive = options->sandbox_dir;
+	r = find_folder(receive, TW_SERVER_STATE_ROOT "/incoming", "XDG_DATA_HOME",
+			"tradewind/incoming", settings->receive_dir);
 	if (r)
 		return r;
 	snprintf(settings->socket_path, sizeof settings->socket_path, "%.*s/api.sock",

@@ -235,11 +235,12 @@ static int make_folder(const char *path)
 /* One for each account may be made later; one for all is there, or it is a mistake. */
 static int check_sandbox(struct tw_engine *engine)
 {
+	const struct tw_sandbox_pair pair = { "/", engine->options.sandbox_dir };
+	char message[TW_SANDBOX_MESSAGE], *whole;
 	struct stat st;
-	char *whole;
 
 	if (strchr(engine->options.sandbox_dir, '{'))
-		return 0;
+		return tw_sandbox_check(&pair, message) ? -EINVAL : 0;
 	whole = realpath(engine->options.sandbox_dir, NULL);
 	if (!whole)
 		/* Not ours to look at: the accounts' agents will say. */
