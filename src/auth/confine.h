@@ -11,7 +11,7 @@
  *     else ends the process.
  *
  * Neither can be taken back, and both hold for every thread and child that comes later. Linux
- * before 5.13, and systems that have it switched off, know no Landlock; what is not there is left
+ * before 5.19, and systems that have it switched off, know no Landlock; what is not there is left
  * out and told in the report, or refused, as the mode says. What the first step takes must have
  * been loaded before: both steps load what this program's libraries would otherwise look for later.
  */

@@ -31,7 +31,7 @@
 #define FS_MAKE_FIFO (1ULL << 10)
 #define FS_MAKE_BLOCK (1ULL << 11)
 #define FS_MAKE_SYM (1ULL << 12)
-#define FS_REFER (1ULL << 13)     /* ABI 2 */
+#define FS_REFER (1ULL << 13)
 #define FS_TRUNCATE (1ULL << 14)  /* ABI 3 */
 #define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
 
@@ -41,6 +41,7 @@
 #define SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0) /* ABI 6 */
 #define SCOPE_SIGNAL (1ULL << 1)
 
+#define ABI_LEAST 2 /* the first one forbids each rename from one folder to another */
 #define ABI_KNOWN 7
 
 #define FS_FIRST (FS_REFER - 1)
@@ -67,7 +68,7 @@ int tw_landlock_abi(void)
 {
 	long abi = syscall(SYS_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
 
-	if (abi < 0)
+	if (abi < ABI_LEAST)
 		return 0;
 	return abi > ABI_KNOWN ? ABI_KNOWN : (int)abi;
 }
@@ -88,8 +89,7 @@ static struct ruleset everything(const struct tw_confine_options *options, int a
 	struct ruleset all = { 0 };
 
 	if (!options->everywhere) {
-		all.fs = FS_FIRST;
-		all.fs |= abi >= 2 ? FS_REFER : 0;
+		all.fs = FS_FIRST | FS_REFER;
 		all.fs |= abi >= 3 ? FS_TRUNCATE : 0;
 		all.fs |= abi >= 5 ? FS_IOCTL_DEV : 0;
 	}

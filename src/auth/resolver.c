@@ -30,6 +30,12 @@ static const struct tw_confine_place places[] = {
 	{ "/run/avahi-daemon", READ },
 };
 
+const struct tw_confine_place *tw_resolver_places(size_t *ret_count)
+{
+	*ret_count = sizeof(places) / sizeof(*places);
+	return places;
+}
+
 int tw_resolver_look_up(enum tw_confine_mode mode, const char *host, uint16_t port,
 			struct tw_address *ret, unsigned room, unsigned *ret_count)
 {

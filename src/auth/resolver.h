@@ -12,6 +12,9 @@
 #include "auth/confine.h"
 #include "base/address.h"
 
+/* What it reads, for whoever looks up names in a process that does more. Lent for good. */
+const struct tw_confine_place *tw_resolver_places(size_t *ret_count);
+
 /*
  * Confines the calling process for good: to be called in a child made for it, that has become whom
  * it runs as, once. As tw_resolve(): 0, or EAI_*; EAI_SYSTEM with errno when it could not be

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/resolver.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -497,6 +498,41 @@ static void follow(struct receive *receive)
 	}
 }
 
+#define PLACES_MAX 32
+
+/*
+ * Strangers are parsed here too, with this person's rights: of his files only the folder stays in
+ * reach. System calls are not filtered: terminals and name services need too many. A kernel that
+ * cannot is no reason to say anything.
+ */
+static int confine(const struct receive *receive)
+{
+	struct tw_confine_place places[PLACES_MAX] = {
+		{ receive->folder, TW_PLACE_WRITE },
+		{ "/proc/sys/kernel/random/boot_id", TW_PLACE_READ | TW_PLACE_OPTIONAL },
+		{ "/sys/devices/system/cpu/online", TW_PLACE_READ | TW_PLACE_OPTIONAL },
+	};
+	struct tw_confine_options options = {
+		.role = TW_CONFINE_ENGINE,
+		.keep_capabilities = true,
+		.places = places,
+		.place_count = 3,
+		.tcp_connect_all = receive->relayed,
+	};
+	struct tw_confine_report report;
+	size_t count;
+	const struct tw_confine_place *names = tw_resolver_places(&count);
+	int r;
+
+	for (size_t i = 0; receive->relayed && i < count && options.place_count < PLACES_MAX; i++)
+		places[options.place_count++] = names[i];
+	r = tw_confine_rights(&options, &report);
+	if (!r)
+		return TW_EXIT_DONE;
+	tw_say("cannot be confined to its folder: %s", tw_strerror(r));
+	return TW_EXIT_FAILED;
+}
+
 static int serve(struct receive *receive)
 {
 	int r = tw_watch_open(&receive->watch);
@@ -543,6 +579,8 @@ static int run(const struct tw_arguments *arguments)
 		r = tw_load_identity(tw_argument(arguments, "identity"), &receive->identity);
 	if (!r)
 		r = open_folder(receive);
+	if (!r)
+		r = confine(receive);
 	if (!r)
 		r = serve(receive);
 	if (receive->fs.ops)

@@ -162,6 +162,24 @@ def test_engine_opens_nothing_by_whole_path(servers, tmp_path):
             assert "socket(" not in line or "SOCK_DGRAM" in line, line
 
 
+def test_receive(tmp_path):
+    """It makes its files; whether it could open others, only a tracer could tell."""
+    source = tw.make_file(os.path.join(tmp_path, "film"), tw.MIB)
+    process = tw.Process([tw.TRADEWIND, "receive", "--once", "--port", str(free_port()),
+                          "--bind", "127.0.0.1",
+                          "--identity", tmp_path / "identity", tmp_path / "in"])
+    try:
+        url = process.wait_for(r"tw://\S+", 10).group(0)
+        assert status(process.pid)["NoNewPrivs"] == "1"
+        subprocess.run([tw.TRADEWIND, "send", "--identity", tmp_path / "other", source, url],
+                       check=True, capture_output=True, timeout=60)
+        process.wait(20)
+        assert process.code == 0, process.text()
+    finally:
+        process.close()
+    assert tw.same_bytes(source, os.path.join(tmp_path, "in", "film"))
+
+
 @pytest.mark.parametrize("word, seccomp, said", [
     ("off", "0", "not confined, as --confine off says"), ("log", "2", "others logged")])
 @needs_filters
