@@ -53,7 +53,8 @@ METHODS = {
                               " senderPort:i sendRate:i sendRateMin:i sendRateMax:i"
                               " rateControllerActive:b rateControlMethod:s"
                               " sendRateAverageWindowMs:i socketSendBufferSize:i"
-                              " socketRecvBufferSize:i relayAddress:s relayPort:i userData:o "
+                              " socketRecvBufferSize:i relayAddress:s relayPort:i relayPublicKey:s"
+                              " userData:o "
                               + COMMON,
     "send.getDestination": "destinationId:s!",
     "send.getDestinations": "",
