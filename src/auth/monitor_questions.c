@@ -43,7 +43,7 @@ static void run_check(struct work *work, struct tw_auth_message *answer)
 	const struct tw_monitor *monitor = work->monitor;
 	const struct tw_monitor_options *options = monitor->options;
 	char user[TW_ACCOUNT_NAME_MAX];
-	struct tw_account account;
+	struct tw_account account = { 0 };
 	int r = tw_pam_check(options->pam_service, work->message->user, work->message->text, user,
 			     sizeof(user));
 
@@ -55,7 +55,7 @@ static void run_check(struct work *work, struct tw_auth_message *answer)
 static void run_vouch(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
-	struct tw_account account;
+	struct tw_account account = { 0 };
 	int r = tw_lookup_uid(work->peer->uid, work->peer->gid, monitor->options->rules,
 			      monitor->starter, &account);
 
@@ -78,7 +78,7 @@ static void run_find(struct work *work, struct tw_auth_message *answer)
 {
 	const struct tw_monitor *monitor = work->monitor;
 	const struct tw_grant *granted = tw_monitor_granted(monitor, work->message->user);
-	struct tw_account account;
+	struct tw_account account = { 0 };
 	uint64_t number;
 	int r = find_account(work, monitor->options->rules, &account);
 

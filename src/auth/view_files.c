@@ -243,7 +243,8 @@ static int find_for_change(struct run *run, const char *path, struct tw_view_pla
 	return r == -ENOENT ? -EACCES : r;
 }
 
-static int run_there(struct run *run, struct tw_agent_files *files)
+/* @to_root: of a second path; NULL: there is none. */
+static int run_there(struct run *run, struct tw_agent_root *to_root)
 {
 	const struct tw_files_request *asked = run->request;
 	struct tw_files_request request = {
@@ -254,44 +255,41 @@ static int run_there(struct run *run, struct tw_agent_files *files)
 		.recursive = asked->recursive,
 	};
 
-	files->request = &request;
-	return ask(run, &run->from, files, run->result);
+	struct tw_agent_files files = { .request = &request, .to_root = to_root };
+
+	return ask(run, &run->from, &files, run->result);
 }
 
 static int run_mkdir(struct run *run)
 {
-	struct tw_agent_files files = { 0 };
 	int r = find_for_change(run, run->request->path, &run->from);
 
 	if (r)
 		return fail(run, r, run->request->path);
 	/* What leads to a mount is there already. */
-	return run->from.root ? run_there(run, &files) : 0;
+	return run->from.root ? run_there(run, NULL) : 0;
 }
 
 static int run_mk_file(struct run *run)
 {
-	struct tw_agent_files files = { 0 };
 	int r = find_for_change(run, run->request->path, &run->from);
 
 	if (!r && holds_mounts(run, &run->from))
 		r = -EEXIST;
-	return r ? fail(run, r, run->request->path) : run_there(run, &files);
+	return r ? fail(run, r, run->request->path) : run_there(run, NULL);
 }
 
 static int run_rm(struct run *run)
 {
-	struct tw_agent_files files = { 0 };
 	int r = find_for_change(run, run->request->path, &run->from);
 
 	if (!r && (!run->from.root || holds_mounts(run, &run->from)))
 		r = -EBUSY;
-	return r ? fail(run, r, run->request->path) : run_there(run, &files);
+	return r ? fail(run, r, run->request->path) : run_there(run, NULL);
 }
 
 static int run_mv(struct run *run)
 {
-	struct tw_agent_files files = { 0 };
 	int r = find_for_change(run, run->request->path, &run->from);
 
 	if (!r && (!run->from.root || holds_mounts(run, &run->from)))
@@ -303,8 +301,7 @@ static int run_mv(struct run *run)
 		r = -EBUSY;
 	if (r)
 		return fail(run, r, run->request->to);
-	files.to_root = run->to.root;
-	return run_there(run, &files);
+	return run_there(run, run->to.root);
 }
 
 static int (*const operations[])(struct run *run) = {

@@ -297,7 +297,7 @@ static void a_removed_client_ends(void **state)
 	struct tw_engine *there;
 	const char *id, *destination, *error;
 	char key[TW_KEY_TEXT];
-	uint64_t acked;
+	uint64_t acked, no_limit = TW_UNSET;
 
 	host_start(world, 0);
 	host_start(world, 1);
@@ -327,7 +327,7 @@ static void a_removed_client_ends(void **state)
 			 acked);
 	assert_int_equal(tw_engine_authorize_client(there, key, true, &world->fault), 0);
 	assert_int_equal(tw_engine_update_transfer(world->hosts[0].engine, &caller, id, NULL,
-						   &(uint64_t){ TW_UNSET }, &world->fault),
+						   &no_limit, &world->fault),
 			 0);
 	UNTIL(world, has_status(world, 0, id, "complete"));
 	assert_true(file_is(place_of(&world->hosts[1], "received/file"), 4000000, 3));

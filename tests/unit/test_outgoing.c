@@ -60,7 +60,8 @@ size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t stream, void *bytes, s
 		length = room;
 	memcpy(bytes, conn->in + conn->in_at, length);
 	conn->in_at += length;
-	*ret_ended = false;
+	if (ret_ended)
+		*ret_ended = false;
 	return length;
 }
 
