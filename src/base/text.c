@@ -209,6 +209,17 @@ static bool is_mark(uint32_t c)
 	       (c >= 0x2066 && c <= 0x2069);
 }
 
+size_t tw_text_unfit(const void *text, size_t length, uint32_t *ret)
+{
+	uint32_t c = 0;
+	size_t taken = length ? decode_utf8(text, length, &c) : 0;
+
+	if (!taken || !(c < 0x20 || (c >= 0x7f && c < 0xa0) || is_mark(c)))
+		return 0;
+	*ret = c;
+	return taken;
+}
+
 const char *tw_text_clean(const void *text, size_t length, char *ret, size_t room)
 {
 	const uint8_t *at = text;

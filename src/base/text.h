@@ -39,6 +39,10 @@ const char *tw_text_duration(tw_ns duration, char ret[TW_TEXT_SHORT]);
  */
 const char *tw_text_clean(const void *text, size_t length, char *ret, size_t room);
 
+/* The length of the character that @text begins with and that is not fit for a terminal or a log (a
+ * control character, a mark as above), its number in *@ret. 0: it is fit, or not UTF-8. */
+size_t tw_text_unfit(const void *text, size_t length, uint32_t *ret);
+
 /* Lower-case hex; @ret holds 2 * length + 1. Returns @ret. */
 const char *tw_text_hex(const void *bytes, size_t length, char *ret);
 /* Exactly @length bytes from 2 * length hex digits. TW_E_FORMAT. */

@@ -21,16 +21,6 @@ static size_t character_length(const char *at)
 	return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-static uint32_t code_point(const char *at, size_t length)
-{
-	static const unsigned char masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
-	uint32_t point = (unsigned char)at[0] & masks[length];
-
-	for (size_t i = 1; i < length; i++)
-		point = point << 6 | ((unsigned char)at[i] & 0x3f);
-	return point;
-}
-
 static void put_escape(FILE *to, uint32_t point)
 {
 	if (point < 0x10000)
@@ -45,13 +35,11 @@ static void put_json(FILE *to, const char *text)
 {
 	while (*text) {
 		size_t length = character_length(text);
-		char clean[32];
+		uint32_t point;
 
-		if (length > 1)
-			tw_text_clean(text, length, clean, sizeof clean);
-		if ((unsigned char)*text == 0x7f ||
-		    (length > 1 && strncmp(clean, text, length) != 0))
-			put_escape(to, code_point(text, length));
+		/* Lines end between values; within them jansson has escaped what is a control. */
+		if (*text != '\n' && tw_text_unfit(text, length, &point))
+			put_escape(to, point);
 		else
 			fwrite(text, 1, length, to);
 		text += length;

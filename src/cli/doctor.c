@@ -341,10 +341,14 @@ static void print_text(const struct doctor *doctor)
 {
 	for (unsigned i = 0; i < doctor->count; i++) {
 		const struct finding *finding = &doctor->findings[i];
+		char clean[2 * sizeof finding->text];
 
-		printf("%-8s %s\n", verdicts[finding->verdict], finding->text);
+		printf("%-8s %s\n", verdicts[finding->verdict],
+		       tw_text_clean(finding->text, strlen(finding->text), clean, sizeof clean));
 		if (finding->command[0])
-			printf("         $ %s\n", finding->command);
+			printf("         $ %s\n",
+			       tw_text_clean(finding->command, strlen(finding->command), clean,
+					     sizeof clean));
 	}
 }
 

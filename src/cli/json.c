@@ -71,13 +71,14 @@ static void put_string(struct tw_json *json, const char *value)
 	while (*at) {
 		size_t length = utf8_length(at);
 		char escape[16];
+		uint32_t point;
 
 		if (length == 0)
 			snprintf(escape, sizeof escape, "\\\\x%02x", *at);
 		else if (*at == '"' || *at == '\\')
 			snprintf(escape, sizeof escape, "\\%c", *at);
-		else if (*at < 0x20 || *at == 0x7f)
-			snprintf(escape, sizeof escape, "\\u%04x", *at);
+		else if (tw_text_unfit(at, length, &point))
+			snprintf(escape, sizeof escape, "\\u%04x", point);
 		else
 			escape[0] = '\0';
 		if (escape[0])

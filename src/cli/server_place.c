@@ -52,8 +52,8 @@ static int choose_named(const char *name, struct tw_server_place *ret)
 	const struct passwd *account = getpwnam(name);
 
 	if (!account) {
-		tw_say("--engine-user: there is no account %s; make it with\n"
-		       "  useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
+		tw_say("--engine-user: there is no account %s; make it with: "
+		       "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
 		       "%s",
 		       name, name);
 		return TW_EXIT_USAGE;

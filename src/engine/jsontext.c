@@ -114,6 +114,12 @@ static size_t escape(uint8_t byte, char *ret)
 	return 6;
 }
 
+/* Of controls and marks of direction beyond ASCII: U+0080 to U+009F, U+061C, U+2000 and on. */
+static bool may_begin_mark(uint8_t byte)
+{
+	return byte == 0xc2 || byte == 0xd8 || byte == 0xe2;
+}
+
 static void quoted(struct tw_jsontext *text, const uint8_t *value, size_t length)
 {
 	char *to = reserve(text, length * 6 + 2);
@@ -123,10 +129,18 @@ static void quoted(struct tw_jsontext *text, const uint8_t *value, size_t length
 		return;
 	to[at++] = '"';
 	for (size_t i = 0; i < length; i++) {
-		if (value[i] < 0x20 || value[i] == '"' || value[i] == '\\' || value[i] == 0x7f)
+		uint32_t mark;
+		size_t taken;
+
+		if (value[i] < 0x20 || value[i] == '"' || value[i] == '\\' || value[i] == 0x7f) {
 			at += escape(value[i], to + at);
-		else
+		} else if (may_begin_mark(value[i]) &&
+			   (taken = tw_text_unfit(value + i, length - i, &mark))) {
+			at += (size_t)sprintf(to + at, "\\u%04x", mark);
+			i += taken - 1;
+		} else {
 			to[at++] = (char)value[i];
+		}
 	}
 	to[at++] = '"';
 	text->length += at;

@@ -315,6 +315,41 @@ static void test_base64url_key(void **state)
 	}
 }
 
+static void test_unfit(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t point; /* 0: fit, or not UTF-8 */
+		size_t length;
+	} rows[] = {
+		{ "a", 0, 0 },
+		{ "\xc3\xa4", 0, 0 },
+		{ "\xf0\x9f\x9a\xa2", 0, 0 },
+		{ "\xff", 0, 0 },
+		{ "\xe2\x80", 0, 0 },
+		{ "\x1b[31m", 0x1b, 1 },
+		{ "\n", '\n', 1 },
+		{ "\x7f", 0x7f, 1 },
+		{ "\xc2\x9b", 0x9b, 2 },
+		{ "\xc2\xa0", 0, 0 },
+		{ "\xd8\x9c", 0x61c, 2 },
+		{ "\xe2\x80\xae", 0x202e, 3 },
+		{ "\xe2\x80\xa8x", 0x2028, 3 },
+		{ "\xe2\x81\xa9", 0x2069, 3 },
+		{ "\xe2\x80\x94", 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		uint32_t point = 0;
+
+		assert_int_equal(tw_text_unfit(rows[i].text, strlen(rows[i].text), &point),
+				 rows[i].length);
+		assert_int_equal(point, rows[i].point);
+	}
+	assert_int_equal(tw_text_unfit("\x1b", 0, &(uint32_t){ 0 }), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_clean_cut),     cmocka_unit_test(test_clean_any),
 		cmocka_unit_test(test_hex),           cmocka_unit_test(test_base64url),
 		cmocka_unit_test(test_base64url_key),
+		cmocka_unit_test(test_unfit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
