@@ -19,7 +19,6 @@ void tw_say(const char *format, ...)
 	if (length < 0)
 		return;
 	/* Whatever names came into it: one line, and nothing that a terminal would obey. */
-	fprintf(stderr, "tradewind: %s\n",
-		tw_text_clean(line, strlen(line), clean, sizeof clean));
+	fprintf(stderr, "tradewind: %s\n", tw_text_clean(line, strlen(line), clean, sizeof clean));
 	fflush(stderr);
 }

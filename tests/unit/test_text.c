@@ -358,8 +358,7 @@ int main(void)
 		cmocka_unit_test(test_duration),      cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_clean_cut),     cmocka_unit_test(test_clean_any),
 		cmocka_unit_test(test_hex),           cmocka_unit_test(test_base64url),
-		cmocka_unit_test(test_base64url_key),
-		cmocka_unit_test(test_unfit),
+		cmocka_unit_test(test_base64url_key), cmocka_unit_test(test_unfit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
