@@ -120,15 +120,16 @@ def test_everything_of_a_server(source, servers):
     left.api.call("createAPIToken", description=nasty, userData=data)
     left.api.call("createSharedToken", manifestId=manifest["manifestId"], description=nasty)
     for command in (["status"], ["status", "--json"], ["top", "--once"], ["top", "--once", "--json"],
-                    ["api", "getTransfers"], ["api", "--compact", "getManifestFiles",
-                                              "--manifestId=" + manifest["manifestId"]],
+                    ["api", "getTransfers"],
+                    ["api", "--compact", "getManifestFiles",
+                     "--manifestId=" + manifest["manifestId"]],
                     ["api", "getAPITokens"], ["api", "getSharedTokens"], ["api", "getServerInfo"],
                     ["api", "getDestinations"], ["api", "getEventLog"],
                     ["api", "lsAsync", "--path=" + source],
                     ["api", "--field", "entries.0.name", "lsAsync", "--path=" + source],
                     ["api", "--events", "--after", "0", "--limit", "5"],
-                    ["api", nasty], ["api", "echo", "--text=" + nasty], ["api", "--field", nasty,
-                                                                         "getServerInfo"]):
+                    ["api", nasty], ["api", "echo", "--text=" + nasty],
+                    ["api", "--field", nasty, "getServerInfo"]):
         console(left, *command)
     console(right, "api", "--superuser", "recv.getTransfersAsync")
     # Whatever reads the interface without the console: an answer is fit to be shown as it is.
