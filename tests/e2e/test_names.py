@@ -1,5 +1,5 @@
-"""Names are data: what a stranger calls his files, folders and data reaches no terminal, no log and no
-answer in a form that one of them would obey.
+"""Names are data: what a stranger calls his files, folders and data reaches no terminal, no log and
+no answer in a form that one of them would obey.
 """
 import json
 import os
@@ -119,7 +119,8 @@ def test_everything_of_a_server(source, servers):
     left.api.call("failTransfer", transferId=gone["transferId"], errorMessage=nasty)
     left.api.call("createAPIToken", description=nasty, userData=data)
     left.api.call("createSharedToken", manifestId=manifest["manifestId"], description=nasty)
-    for command in (["status"], ["status", "--json"], ["top", "--once"], ["top", "--once", "--json"],
+    for command in (["status"], ["status", "--json"], ["top", "--once"],
+                    ["top", "--once", "--json"],
                     ["api", "getTransfers"],
                     ["api", "--compact", "getManifestFiles",
                      "--manifestId=" + manifest["manifestId"]],
