@@ -198,7 +198,7 @@ static void look_at_handshake(struct doctor *doctor, const struct tw_address *re
 		mend(find(doctor, "handshake", BAD,
 			  "the key is right, but this machine's key is not let in; there, allow "
 			  "it"),
-		     "tradewind api AuthorizedPublicKey.create --publicKey=%s", key);
+		     "tradewind api recv.addAuthorizedClientAsync --clientPublicKey=%s", key);
 	} else if (handshake.end == TW_CONN_CIPHER_TOO_WEAK) {
 		mend(find(doctor, "handshake", NOTE, "the receiver demands a stronger cipher"),
 		     "tradewind send --cipher 256 ...");
@@ -269,6 +269,43 @@ static void look_at_disk(struct doctor *doctor)
 		mend(finding, "tradewind doctor --folder DIR ...");
 }
 
+/* Why has been said; what mends it, where. */
+static void relay_refuses(struct doctor *doctor)
+{
+	const struct tw_relay_agent_status *status = &doctor->relay.status;
+	const char *host = doctor->relay.name.host;
+	char key[TW_KEY_TEXT], address[TW_ADDRESS_TEXT];
+
+	if (status->client.refusal == TW_RELAY_NOT_ALLOWED)
+		mend(find(doctor, "relay", BAD,
+			  "the relay %s does not serve this machine; there, allow it", host),
+		     "tradewind relay --allow %s",
+		     tw_public_key_format(&doctor->identity.public_key, key));
+	else if (status->client.refusal != TW_RELAY_OK)
+		mend(find(doctor, "relay", BAD,
+			  "the relay %s has no place for this machine; give it more ports", host),
+		     "tradewind relay --ports 8890-9089");
+	else if (status->resolver[0])
+		mend(find(doctor, "relay", BAD, "the relay %s cannot be found", host),
+		     "getent ahosts %s", host);
+	else if (status->error == ECONNRESET)
+		mend(find(doctor, "relay", BAD,
+			  "the relay %s has another key than given; there, print it", host),
+		     "tradewind keygen");
+	else if (status->error == ECONNREFUSED)
+		mend(find(doctor, "relay", BAD, "no relay runs on %s, TCP port %u; there, start it",
+			  host, doctor->relay.name.port),
+		     "tradewind relay --allow %s",
+		     tw_public_key_format(&doctor->identity.public_key, key));
+	else
+		mend(find(doctor, "relay", BAD,
+			  "TCP does not pass to the relay %s; on the firewall between, let it out",
+			  host),
+		     "nft add rule inet filter forward %s daddr %s tcp dport %u accept",
+		     status->control.family == TW_FAMILY_IPV6 ? "ip6" : "ip",
+		     tw_address_format_ip(&status->control, address), doctor->relay.name.port);
+}
+
 /* The relay: TCP, keys, UDP both ways, the address seen from there. */
 static void look_at_relay(struct doctor *doctor, struct tw_watch *watch)
 {
@@ -279,10 +316,7 @@ static void look_at_relay(struct doctor *doctor, struct tw_watch *watch)
 	int r = tw_relay_link_open(&doctor->relay, &options, watch);
 
 	if (r) {
-		mend(find(doctor, "relay", BAD,
-			  "the relay %s does not serve this machine (see above)",
-			  doctor->relay.name.host),
-		     "tradewind relay --allow-file FILE");
+		relay_refuses(doctor);
 		return;
 	}
 	find(doctor, "relay", FINE, "the relay serves this machine; its UDP port for it is %u",
@@ -300,8 +334,9 @@ static void look_at_relay(struct doctor *doctor, struct tw_watch *watch)
 		mend(find(doctor, "relayUdp", NOTE,
 			  "UDP does not pass to the relay: data would go over its control "
 			  "connection, slowly; on the firewall between, let it out"),
-		     "nft add rule inet filter forward ip daddr %s udp dport { 8886, 8890-8989 } "
+		     "nft add rule inet filter forward %s daddr %s udp dport { 8886, 8890-8989 } "
 		     "accept",
+		     doctor->relay.status.control.family == TW_FAMILY_IPV6 ? "ip6" : "ip",
 		     tw_address_format_ip(&doctor->relay.status.control, seen));
 }
 

@@ -149,3 +149,25 @@ def test_relay_over_tcp_only(sides):
         assert "203.0.113.10 udp dport" in found["relayUdp"]["command"]
     finally:
         net.close()
+
+
+@needs_nat
+def test_relay_that_refuses(sides):
+    """What is advised where the relay does not know this machine, or has another key, mends it."""
+    net = relaynet.Internet()
+    try:
+        here, there = sides("b", net.host(11)), sides("r", net.host(10))
+        key = relaynet.key_of(here)
+        relay = relaynet.Relay(there, [relaynet.key_of(there)])
+        found = examine(here, "--relay", relay.name, "203.0.113.10", code=5)["relay"]
+        assert found["verdict"] == "error" and found["command"] == "tradewind relay --allow " + key
+        relay.kill()
+        there.start(*found["command"].split()[1:]).wait_for("8887#", 10)
+        wrong = relay.name.split("#")[0] + "#" + key
+        found = examine(here, "--relay", wrong, "203.0.113.10", code=5)["relay"]
+        assert "key" in found["text"] and found["command"] == "tradewind keygen"
+        assert there.run(*found["command"].split()[1:]).out().decode().strip() in relay.name
+        assert examine(here, "--relay", relay.name, "203.0.113.10",
+                       code=5)["relay"]["verdict"] == "ok"
+    finally:
+        net.close()
