@@ -70,7 +70,7 @@ static void put_ack(struct tw_conn *conn, struct packet *packet, tw_ns now)
 	 * not be repeated. */
 	tw_ns every = tw_ns_max(conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL,
 				10 * TW_MSEC);
-	if (conn->acks.received.count > 1 && now >= conn->ping_for_ack_at + every) {
+	if (ack.range_count > 1 && now >= conn->ping_for_ack_at + every) {
 		conn->ping_for_ack_at = now;
 		conn->ping_owed = true;
 	}

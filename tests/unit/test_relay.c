@@ -761,6 +761,20 @@ static void test_other_way_to_the_relay(void **state)
 	world_free(world);
 }
 
+/* A connection that has nothing to say costs the relay next to nothing, lost packets or not. */
+static void test_idle_is_quiet(void **state)
+{
+	struct world *world = busy_world(31);
+	uint64_t before;
+
+	(void)state;
+	world_run(world, world->now + 5 * TW_SECOND, NULL);
+	before = info_of(world).counters.datagrams;
+	world_run(world, world->now + 20 * TW_SECOND, NULL);
+	assert_in_range(info_of(world).counters.datagrams - before, 1, 10);
+	world_free(world);
+}
+
 static void test_bad_control(void **state)
 {
 	struct world *world = served_world(18);
@@ -907,6 +921,7 @@ int main(void)
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_take_over),
 		cmocka_unit_test(test_other_way_to_the_relay),
+		cmocka_unit_test(test_idle_is_quiet),
 		cmocka_unit_test(test_bad_control),
 		cmocka_unit_test(test_idle_route),
 		cmocka_unit_test(test_limits),
