@@ -3,7 +3,8 @@
  * and on changing paths, flows of one kind among themselves, one flow beside TCP's, short
  * transfers. The list follows RFC 9743. Virtual time, the same figures on every machine.
  *
- *     rate-evaluate [section...]        steady changes sharing neighbours short; default: all
+ *     rate-evaluate [section...] [controller...]
+ *                                 sections: steady changes sharing neighbours short; default: all
  *
  * Every figure is the median of SEEDS runs. `fixed` is given what an operator who knows the path
  * would give: 95 % of its rate, and of a flow's fair part of it where several share it.
@@ -17,6 +18,8 @@
 #define SEEDS 3
 
 static struct sim *sim;
+static enum tw_rate_method methods[TW_RATE_METHOD_COUNT]; /* that are shown */
+static unsigned method_count;
 
 static struct sim_link link_of(uint64_t rate_bps, tw_ns rtt, double queue)
 {
@@ -56,10 +59,10 @@ static double median(double values[SEEDS])
 static void print_head(const char *first)
 {
 	printf("| %s |", first);
-	for (unsigned i = 0; i < TW_RATE_METHOD_COUNT; i++)
-		printf(" %s |", tw_rate_method_name((enum tw_rate_method)i));
+	for (unsigned i = 0; i < method_count; i++)
+		printf(" %s |", tw_rate_method_name(methods[i]));
 	printf("\n|---|");
-	for (unsigned i = 0; i < TW_RATE_METHOD_COUNT; i++)
+	for (unsigned i = 0; i < method_count; i++)
 		printf("---|");
 	printf("\n");
 }
@@ -155,16 +158,15 @@ static void print_steady(void)
 	static struct steady_result all[ARRAY_SIZE(steady)][TW_RATE_METHOD_COUNT];
 
 	for (size_t i = 0; i < ARRAY_SIZE(steady); i++)
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++)
+		for (unsigned method = 0; method < method_count; method++)
 			for (unsigned seed = 0; seed < SEEDS; seed++)
-				run_steady(&steady[i], (enum tw_rate_method)method, seed,
-					   &all[i][method]);
+				run_steady(&steady[i], methods[method], seed, &all[i][method]);
 	printf("**One flow: goodput** over what the path can deliver, start included / "
 	       "after it.\n\n");
 	print_head("path");
 	for (size_t i = 0; i < ARRAY_SIZE(steady); i++) {
 		printf("| %s |", steady[i].name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++)
+		for (unsigned method = 0; method < method_count; method++)
 			printf(" %.3f / %.3f |", median(all[i][method].whole),
 			       median(all[i][method].after));
 		printf("\n");
@@ -174,7 +176,7 @@ static void print_steady(void)
 	print_head("path");
 	for (size_t i = 0; i < ARRAY_SIZE(steady); i++) {
 		printf("| %s |", steady[i].name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++)
+		for (unsigned method = 0; method < method_count; method++)
 			printf(" %.1f / %.1f; %.2f |", median(all[i][method].half),
 			       median(all[i][method].most), median(all[i][method].sent));
 		printf("\n");
@@ -205,8 +207,10 @@ static const struct change {
 	{ "5 s, then a fifth of the rate", PATH(500, 100, ), PATH(100, 100, ), 1, 5, false },
 	{ "5 s, then five times the rate", PATH(100, 100, ), PATH(500, 100, ), 1, 5, false },
 	{ "an hour of silence", PATH(200, 100, ), PATH(200, 100, ), 1, 3600, false },
-	{ "a new address, ten times the rate, 20 → 100 ms", PATH(50, 20, ), PATH(500, 100, ), 1, 0,
+	/* Buffers of one product of the new path, and of a fiftieth. */
+	{ "a new address, ten times the rate, 20 → 100 ms", PATH(50, 20, ), PATH(500, 100, ), 50, 0,
 	  true },
+	{ "the same, a buffer of 0.02 products", PATH(50, 20, ), PATH(500, 100, ), 1, 0, true },
 };
 
 #define CHANGE_ROUNDS 150
@@ -269,12 +273,11 @@ static void print_changes(void)
 	print_head("change");
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		printf("| %s |", changes[i].name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+		for (unsigned method = 0; method < method_count; method++) {
 			double rounds[SEEDS], after[SEEDS];
 
 			for (unsigned seed = 0; seed < SEEDS; seed++)
-				run_change(&changes[i], (enum tw_rate_method)method, seed, rounds,
-					   after);
+				run_change(&changes[i], methods[method], seed, rounds, after);
 			printf(" ");
 			print_rounds(median(rounds), CHANGE_ROUNDS);
 			printf("; %.3f |", median(after));
@@ -413,12 +416,10 @@ static void print_sharing(void)
 	static struct sharing_result all[ARRAY_SIZE(sharing)][TW_RATE_METHOD_COUNT];
 
 	for (size_t i = 0; i < ARRAY_SIZE(sharing); i++) {
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+		for (unsigned method = 0; method < method_count; method++) {
 			for (unsigned seed = 0; seed < SEEDS; seed++) {
-				run_together(&sharing[i], (enum tw_rate_method)method, seed,
-					     &all[i][method]);
-				run_join(&sharing[i], (enum tw_rate_method)method, seed,
-					 &all[i][method]);
+				run_together(&sharing[i], methods[method], seed, &all[i][method]);
+				run_join(&sharing[i], methods[method], seed, &all[i][method]);
 			}
 		}
 	}
@@ -428,7 +429,7 @@ static void print_sharing(void)
 	print_head("flows");
 	for (size_t i = 0; i < ARRAY_SIZE(sharing); i++) {
 		printf("| %s |", sharing[i].name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+		for (unsigned method = 0; method < method_count; method++) {
 			printf(" %.3f / %.3f; ", median(all[i][method].early),
 			       median(all[i][method].late));
 			print_rounds(median(all[i][method].join), JOIN_ROUNDS);
@@ -441,7 +442,7 @@ static void print_sharing(void)
 	print_head("flows");
 	for (size_t i = 0; i < ARRAY_SIZE(sharing); i++) {
 		printf("| %s |", sharing[i].name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++)
+		for (unsigned method = 0; method < method_count; method++)
 			printf(" %.3f; %.1f / %.1f; %.2f |", median(all[i][method].used),
 			       median(all[i][method].half), median(all[i][method].most),
 			       median(all[i][method].sent));
@@ -508,14 +509,15 @@ static void print_neighbours(void)
 	for (size_t i = 0; i < ARRAY_SIZE(neighbours); i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(buffers); j++) {
 			printf("| %s, %g |", neighbours[i].name, buffers[j]);
-			for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+			for (unsigned method = 0; method < method_count; method++) {
 				double parts[2][SEEDS], used;
 
 				for (unsigned k = 0; k < 2; k++)
 					for (unsigned seed = 0; seed < SEEDS; seed++)
-						parts[k][seed] = run_neighbour(
-							&neighbours[i], (enum tw_rate_method)method,
-							buffers[j], k == 1, seed, &used);
+						parts[k][seed] =
+							run_neighbour(&neighbours[i],
+								      methods[method], buffers[j],
+								      k == 1, seed, &used);
 				printf(" %.0f %% / %.0f %% |", 100 * median(parts[0]),
 				       100 * median(parts[1]));
 			}
@@ -549,14 +551,13 @@ static void print_short(void)
 		const struct brief *row = &briefs[i];
 
 		printf("| %s |", row->name);
-		for (unsigned method = 0; method < TW_RATE_METHOD_COUNT; method++) {
+		for (unsigned method = 0; method < method_count; method++) {
 			struct sim_link link = link_of(row->link.rate_bps, row->link.rtt, 1);
-			struct tw_rate_limits limits =
-				limits_for((enum tw_rate_method)method, link.rate_bps);
+			struct tw_rate_limits limits = limits_for(methods[method], link.rate_bps);
 
 			link.loss = row->link.loss;
 			sim_init(sim, &link, 1, &limits, 1);
-			sim_begin_flow(sim, 0, (enum tw_rate_method)method, &limits, 0);
+			sim_begin_flow(sim, 0, methods[method], &limits, 0);
 			while (sim_received(sim, 0) < row->bytes && sim->now < 600 * TW_SECOND)
 				sim_run(sim, sim->now + 5 * TW_MSEC);
 			printf(" %.2f |", (double)sim->now / (double)TW_SECOND);
@@ -578,23 +579,33 @@ static const struct section {
 
 int main(int count, char **words)
 {
+	bool asked[ARRAY_SIZE(sections)] = { false };
 	unsigned known = 0;
 
+	for (int j = 1; j < count; j++) {
+		bool section = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
+			if (strcmp(words[j], sections[i].name) == 0)
+				section = asked[i] = true;
+		known += section;
+		if (!section && (method_count == TW_RATE_METHOD_COUNT ||
+				 !tw_rate_method_parse(words[j], &methods[method_count++]))) {
+			fprintf(stderr, "rate-evaluate: sections are steady, changes, sharing, "
+					"neighbours, short; controllers fixed, bbr, delay, "
+					"ledbat\n");
+			return 1;
+		}
+	}
+	if (method_count == 0)
+		for (; method_count < TW_RATE_METHOD_COUNT; method_count++)
+			methods[method_count] = (enum tw_rate_method)method_count;
 	sim = malloc(sizeof(*sim));
 	if (!sim)
 		return 1;
-	for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
-		bool asked = count == 1;
-
-		for (int j = 1; j < count; j++)
-			asked |= strcmp(words[j], sections[i].name) == 0;
-		if (asked)
+	for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
+		if (known == 0 || asked[i])
 			sections[i].print();
-		known += asked;
-	}
 	free(sim);
-	if (known == 0)
-		fprintf(stderr, "rate-evaluate: sections are steady, changes, sharing, neighbours, "
-				"short\n");
-	return known == 0;
+	return 0;
 }

@@ -95,9 +95,9 @@ static int parse_rates(struct send *send)
 	uint64_t rate_bps = 0;
 
 	send->limits = (struct tw_rate_limits){ .max_bps = UINT64_MAX };
-	send->method = TW_RATE_BBR;
+	send->method = TW_RATE_DEFAULT;
 	if (method && !tw_rate_method_parse(method, &send->method))
-		return usage("--rate-control is bbr, delay, ledbat or fixed");
+		return usage("--rate-control is delay, bbr, ledbat or fixed");
 	if (rate && strcmp(rate, "auto") != 0 && tw_text_parse_rate(rate, &rate_bps))
 		return usage(
 			"--rate takes auto or a rate such as 200M, 1.5G or 800k; a bare number is "
@@ -816,7 +816,7 @@ static const struct tw_option options[] = {
 	{ "rate-min", "R", "never slower than this while there is something to send", false },
 	{ "rate-max", "R", "never faster than this", false },
 	{ "rate-control", "METHOD",
-	  "bbr (follows the path, the default), delay (keeps its queue short and shares alike), "
+	  "delay (keeps its queue short and shares alike, the default), bbr (follows the path), "
 	  "ledbat (gives way to everybody) or fixed (holds --rate)",
 	  false },
 	{ "cipher", "LEVEL", "none, auth (readable, not forgeable), 128 (the default) or 256",

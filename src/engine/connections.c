@@ -226,7 +226,7 @@ static void fill_settings(const struct tw_destination *destination, struct tw_co
 	ret->num_transfers_queued = destination->pending_count;
 	ret->rate_controller_active = settings->rate_controller_active;
 	ret->rate_control_method =
-		settings->method ? settings->method : tw_rate_method_name(TW_RATE_BBR);
+		settings->method ? settings->method : tw_rate_method_name(TW_RATE_DEFAULT);
 	ret->send_rate = settings->send_rate;
 	ret->send_rate_min = settings->send_rate_min;
 	ret->send_rate_max = settings->send_rate_max;

@@ -58,7 +58,7 @@ void tw_destination_options_init(struct tw_destination_options *options)
 
 enum tw_rate_method tw_destination_method(const struct tw_destination *destination)
 {
-	enum tw_rate_method method = TW_RATE_BBR;
+	enum tw_rate_method method = TW_RATE_DEFAULT;
 
 	if (!destination->settings.rate_controller_active)
 		return TW_RATE_FIXED;
@@ -589,7 +589,7 @@ static int set_destination_rate(struct tw_destination *destination,
 		rates.min == TW_UNSET ? NULL : json_integer((json_int_t)rates.min), "sendRateMax",
 		rates.max == TW_UNSET ? NULL : json_integer((json_int_t)rates.max),
 		"rateControllerActive", active, "rateControlMethod",
-		method ? method : tw_rate_method_name(TW_RATE_BBR), "clamped",
+		method ? method : tw_rate_method_name(TW_RATE_DEFAULT), "clamped",
 		asked.rate != rates.rate || asked.min != rates.min || asked.max != rates.max);
 	return *ret ? TW_FAULT_NONE : tw_no_memory(fault);
 }

@@ -30,7 +30,7 @@ void tw_rates_clamp(const struct tw_engine *engine, struct tw_rate_set *set)
 
 int tw_rates_method(const char *name, bool active, uint64_t rate, struct tw_fault *fault)
 {
-	enum tw_rate_method method = TW_RATE_BBR;
+	enum tw_rate_method method = TW_RATE_DEFAULT;
 	char known[128] = "";
 
 	for (int i = 0; i < TW_RATE_METHOD_COUNT; i++) {

@@ -82,7 +82,7 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *peer,
 		return TW_ACCEPT_NOT_AUTHORIZED;
 	tw_worker_limits_arrival(worker, tw_clock_now());
 	*ret_config =
-		(struct tw_conn_config){ .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX };
+		(struct tw_conn_config){ .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX };
 	return tw_receiver_admit(worker->hub, peer, ret_app, ret_context) ? TW_ACCEPT_BUSY
 									  : TW_ACCEPT_YES;
 }

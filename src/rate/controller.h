@@ -30,6 +30,9 @@ enum tw_rate_method {
 	TW_RATE_METHOD_COUNT,
 };
 
+/* Where nobody asks for another: the one that wins the evaluation in docs/rate-control.md. */
+#define TW_RATE_DEFAULT TW_RATE_DELAY
+
 struct tw_rate_limits {
 	/* `fixed`: the rate to hold. Others: where to start, 0 for the default */
 	uint64_t rate_bps;

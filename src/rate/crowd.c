@@ -5,14 +5,19 @@
 #include "rate/units.h"
 
 #define STEP_MAX 0.06
+#define STEP_REFERENCE 200e6 /* the rate at which a step is that part of the path's */
+#define SCALE_MOST 1.5
+#define SCALE_LEAST 0.4
 #define STEP_MIN 0.002
 #define STEP_ROUNDS 4.0 /* round trips between two queues: with fewer, less is added */
 #define KEPT_MIN 0.5    /* the most that a queue takes at a time is the rest */
+#define KEPT_BRIEF 0.8  /* a program that woke up late: that is over when it is seen */
 #define KEPT_MORE 0.97
+#define SLOWER 0.6
 #define TALL 0.5  /* of a round trip */
 #define TRUST 0.8 /* delivery measured over a round trip is that far off at most */
 #define FOLLOW_UP 3.0
-#define QUIET 8.0 /* round trips without a queue, from which on steps double */
+#define QUIET 3.5 /* round trips without a queue, from which on steps double */
 #define QUIET_MOST 3.0
 
 #define CUBIC_C 0.4 /* datagrams a second cubed */
@@ -32,6 +37,7 @@ void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now)
 		.rounds = STEP_ROUNDS,
 		.stepped_at = now,
 		.reduced_at = now,
+		.low_since = now,
 	};
 }
 
@@ -53,18 +59,51 @@ static void adapt(struct tw_steps *share, tw_ns base, tw_ns now)
 }
 
 /*
+ * Rates become alike as far as what is added is, and what the path carries each flow has seen at
+ * another moment. With the root of it flows are only half as far apart as what they believe.
+ */
+static double scale(const struct tw_steps *share, const struct tw_crowd *crowd)
+{
+	double scale = sqrt(STEP_REFERENCE / (double)share->whole_bps);
+
+	if (crowd->brief)
+		return 1;
+	return scale > SCALE_MOST ? SCALE_MOST : scale < SCALE_LEAST ? SCALE_LEAST : scale;
+}
+
+/*
  * So much less that the queue is gone when the steps have led back to the path's rate. A tall queue
  * is drained in a round trip or two.
  */
-static double kept(const struct tw_crowd *crowd)
+static double kept(const struct tw_steps *share, const struct tw_crowd *crowd)
 {
 	/* By what is in flight and not acknowledged yet it is taken for shorter than it is. */
 	double queue = ((double)crowd->ahead + (double)crowd->base / 8) / (double)crowd->base;
-	double part = KEPT_MORE - sqrt(2 * STEP_MAX * queue);
+	double part = KEPT_MORE - sqrt(2 * STEP_MAX * scale(share, crowd) * queue);
+	double least = crowd->brief ? KEPT_BRIEF : KEPT_MIN;
 
 	if (queue > TALL && 1 / (1 + queue) < part)
 		part = 1 / (1 + queue);
-	return part > KEPT_MIN ? part : KEPT_MIN;
+	return part > least ? part : least;
+}
+
+/* Twice for the same queue: what was ours is what came through before the first time. */
+static void give_way(struct tw_steps *share, uint64_t had_bps, const struct tw_crowd *crowd)
+{
+	if (share->emptied || had_bps > share->had_bps)
+		share->had_bps = had_bps;
+	share->emptied = false;
+	share->reduced_at = crowd->now;
+	share->waited = crowd->queue;
+}
+
+/* No reason to wait for what the last cut brought: the queue grows by most of what we send. */
+static bool became_slower(const struct tw_steps *share, uint64_t rate_bps, uint64_t delivered_bps,
+			  const struct tw_crowd *crowd)
+{
+	return delivered_bps > 0 && (double)delivered_bps < SLOWER * (double)rate_bps &&
+	       crowd->queue > crowd->rtt / 2 + 2 * crowd->high &&
+	       tw_ns_since(crowd->now, share->reduced_at) >= crowd->rtt + share->waited;
 }
 
 uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t delivered_bps,
@@ -77,25 +116,36 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 	bool shown = tw_ns_since(now, share->reduced_at) >= 2 * base + base / 4 + share->waited;
 
 	share->stepped_at = now;
+	if (crowd->queue >= crowd->high / 4)
+		share->low_since = now;
+	else if (shown)
+		share->emptied = true;
+	if (became_slower(share, rate_bps, delivered_bps, crowd)) {
+		give_way(share, delivered_bps, crowd);
+		return tw_rate_scale(delivered_bps, kept(share, crowd));
+	}
+	/* While a tall queue drains nobody adds to it. */
+	if (!shown && crowd->queue >= 2 * crowd->high && crowd->ahead >= 2 * crowd->high)
+		return rate_bps;
 	if (crowd->queue < crowd->high / 2 || crowd->ahead < crowd->high || !shown) {
-		double added = share->step * (double)share->whole_bps * passed / (double)base;
-		double quiet = (double)tw_ns_since(now, share->reduced_at) / (double)base - QUIET;
+		double added = share->step * scale(share, crowd) * (double)share->whole_bps *
+			       passed / (double)base;
+		double quiet = (double)tw_ns_since(now, share->low_since) / (double)base - QUIET;
 
 		/* All who are there see that there is room, and look for it ever faster. */
-		if (quiet > 0 && crowd->queue < crowd->high / 4)
+		if (quiet > 0 && (crowd->brief || rate_bps > share->had_bps))
 			added *= exp2(quiet < QUIET_MOST ? quiet : QUIET_MOST);
 
 		return tw_rate_saturate((unsigned __int128)rate_bps + (uint64_t)added);
 	}
 	adapt(share, base, now);
-	share->reduced_at = now;
-	share->waited = crowd->queue;
+	give_way(share, delivered_bps > 0 ? delivered_bps : rate_bps, crowd);
 	/* Behind a queue, what is delivered is our part, whatever we send; of a short one less so.
 	 */
 	least = crowd->queue > base / 4 ? 0 : tw_rate_scale(rate_bps, TRUST);
 	if (delivered_bps > 0 && delivered_bps < rate_bps)
 		rate_bps = delivered_bps > least ? delivered_bps : least;
-	return tw_rate_scale(rate_bps, kept(crowd));
+	return tw_rate_scale(rate_bps, kept(share, crowd));
 }
 
 void tw_cubic_begin(struct tw_cubic *cubic, uint64_t window_bytes, const struct tw_crowd *crowd)

@@ -4,8 +4,10 @@
  * tw_steps is for flows that keep the queue short: the same amount is added to each one's rate in
  * every round trip, and when the queue is high each gives up the part of its rate that the queue is
  * of the round trip. All see the same queue at nearly the same time, so all give way together, and
- * what is added is alike: rates become alike, whatever they were. What is added adapts until the
- * queue is high about every four round trips, however many flows there are.
+ * what is added is alike: rates become alike, whatever they were. What is added follows the root of
+ * the path's rate, which each flow has seen for itself and none too well, and adapts until the
+ * queue is high about every four round trips, however many flows there are. Without a queue for
+ * long steps double.
  *
  * tw_cubic is for a path whose queue somebody fills until it overflows (RFC 9438). Delay says
  * nothing there: whoever gives way to it starves. Its window behaves as theirs do, so that it gets
@@ -20,19 +22,25 @@
 
 /* What there is to see of a path, at a moment. */
 struct tw_crowd {
-	tw_ns now, base, queue; /* @base: round trip without a queue */
-	tw_ns high;             /* a queue above that is one */
-	tw_ns ahead;            /* the queue now, by what is in flight: a round trip newer */
+	tw_ns now, queue;
+	tw_ns rtt;   /* round trip without a queue */
+	tw_ns base;  /* and with what jitter adds: until then nothing that we do shows */
+	tw_ns high;  /* a queue above that is one */
+	tw_ns ahead; /* the queue now, by what is in flight: a round trip newer */
+	bool brief;  /* a path so short that a queue is mostly what processors add */
 	uint64_t acked_bytes;
 	bool lost; /* something was, beyond what always is */
 };
 
 struct tw_steps {
 	uint64_t whole_bps; /* the path's rate: what is added is a part of it */
-	double step;        /* which part, in a round trip */
+	double step;        /* which part, in a round trip, at 200 Mbit/s */
 	double rounds;      /* round trips between two high queues, averaged */
 	tw_ns stepped_at, reduced_at;
-	tw_ns waited; /* the queue when we last gave way */
+	tw_ns waited;     /* the queue when we last gave way */
+	tw_ns low_since;  /* the queue has been low since then */
+	uint64_t had_bps; /* what came through when it was last high */
+	bool emptied;     /* it has gone since we last gave way */
 };
 
 void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now);

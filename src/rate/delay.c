@@ -17,15 +17,24 @@
 #define START_LOSS 0.1         /* that much more is ours when it brings nothing */
 #define BASE_MIN (8 * TW_MSEC) /* on shorter paths nothing is judged more often */
 #define TARGET_MIN (2 * TW_MSEC)
+#define TARGET_SHORT \
+	(10 * TW_MSEC) /* on a short path: programs that wake up late look like a queue */
 #define TARGET_MAX (16 * TW_MSEC)
-#define QUEUE_BYTES 3000 /* on a slow path a few datagrams are a queue already */
-#define QUIET_ROUNDS 10  /* without a queue: there may be much more than steps would find */
-#define STUCK 3          /* times we gave way and it did not help */
+#define QUEUE_BYTES 3000  /* on a slow path a few datagrams are a queue already */
+#define SETTLED_ROUNDS 10 /* after the start: until then a queue may be the start's */
+#define LOW_ROUNDS 4.0    /* without a queue */
+#define MORE 1.02         /* over what came through with one */
+#define FOUND 1.5         /* a start that brings that much was not in vain */
+#define VAIN_MOST 3       /* each one that was doubles the time to the next */
+#define DRAINS 0.3        /* of the time that has passed: a queue that nobody fills falls by that */
+#define STUCK 3           /* times we gave way and it did not help */
 #define AHEAD_MOST 2.5
-#define HELD_ROUNDS 4
+#define HELD_ROUNDS 3
 #define HELD_GAIN 0.95
-#define HELD_KEPT 0.7 /* loss that is still that much of what it was does not depend on us */
-#define STEPPED 1.06  /* so much more was sent for what is judged by its delivery */
+#define HELD_KEPT 0.85 /* loss that is still that much of what it was does not depend on us */
+#define LOST_ROUNDS 3
+#define LOST_MARGIN 0.04 /* of what is sent: more loss than that is looked into */
+#define LOST_NOISE 50.0  /* losses come in bursts: so many times the variance of single ones */
 #define LOSS_MARGIN 0.01
 #define SLOWER 0.6 /* a path that delivers less than that of the rate has become slower */
 #define OFFSET_SPAN (10 * TW_SECOND)
@@ -44,11 +53,30 @@ static_assert(sizeof(modes) / sizeof(modes[0]) == TW_DELAY_MODE_COUNT, "a row fo
 
 /* what the path says */
 
-static tw_ns base_rtt(const struct tw_delay *delay, const struct tw_path_model *path)
+/* A queue that only grows looks like jitter to the path model; what jitters falls as well. */
+static tw_ns jitter(const struct tw_path_model *path)
+{
+	return tw_ns_min(path->jitter, tw_ns_min(path->rises, path->falls));
+}
+
+static bool is_short(const struct tw_path_model *path)
+{
+	return path->rtt_min < BASE_MIN;
+}
+
+static tw_ns plain_rtt(const struct tw_delay *delay, const struct tw_path_model *path)
 {
 	tw_ns base = path->rtt_min == TW_NEVER ? path->rtt_smoothed : path->rtt_min + delay->offset;
 
 	return tw_ns_max(base, BASE_MIN);
+}
+
+/* Where it jitters, whatever we do shows later. */
+static tw_ns base_rtt(const struct tw_delay *delay, const struct tw_path_model *path)
+{
+	tw_ns base = plain_rtt(delay, path);
+
+	return base + 3 * tw_ns_since(jitter(path), base / 32);
 }
 
 /* The lowest of the last two slots: half as old as the path's own figure, which the steps need. */
@@ -57,7 +85,7 @@ static tw_ns queue_now(const struct tw_delay *delay, const struct tw_path_model 
 	unsigned before = (path->queue_slot + TW_PATH_RECENT - 1) % TW_PATH_RECENT;
 	tw_ns queue = tw_ns_min(path->queue_recent[path->queue_slot], path->queue_recent[before]);
 
-	if (path->jitter > path->rtt_min / 32)
+	if (jitter(path) > path->rtt_min / 32)
 		queue = path->queue_delay;
 	return tw_ns_since(queue, delay->offset);
 }
@@ -67,11 +95,36 @@ static tw_ns target(const struct tw_delay *delay, const struct tw_path_model *pa
 {
 	tw_ns base = base_rtt(delay, path), high;
 
-	high = tw_ns_min(tw_ns_max(base / 8, TARGET_MIN), TARGET_MAX);
+	high = tw_ns_min(tw_ns_max(base / 8, is_short(path) ? TARGET_SHORT : TARGET_MIN),
+			 TARGET_MAX);
 	if (delay->rate_bps > 0)
 		high = tw_ns_max(high,
 				 tw_ns_min(tw_rate_time(delay->rate_bps, QUEUE_BYTES), TW_SECOND));
-	return high + 3 * path->jitter;
+	return high + 3 * jitter(path);
+}
+
+/*
+ * What came through of late. A round trip of a short path says nothing: there it is what came in
+ * one to two of the spans in which we judge.
+ */
+static uint64_t delivery(struct tw_delay *delay, const struct tw_path_model *path,
+			 const struct tw_rate_sample *sample)
+{
+	tw_ns span = tw_ns_since(sample->now, delay->meter_at[1]);
+
+	if (!is_short(path) || sample->app_limited || sample->delivery_rate_bps == 0)
+		return sample->delivery_rate_bps;
+	return span > 0 ? tw_rate_of(sample->delivered_total - delay->meter_bytes[1], span) : 0;
+}
+
+static void note_delivery(struct tw_delay *delay, const struct tw_rate_sample *sample)
+{
+	if (!sample->app_limited && tw_ns_since(sample->now, delay->meter_at[0]) < 2 * BASE_MIN)
+		return;
+	delay->meter_at[1] = delay->meter_at[0];
+	delay->meter_bytes[1] = delay->meter_bytes[0];
+	delay->meter_at[0] = sample->now;
+	delay->meter_bytes[0] = sample->delivered_total;
 }
 
 static uint64_t compensate(const struct tw_delay *delay, uint64_t delivered_bps)
@@ -91,13 +144,16 @@ static struct tw_crowd look(const struct tw_delay *delay, const struct tw_path_m
 	if (sample->delivery_rate_bps > 0 && !sample->app_limited)
 		ahead = tw_ns_since(tw_rate_time(compensate(delay, sample->delivery_rate_bps),
 						 delay->in_flight),
-				    path->rtt_min + delay->offset + base / 8 + base / 16);
+				    path->rtt_min + delay->offset + base / 8 + base / 16 +
+					    jitter(path));
 	return (struct tw_crowd){
 		.now = sample->now,
 		.base = base,
+		.rtt = plain_rtt(delay, path),
 		.queue = queue,
 		.ahead = tw_ns_min(ahead, queue + base),
 		.high = target(delay, path),
+		.brief = is_short(path),
 		.acked_bytes = sample->acked_bytes,
 		.lost = sample->lost_packets > 0 && (double)sample->lost_packets > expected,
 	};
@@ -116,12 +172,17 @@ static void enter(struct tw_delay *delay, enum tw_delay_mode mode)
 
 static void enter_share(struct tw_delay *delay, uint64_t rate_bps, tw_ns now)
 {
+	uint64_t had = delay->lately_bps > 0 ? delay->lately_bps : rate_bps;
+
 	delay->rate_bps = rate_bps;
 	if (delay->whole_bps < delay->ramp.proven_bps)
 		delay->whole_bps = delay->ramp.proven_bps;
 	if (delay->whole_bps < rate_bps)
 		delay->whole_bps = rate_bps;
+	if ((double)rate_bps > FOUND * (double)delay->again_bps)
+		delay->vain = 0;
 	tw_steps_begin(&delay->share, delay->whole_bps, now);
+	delay->share.had_bps = had < rate_bps ? had : rate_bps;
 	delay->held_until = 0;
 	delay->shared_at = now;
 	enter(delay, TW_DELAY_SHARE);
@@ -133,6 +194,9 @@ static void enter_start(struct tw_delay *delay, uint64_t rate_bps)
 	tw_ramp_init(&delay->ramp);
 	delay->rate_bps = delay->body_bps = rate_bps;
 	delay->again = true;
+	delay->again_bps = rate_bps;
+	delay->fresh = false;
+	delay->fresh_from = delay->resolved + delay->in_flight;
 	delay->lead_due = true;
 	delay->flat = 0;
 	delay->flat_bps = tw_rate_scale(rate_bps, (1 - delay->loss.base) / GROWTH);
@@ -178,9 +242,9 @@ static bool start_queued(struct tw_delay *delay, const struct tw_path_model *pat
 	tw_ns high = tw_ns_min(tw_ns_max((path->rtt_min + delay->offset) / 8, TW_MSEC), TARGET_MAX);
 
 	if (!tw_ramp_usable(path) || delay->told)
-		return queue > high + 4 * path->jitter;
+		return queue > high + 4 * jitter(path);
 	if (delay->over_since == TW_NEVER &&
-	    queue > high + 4 * tw_ns_min(path->jitter, delay->ramp.jitter))
+	    queue > high + 4 * tw_ns_min(jitter(path), delay->ramp.jitter))
 		delay->over_since = now;
 	if (delay->over_since == TW_NEVER ||
 	    tw_ns_since(now, delay->over_since) < base_rtt(delay, path) / 2)
@@ -197,6 +261,11 @@ static bool start_flat(struct tw_delay *delay, const struct tw_path_model *path,
 
 	if (!sample->round_start || sample->app_limited || sample->delivery_rate_bps == 0)
 		return false;
+	/* The round in which the last of what was sent before is acknowledged is not ours. */
+	if (!delay->fresh) {
+		delay->fresh = delay->resolved >= delay->fresh_from;
+		return false;
+	}
 	if ((double)sample->delivery_rate_bps >= GROWTH * (double)delay->flat_bps) {
 		delay->flat_bps = sample->delivery_rate_bps;
 		delay->flat = 0;
@@ -257,8 +326,13 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 		return;
 	}
 	if (start_queued(delay, path, sample->now) || start_flat(delay, path, sample)) {
-		/* The queue, where it is one, takes off what is too much of that. */
-		rate = delivered > 0 && delay->flat > 0 ? delivered : delay->rate_bps;
+		/* The queue, where it is one, takes off what is too much of that; what doubling
+		 * left is more than one cut takes off. */
+		rate = delay->rate_bps;
+		if (delivered > 0 && path->rtt_min < TW_RAMP_RTT_MIN && !sample->app_limited)
+			rate = tw_rate_scale(delivered, HELD_GAIN);
+		else if (delivered > 0 && delay->flat > 0)
+			rate = delivered;
 		enter_share(delay, rate, sample->now);
 		return;
 	}
@@ -281,11 +355,14 @@ static struct tw_delay_round *round_back(struct tw_delay *delay, unsigned rounds
 	return &delay->rounds[(delay->round + TW_DELAY_ROUNDS - rounds) % TW_DELAY_ROUNDS];
 }
 
+static uint64_t round_packets(const struct tw_path_model *path)
+{
+	return tw_rate_bytes(path->bandwidth_bps, path->rtt_smoothed) / 1200 + 1;
+}
+
 static void learn_loss(struct tw_delay *delay, const struct tw_path_model *path, double share)
 {
-	uint64_t packets = tw_rate_bytes(path->bandwidth_bps, path->rtt_smoothed) / 1200 + 1;
-
-	tw_loss_learn(&delay->loss, &delay->loss.down, packets, share);
+	tw_loss_learn(&delay->loss, &delay->loss.down, round_packets(path), share);
 }
 
 static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
@@ -303,7 +380,8 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 	 * with it is told.
 	 */
 	if (!round->queued && delay->mode == TW_DELAY_SHARE && delay->held_until == 0 &&
-	    !round_back(delay, 1)->queued && !round_back(delay, 2)->queued &&
+	    delay->share.waited > 0 && !round_back(delay, 1)->queued &&
+	    !round_back(delay, 2)->queued &&
 	    tw_ns_since(crowd->now, delay->share.reduced_at) >
 		    3 * crowd->base + delay->share.waited &&
 	    tw_ns_since(crowd->now, delay->share.reduced_at) <
@@ -315,26 +393,29 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 }
 
 /*
- * More was sent for four round trips, no queue, no more delivered, more lost: a policer, or a queue
- * too short to be seen. What was delivered is all there is.
+ * More is lost than always is, round trip after round trip, and no queue: a policer, a queue too
+ * short to be seen, or a path that has begun to lose. Sending less tells which.
  */
-static bool only_lost(struct tw_delay *delay, const struct tw_rate_sample *sample)
+static bool only_lost(struct tw_delay *delay, const struct tw_path_model *path,
+		      const struct tw_rate_sample *sample)
 {
-	const struct tw_delay_round *now = round_back(delay, 1), *then = round_back(delay, 5);
-	/* What was delivered now was sent a round trip and a half before. */
-	const struct tw_delay_round *sent_now = round_back(delay, 3),
-				    *sent_then = round_back(delay, 7);
-	double sent, got;
+	double packets = (double)round_packets(path);
+	double loss = 1, least, over;
 
 	if (!sample->round_start || sample->app_limited || delay->round_count < TW_DELAY_ROUNDS ||
-	    now->loss < LOSS_MARGIN || sent_then->rate_bps == 0 || then->delivered_bps == 0)
+	    delay->held_until > 0)
 		return false;
-	for (unsigned i = 1; i <= 4; i++)
-		if (round_back(delay, i)->queued)
+	for (unsigned i = 1; i <= LOST_ROUNDS; i++) {
+		const struct tw_delay_round *round = round_back(delay, i);
+
+		if (round->queued || round->delivered_bps == 0)
 			return false;
-	sent = (double)sent_now->rate_bps / (double)sent_then->rate_bps;
-	got = (double)now->delivered_bps / (double)then->delivered_bps;
-	return sent > STEPPED && got < 1 + (sent - 1) / 3;
+		loss = round->loss < loss ? round->loss : loss;
+	}
+	least = loss > LOSS_MARGIN ? loss : LOSS_MARGIN;
+	over = loss - delay->loss.base;
+	return over > LOST_MARGIN * (1 - delay->loss.base) &&
+	       over * over > LOST_NOISE * least / packets;
 }
 
 /*
@@ -344,13 +425,15 @@ static bool only_lost(struct tw_delay *delay, const struct tw_rate_sample *sampl
 static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 		      const struct tw_crowd *crowd, uint64_t before_bps)
 {
-	tw_ns near = TW_MSEC + path->jitter + crowd->base / 50;
+	tw_ns near = TW_MSEC + jitter(path) + crowd->base / 50;
 	tw_ns peak = delay->cut_peak, trough = tw_ns_min(delay->cut_trough, crowd->queue);
+	tw_ns passed = tw_ns_since(crowd->now, delay->cut_at + crowd->base + trough);
 	bool first = delay->cut_at == 0;
 
 	delay->cut_at = crowd->now;
 	delay->cut_peak = delay->cut_trough = crowd->queue;
-	if (first || trough < peak / 10 * 6) {
+	if (first || trough < peak / 10 * 6 ||
+	    (double)tw_ns_since(peak, trough) > DRAINS * (double)passed) {
 		delay->stuck = 0;
 		delay->stuck_bps = before_bps;
 		return;
@@ -364,63 +447,117 @@ static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 	}
 }
 
-static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
-		       const struct tw_rate_sample *sample, const struct tw_crowd *crowd)
+/* More is lost than always is: a little less than what came through, to see whether it goes. */
+static void begin_hold(struct tw_delay *delay, const struct tw_crowd *crowd)
 {
-	uint64_t delivered = compensate(delay, sample->delivery_rate_bps), before = delay->rate_bps;
-	uint64_t got = 0;
-	bool spare = sample->app_limited || delay->held_until > 0;
+	delay->held_bps = delay->rate_bps;
+	delay->held_loss = round_back(delay, 1)->loss;
+	delay->held_until = crowd->now + HELD_ROUNDS * crowd->base;
+	delay->held_got_bps = round_back(delay, 1)->delivered_bps;
+	/* A bucket that was full lets more through than comes in. */
+	for (unsigned i = 2; i <= LOST_ROUNDS; i++)
+		if (round_back(delay, i)->delivered_bps < delay->held_got_bps)
+			delay->held_got_bps = round_back(delay, i)->delivered_bps;
+	/* Leads may have passed what stops a longer stretch. */
+	if (delay->whole_bps > delay->rate_bps)
+		delay->whole_bps = delay->rate_bps;
+	delay->rate_bps = tw_rate_scale(delay->held_got_bps, HELD_GAIN);
+	delay->share.reduced_at = delay->share.low_since = crowd->now;
+	delay->share.had_bps = compensate(delay, delay->held_got_bps);
+}
 
-	if (only_lost(delay, sample)) {
-		delay->held_bps = before;
-		delay->held_loss = round_back(delay, 1)->loss;
-		delay->held_until = crowd->now + HELD_ROUNDS * crowd->base;
-		for (unsigned i = 1; i <= 4; i++)
-			if (round_back(delay, i)->delivered_bps > got)
-				got = round_back(delay, i)->delivered_bps;
-		delay->rate_bps = tw_rate_scale(got, HELD_GAIN);
-		/* Leads may have passed what stops a longer stretch. */
-		if (delay->whole_bps > before)
-			delay->whole_bps = before;
-		delay->share.reduced_at = crowd->now;
+/*
+ * Loss that stayed is the path's own, and is compensated; as far as it fell with what we sent it
+ * was ours, or that of others who send on the same path.
+ */
+static void end_hold(struct tw_delay *delay, const struct tw_path_model *path, tw_ns now)
+{
+	double loss = round_back(delay, 1)->loss;
+	uint64_t got;
+
+	delay->held_until = 0;
+	delay->share.low_since = now;
+	if (loss < HELD_KEPT * delay->held_loss)
 		return;
-	}
-	if (delay->held_until > 0 && crowd->now >= delay->held_until && sample->round_start) {
-		double loss = round_back(delay, 1)->loss;
+	tw_loss_forget(&delay->loss);
+	tw_loss_learn(&delay->loss, &delay->loss.up, round_packets(path), delay->held_loss);
+	learn_loss(delay, path, loss);
+	got = compensate(delay, delay->held_got_bps);
+	delay->rate_bps = got < delay->held_bps ? got : delay->held_bps;
+}
 
-		delay->held_until = 0;
-		if (loss >= HELD_KEPT * delay->held_loss) {
-			learn_loss(delay, path, loss);
-			delay->rate_bps = delay->held_bps;
-		}
-	}
-	if (crowd->ahead >= crowd->high || !spare)
-		delay->rate_bps = tw_steps_rate(&delay->share, before,
-						sample->app_limited ? 0 : delivered, crowd);
-	else
-		delay->share.stepped_at = crowd->now;
-	/* Far above what comes through there is nothing to learn. */
-	if (delay->rate_bps > before && !spare && path->bandwidth_bps > 0 &&
-	    delay->rate_bps > compensate(delay, tw_rate_scale(path->bandwidth_bps, AHEAD_MOST)))
-		delay->rate_bps = before;
-	/* The path became slower, not fuller. */
-	if (delay->rate_bps < before && crowd->queue > crowd->base / 2 &&
-	    (double)delivered < SLOWER * (double)before && delivered > 0 && !sample->app_limited &&
-	    tw_ns_since(crowd->now, delay->shared_at) > QUIET_ROUNDS * crowd->base)
+/* What the path carries, after a step from @before_bps. */
+static void note_whole(struct tw_delay *delay, const struct tw_crowd *crowd, uint64_t delivered_bps,
+		       uint64_t before_bps)
+{
+	/* It became slower, not fuller. */
+	if (delay->rate_bps < before_bps && crowd->queue > crowd->base / 2 && delivered_bps > 0 &&
+	    (double)delivered_bps < SLOWER * (double)before_bps &&
+	    tw_ns_since(crowd->now, delay->shared_at) > SETTLED_ROUNDS * crowd->base)
 		delay->whole_bps =
-			tw_rate_scale(delay->whole_bps, (double)delivered / (double)before);
+			tw_rate_scale(delay->whole_bps, (double)delivered_bps / (double)before_bps);
 	if (delay->rate_bps > delay->whole_bps)
 		delay->whole_bps = delay->rate_bps;
 	delay->share.whole_bps = delay->whole_bps;
+}
+
+static void note_cut(struct tw_delay *delay, const struct tw_path_model *path,
+		     const struct tw_crowd *crowd, uint64_t before_bps)
+{
 	delay->cut_peak = tw_ns_max(delay->cut_peak, crowd->queue);
 	if (delay->cut_at > 0 &&
 	    tw_ns_since(crowd->now, delay->cut_at) > crowd->base + delay->cut_peak)
 		delay->cut_trough = tw_ns_min(delay->cut_trough, crowd->queue);
-	if (delay->share.reduced_at == crowd->now && delay->rate_bps < before)
-		judge_cut(delay, path, crowd, before);
-	if (delay->mode == TW_DELAY_SHARE && !spare &&
-	    tw_ns_since(crowd->now, delay->share.reduced_at) > QUIET_ROUNDS * crowd->base)
+	if (delay->share.reduced_at == crowd->now && delay->rate_bps < before_bps)
+		judge_cut(delay, path, crowd, before_bps);
+}
+
+/*
+ * No queue for long, and more comes through than when there was one: there may be much more than
+ * steps would find.
+ */
+static bool found_room(const struct tw_delay *delay, const struct tw_crowd *crowd,
+		       uint64_t delivered_bps)
+{
+	tw_ns least = (tw_ns)(LOW_ROUNDS * (double)crowd->base) << delay->vain;
+
+	return delay->mode == TW_DELAY_SHARE &&
+	       delivered_bps > tw_rate_scale(delay->share.had_bps, MORE) &&
+	       tw_ns_since(crowd->now, delay->share.low_since) > least;
+}
+
+static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
+		       const struct tw_rate_sample *sample, const struct tw_crowd *crowd)
+{
+	uint64_t delivered =
+		sample->app_limited ? 0 : compensate(delay, delivery(delay, path, sample));
+	uint64_t before = delay->rate_bps;
+	bool spare = sample->app_limited || delay->held_until > 0;
+
+	if (only_lost(delay, path, sample)) {
+		begin_hold(delay, crowd);
+		return;
+	}
+	if (delay->held_until > 0 && crowd->now >= delay->held_until && sample->round_start)
+		end_hold(delay, path, crowd->now);
+	if (crowd->ahead >= crowd->high || !spare)
+		delay->rate_bps = tw_steps_rate(&delay->share, before, delivered, crowd);
+	else
+		delay->share.stepped_at = crowd->now;
+	/* What is lost is no room. */
+	if (path->loss_round > delay->loss.base + LOST_MARGIN * (1 - delay->loss.base))
+		delay->share.low_since = crowd->now;
+	/* Far above what comes through there is nothing to learn. */
+	if (delay->rate_bps > before && !spare && path->bandwidth_bps > 0 &&
+	    delay->rate_bps > compensate(delay, tw_rate_scale(path->bandwidth_bps, AHEAD_MOST)))
+		delay->rate_bps = before;
+	note_whole(delay, crowd, delivered, before);
+	note_cut(delay, path, crowd, before);
+	if (!spare && found_room(delay, crowd, delivered)) {
+		if (delay->vain < VAIN_MOST)
+			delay->vain++;
 		enter_start(delay, delay->rate_bps);
+	}
 }
 
 static void step_compete(struct tw_delay *delay, const struct tw_crowd *crowd)
@@ -446,7 +583,7 @@ static uint64_t window(const struct tw_delay *delay, const struct tw_path_model 
 	/* Two acknowledgements, some trains, and what jitter holds back beyond the queue. */
 	slack = tw_ns_since(path->rtt_smoothed + 2 * path->rtt_variance,
 			    base + queue_now(delay, path));
-	slack = tw_ns_min(tw_ns_max(slack, 4 * path->jitter), TW_SECOND) +
+	slack = tw_ns_min(tw_ns_max(slack, 4 * jitter(path)), TW_SECOND) +
 		2 * tw_ns_max(base / 8, TW_MSEC) + 3 * TW_MSEC;
 	if (delay->mode == TW_DELAY_START)
 		return tw_rate_bytes(delay->rate_bps, base + base / 4 + slack) +
@@ -496,6 +633,7 @@ static void delay_init(struct tw_rate_controller *controller, const struct tw_pa
 	*delay = (struct tw_delay){
 		.acked_at = now,
 		.over_since = TW_NEVER,
+		.fresh = true,
 	};
 	tw_ramp_init(&delay->ramp);
 	set_start(controller, path);
@@ -532,6 +670,9 @@ static void delay_sample(struct tw_rate_controller *controller, const struct tw_
 		delay->offset = 0;
 	delay->offset = tw_ns_min(delay->offset, path->queue_delay);
 	crowd = look(delay, path, sample);
+	note_delivery(delay, sample);
+	if (sample->delivery_rate_bps > 0 && is_short(path))
+		delay->lately_bps = compensate(delay, delivery(delay, path, sample));
 	note_round(delay, path, sample, &crowd);
 	outcome = tw_ramp_sample(&delay->ramp, path, sample, delay->resolved);
 	switch ((enum tw_delay_mode)delay->mode) {

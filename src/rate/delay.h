@@ -4,9 +4,10 @@
  *
  * The start is ramp.h's. Then the rate is stepped up until the queue is high, and gives way to it,
  * as crowd.h says: alone this holds the queue between nothing and the target, with others it makes
- * all alike. What a step adds must show in what is delivered: where it only adds to the loss
- * (policers) it is taken back. Where somebody fills every queue, tw_cubic takes over until they are
- * gone. See docs/rate-control.md.
+ * all alike. More comes through than at the last queue, and there is none: the start again. Loss
+ * that rises without a queue (policers, buffers too short to be seen, a path that begins to lose)
+ * is tested: a little less for three round trips, and what stays is the path's own. Where somebody
+ * fills every queue, tw_cubic takes over until they are gone. See docs/rate-control.md.
  */
 #pragma once
 
@@ -14,9 +15,9 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/crowd.h"
 #include "rate/loss.h"
 #include "rate/ramp.h"
-#include "rate/crowd.h"
 
 #define TW_DELAY_ROUNDS 8
 
@@ -40,19 +41,26 @@ struct tw_delay {
 	bool told;         /* the first rate is the caller's, or leads are lost here: none go out */
 	uint8_t timeouts;  /* probe timeouts since the last acknowledgement */
 	uint8_t flat;      /* start: round trips in a row without growth */
+	uint8_t vain;      /* starts in a row that found nothing */
 	uint64_t rate_bps; /* to send at */
 	uint64_t whole_bps;           /* what one flow alone would have, as far as we know */
-	bool resuming; /* start: at half of a remembered rate, which is not proved yet */
+	bool resuming;                /* start: at half of a remembered rate, not proved yet */
 	bool lead_due;                /* start: the next lead has not been asked for */
 	bool again;                   /* start: not the first; only what leads find free is taken */
+	bool fresh;                   /* start: what was sent before it is accounted for */
+	uint64_t fresh_from;          /* bytes resolved by then */
+	uint64_t again_bps;           /* the rate that it began with */
 	uint64_t start_bps, body_bps; /* start: the first rate; what leads have proved */
 	uint64_t flat_bps;            /* start: the delivery to outgrow */
 	uint64_t resolved, in_flight; /* bytes */
 	tw_ns acked_at;               /* last acknowledgement */
-	tw_ns over_since;  /* start: the queue has been high since then; TW_NEVER: it is not */
-	tw_ns shared_at;   /* when stepping began */
-	tw_ns held_until;  /* no steps: the last ones only brought loss; is it less now? */
-	uint64_t held_bps; /* the rate before */
+	tw_ns meter_at[2];            /* on a short path: when so much was delivered */
+	uint64_t meter_bytes[2];
+	uint64_t lately_bps; /* what came through of it; 0: the path is not short */
+	tw_ns over_since;    /* start: the queue has been high since then; TW_NEVER: it is not */
+	tw_ns shared_at;     /* when stepping began */
+	tw_ns held_until; /* no steps: more was lost than always is; is it less now? 0: no test */
+	uint64_t held_bps, held_got_bps; /* the rate before, and what was delivered of it */
 	double held_loss;
 	tw_ns cut_at, cut_peak,
 		cut_trough; /* when we last gave way, the queue then, the lowest since */

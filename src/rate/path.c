@@ -5,6 +5,7 @@
 #include "rate/units.h"
 
 #define QUEUE_SLOT_MAX (50 * TW_MSEC)
+#define SWINGS 32 /* samples that rises and falls are of */
 
 void tw_path_model_init(struct tw_path_model *path, tw_ns now)
 {
@@ -31,6 +32,7 @@ void tw_path_model_reset(struct tw_path_model *path, tw_ns now)
 	bool known = path->rtt_known;
 
 	tw_path_model_init(path, now);
+	path->route_since = now;
 	if (known) {
 		path->rtt_latest = smoothed;
 		path->rtt_smoothed = smoothed;
@@ -93,7 +95,7 @@ static void smooth_rtt(struct tw_path_model *path, tw_ns rtt)
 static void note_queue(struct tw_path_model *path, tw_ns queue, tw_ns now)
 {
 	tw_ns slot = tw_ns_min(tw_ns_max(path->rtt_min / 8, path->jitter), QUEUE_SLOT_MAX);
-	tw_ns lowest = queue, above;
+	tw_ns lowest = queue;
 
 	if (tw_ns_since(now, path->queue_slot_started) >= slot) {
 		path->queue_slot = (path->queue_slot + 1) % TW_PATH_RECENT;
@@ -104,18 +106,19 @@ static void note_queue(struct tw_path_model *path, tw_ns queue, tw_ns now)
 		tw_ns_min(path->queue_recent[path->queue_slot], queue);
 	for (unsigned i = 0; i < TW_PATH_RECENT; i++)
 		lowest = tw_ns_min(lowest, path->queue_recent[i]);
+	path->rises = path->rises / SWINGS * (SWINGS - 1) + tw_ns_since(queue, path->queue_latest);
+	path->falls = path->falls / SWINGS * (SWINGS - 1) + tw_ns_since(path->queue_latest, queue);
+	path->jitter = (31 * path->jitter + queue - lowest) / 32;
 	path->queue_latest = queue;
 	path->queue_delay = lowest;
 	path->queue_delay_smoothed = (7 * path->queue_delay_smoothed + queue) / 8;
-	above = queue - lowest;
-	path->jitter = (31 * path->jitter + above) / 32;
 }
 
 static void update_delays(struct tw_path_model *path, const struct tw_rate_sample *sample)
 {
 	tw_ns queue;
 
-	if (sample->rtt == 0)
+	if (sample->rtt == 0 || sample->sent_at < path->route_since)
 		return;
 	smooth_rtt(path, sample->rtt);
 	turn_buckets(path, sample->now);

@@ -42,7 +42,9 @@ struct tw_path_model {
 					       round trip or more */
 	tw_ns queue_slot_started;
 	unsigned queue_slot;
-	tw_ns jitter; /* how far a sample lies above queue_delay, smoothed */
+	tw_ns rises, falls; /* of queue_latest: sums that decay */
+	tw_ns jitter;       /* how far a sample lies above queue_delay, smoothed */
+	tw_ns route_since;  /* what was sent before says nothing about delays */
 	/* delivery */
 	uint64_t bandwidth_bps; /* maximum of delivery-rate samples over the last ten rounds */
 	uint64_t bandwidth_rounds[TW_PATH_ROUNDS];

@@ -171,7 +171,8 @@ void history_describe(const struct sim_case *test)
 	       test->content.files, test->content.file_bytes, test->content.large_bytes,
 	       test->content.sparse_bytes);
 	printf("# cipher %d, %s, overwrite %d%s%s, checkpoint %u s\n",
-	       test->plain ? 0 : test->cipher, test->fixed ? "fixed" : "bbr", test->overwrite,
+	       test->plain ? 0 : test->cipher,
+	       tw_rate_method_name(test->fixed ? TW_RATE_FIXED : TW_RATE_DEFAULT), test->overwrite,
 	       test->sha256 ? ", sha256" : "", test->lends_buffers ? ", lends buffers" : "",
 	       test->checkpoint);
 	for (unsigned to = 0; to < 2; to++) {

@@ -156,7 +156,7 @@ static void keep_to_limit(struct many *many)
 	if (many->max_bps == peer)
 		return;
 	many->max_bps = peer;
-	tw_dialer_set_rate(many->dialer, TW_RATE_BBR, &limits, many->sim.now);
+	tw_dialer_set_rate(many->dialer, TW_RATE_DEFAULT, &limits, many->sim.now);
 }
 
 static void check_dialer(struct many *many)
@@ -211,7 +211,8 @@ static void start_sender(struct many *many)
 		.remote_count = 1,
 		.connect = { .peer_key = many->receiver.identity.public_key,
 			     .cipher = TW_CIPHER_128,
-			     .config = { .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX } },
+			     .config = { .method = TW_RATE_DEFAULT,
+					 .limits.max_bps = UINT64_MAX } },
 		.first_timeout = 3600 * TW_SECOND,
 		.give_up = TW_NEVER,
 		.linger = many->test->idle_timeout,
@@ -428,7 +429,7 @@ struct many *many_new(const struct sim_case *test, uint64_t seed, bool verbose)
 	sim_link_init(&many->link, &many->sim, &config);
 	sim_peer_init(&many->receiver, &many->sim, &many->link, 1, &test->disks[1]);
 	many->receiver.config =
-		(struct tw_conn_config){ .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX };
+		(struct tw_conn_config){ .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX };
 	many->receiver.lends_buffers = true;
 	tw_prng_init(&many->prng, tw_prng_u64(&many->sim.prng));
 	random = tw_prng_random(&many->prng);

@@ -157,7 +157,7 @@ static const struct sim_program tape_program = { .turn = no_turn, .deadline = no
 static struct tw_conn_config conn_config(const struct sim_case *test)
 {
 	return (struct tw_conn_config){
-		.method = test->fixed ? TW_RATE_FIXED : TW_RATE_BBR,
+		.method = test->fixed ? TW_RATE_FIXED : TW_RATE_DEFAULT,
 		.limits = { .rate_bps = test->fixed ? test->rate_bps * 9 / 10 : 0,
 			    .max_bps = UINT64_MAX },
 		.idle_timeout = test->idle_timeout,

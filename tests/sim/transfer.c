@@ -201,7 +201,7 @@ static void make_peers(struct transfer_world *world)
 			       : test->cipher ? test->cipher
 					      : TW_CIPHER_128;
 		peer->config = (struct tw_conn_config){
-			.method = test->fixed ? TW_RATE_FIXED : TW_RATE_BBR,
+			.method = test->fixed ? TW_RATE_FIXED : TW_RATE_DEFAULT,
 			.limits = { .rate_bps = test->fixed ? test->rate_bps / 10 * 9 : 0,
 				    .max_bps = test->rate_max ? test->rate_max : UINT64_MAX },
 			.idle_timeout = test->idle_timeout,

@@ -98,7 +98,7 @@ static inline enum tw_verdict world_admit(void *context, const struct tw_public_
 	if (world->closed_shop)
 		return TW_ACCEPT_NOT_AUTHORIZED;
 	*ret_config =
-		(struct tw_conn_config){ .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX };
+		(struct tw_conn_config){ .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX };
 	return tw_receiver_admit(world->hub, peer, ret_app, ret_context) ? TW_ACCEPT_BUSY
 									 : TW_ACCEPT_YES;
 }
@@ -226,7 +226,7 @@ static inline void world_init(struct world *world, uint64_t seed, struct tw_sour
 		.connect = {
 			.peer_key = world->identities[1].public_key,
 			.cipher = TW_CIPHER_128,
-			.config = { .method = TW_RATE_BBR, .limits.max_bps = UINT64_MAX },
+			.config = { .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX },
 		},
 		.give_up = TW_NEVER,
 	};
