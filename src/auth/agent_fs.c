@@ -39,7 +39,8 @@ struct call {
 	int socket;
 	struct tw_agent_answer answer;
 	char *ret_path; /* where the answer's path goes; NULL: nowhere */
-	int opened;     /* -1: none came */
+	int opened[TW_AGENT_SEVERAL_MAX];
+	unsigned opened_count;
 };
 
 int tw_agent_root_new(const struct tw_agent_root_options *options, struct tw_agent_root **ret)
@@ -124,15 +125,21 @@ static int wait_for(const struct call *call)
 	}
 }
 
-/* Only an opened file is answered with a descriptor. */
-static int take_descriptor(struct call *call, struct tw_passed *passed)
+/* Only opened files are answered with descriptors, and those with as many. */
+static int take_descriptors(struct call *call, struct tw_passed *passed)
 {
-	bool wanted = call->question.operation == TW_AGENT_OPEN && !call->answer.error;
+	enum tw_agent_operation operation = call->question.operation;
+	unsigned wanted = 0;
 
-	if (passed->count != wanted)
+	if (operation == TW_AGENT_OPEN)
+		wanted = !call->answer.error;
+	else if (operation == TW_AGENT_OPEN_SEVERAL && !call->answer.error)
+		wanted = (unsigned)__builtin_popcountll(call->answer.files);
+	if (passed->count != wanted ||
+	    (operation == TW_AGENT_OPEN_SEVERAL && call->answer.files >> TW_AGENT_SEVERAL_MAX))
 		return TW_E_FORMAT;
-	if (wanted)
-		call->opened = passed->fds[0];
+	memcpy(call->opened, passed->fds, wanted * sizeof(*call->opened));
+	call->opened_count = wanted;
 	passed->count = 0;
 	return 0;
 }
@@ -153,7 +160,7 @@ static int hear(struct call *call, uint8_t *bytes)
 		r = tw_agent_answer_decode(bytes, passed.length, &call->answer, call->each,
 					   call->context);
 		if (r == TW_E_END)
-			r = take_descriptor(call, &passed) ? TW_E_FORMAT : TW_E_END;
+			r = take_descriptors(call, &passed) ? TW_E_FORMAT : TW_E_END;
 		tw_passed_close(&passed);
 	} while (!r);
 	if (r != TW_E_END)
@@ -199,7 +206,6 @@ static int introduce(struct tw_agent_root *root, int socket, uint8_t *bytes)
 			      .to = root->target },
 		.pass = -1,
 		.socket = socket,
-		.opened = -1,
 	};
 	int r = converse(&call, bytes);
 
@@ -265,7 +271,6 @@ static int ask(struct call *call)
 
 	if (!bytes)
 		return -ENOMEM;
-	call->opened = -1;
 	r = ask_with(call, bytes);
 	free(bytes);
 	return r;
@@ -290,8 +295,26 @@ int tw_agent_open(struct tw_agent_root *root, const char *path, unsigned flags, 
 	int r = ask(&call);
 
 	if (!r)
-		*ret_fd = call.opened;
+		*ret_fd = call.opened[0];
 	return r;
+}
+
+int tw_agent_open_several(struct tw_agent_root *root, const char *folder, const char *names,
+			  int *ret_fds)
+{
+	struct call call = {
+		.root = root,
+		.question = { .operation = TW_AGENT_OPEN_SEVERAL, .path = folder, .to = names },
+		.pass = -1,
+	};
+	unsigned at = 0;
+	int r = ask(&call);
+
+	if (r)
+		return r;
+	for (unsigned i = 0; i < TW_AGENT_SEVERAL_MAX; i++)
+		ret_fds[i] = call.answer.files >> i & 1 ? call.opened[at++] : -1;
+	return 0;
 }
 
 int tw_agent_stat(struct tw_agent_root *root, const char *path, bool follow,

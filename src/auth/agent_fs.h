@@ -36,6 +36,13 @@ void tw_agent_root_rest(struct tw_agent_root *root);
 
 /* As those of struct tw_fs_ops. */
 int tw_agent_open(struct tw_agent_root *root, const char *path, unsigned flags, int *ret_fd);
+/*
+ * For reading: the files @names, with '/' between, of the folder @folder, in one round trip.
+ * @ret_fds has room for TW_AGENT_SEVERAL_MAX, the most there may be: -1 where one could not be
+ * opened.
+ */
+int tw_agent_open_several(struct tw_agent_root *root, const char *folder, const char *names,
+			  int *ret_fds);
 int tw_agent_stat(struct tw_agent_root *root, const char *path, bool follow,
 		  struct tw_file_stat *ret);
 int tw_agent_mkdir(struct tw_agent_root *root, const char *path, uint32_t mode);

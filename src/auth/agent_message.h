@@ -14,18 +14,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/passing.h"
 #include "base/bytes.h"
 #include "content/files.h"
 #include "content/fs.h"
 
 #define TW_AGENT_MESSAGE_MAX 65536
 #define TW_AGENT_NAME_MAX 255
+#define TW_AGENT_SEVERAL_MAX TW_PASSING_MAX
 
 enum tw_agent_operation {
 	/* First on every socket, and once: @to, an absolute path, is opened; then @path below it is
 	 * what all others are relative to. Answer: the boot id. */
 	TW_AGENT_ROOT = 1,
 	TW_AGENT_OPEN, /* @flags: TW_OPEN_...; answer with a descriptor and its stat */
+	/* For reading: the names in @to, with '/' between, in the folder @path; at most
+	 * TW_AGENT_SEVERAL_MAX. Answer: descriptors of those that could be, whose bits (the first
+	 * name's is the lowest) are set in @files. */
+	TW_AGENT_OPEN_SEVERAL,
 	TW_AGENT_STAT, /* @flags: TW_AGENT_FOLLOW */
 	TW_AGENT_MKDIR,
 	TW_AGENT_RENAME, /* to @to; @flags: TW_AGENT_REPLACE */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,8 +24,9 @@ struct client {
 	bool rooted;
 	/* Of the question under way. */
 	struct tw_agent_question question;
-	int passed;  /* the descriptor that came along; -1: none */
-	int opened;  /* what goes back; -1: none */
+	int passed;                       /* the descriptor that came along; -1: none */
+	int opened[TW_AGENT_SEVERAL_MAX]; /* what goes back */
+	unsigned opened_count;
 	bool broken; /* the client does not listen any more, or says what makes no sense */
 	struct tw_agent_answer answer;
 	struct tw_agent_batch batch;
@@ -32,9 +34,11 @@ struct client {
 	uint8_t in[TW_AGENT_MESSAGE_MAX], out[TW_AGENT_MESSAGE_MAX];
 };
 
-static void send_out(struct client *client, size_t length, int fd)
+static void send_out(struct client *client, size_t length)
 {
-	if (tw_passing_send(client->socket, client->out, length, fd))
+	const struct iovec bytes = { client->out, length };
+
+	if (tw_passing_send_all(client->socket, 0, &bytes, client->opened, client->opened_count))
 		client->broken = true;
 }
 
@@ -48,7 +52,7 @@ static void begin_batch(struct client *client)
 static void send_batch(struct client *client)
 {
 	if (client->batch.count)
-		send_out(client, tw_agent_batch_end(&client->batch), -1);
+		send_out(client, tw_agent_batch_end(&client->batch));
 	begin_batch(client);
 }
 
@@ -120,8 +124,43 @@ static int do_open(struct client *client)
 	if (r)
 		close(fd);
 	else
-		client->opened = fd;
+		client->opened[client->opened_count++] = fd;
 	return r;
+}
+
+/* The file @name in the question's folder, by a path from the root: a link is resolved there. */
+static int open_one(struct client *client, const char *name, size_t length, int *ret_fd)
+{
+	char path[TW_ROOT_PATH_ROOM];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%.*s", client->question.path, (int)length, name) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	r = tw_root_open_in(&client->root, path, tw_fd_open_flags(TW_OPEN_READ), 0, ret_fd);
+	if (r)
+		return r;
+	r = tw_fd_check_opened(*ret_fd, TW_OPEN_READ);
+	if (r)
+		close(*ret_fd);
+	return r;
+}
+
+static int do_open_several(struct client *client)
+{
+	const char *at = client->question.to;
+
+	for (unsigned i = 0; i < TW_AGENT_SEVERAL_MAX && *at; i++) {
+		size_t length = strcspn(at, "/");
+		int fd;
+
+		if (!open_one(client, at, length, &fd)) {
+			client->opened[client->opened_count++] = fd;
+			client->answer.files |= UINT64_C(1) << i;
+		}
+		at += length + (at[length] == '/');
+	}
+	return 0;
 }
 
 static int do_stat(struct client *client)
@@ -362,6 +401,7 @@ static int do_files(struct client *client)
 static int (*const calls[TW_AGENT_OPERATIONS_END])(struct client *client) = {
 	[TW_AGENT_ROOT] = do_root,
 	[TW_AGENT_OPEN] = do_open,
+	[TW_AGENT_OPEN_SEVERAL] = do_open_several,
 	[TW_AGENT_STAT] = do_stat,
 	[TW_AGENT_MKDIR] = do_mkdir,
 	[TW_AGENT_RENAME] = do_rename,
@@ -379,14 +419,13 @@ static void answer(struct client *client)
 {
 	enum tw_agent_operation operation = client->question.operation;
 
-	client->opened = -1;
+	client->opened_count = 0;
 	client->answer = (struct tw_agent_answer){ 0 };
 	client->answer.error =
 		operation != TW_AGENT_ROOT && !client->rooted ? -EINVAL : calls[operation](client);
-	send_out(client, tw_agent_answer_encode(&client->answer, client->out, sizeof(client->out)),
-		 client->opened);
-	if (client->opened >= 0)
-		close(client->opened);
+	send_out(client, tw_agent_answer_encode(&client->answer, client->out, sizeof(client->out)));
+	while (client->opened_count)
+		close(client->opened[--client->opened_count]);
 	tw_files_result_deinit(&client->result);
 }
 

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define TW_PASSING_MAX 4 /* descriptors of one message */
+#define TW_PASSING_MAX 16 /* descriptors of one message */
 
 /* One message, with @fd (borrowed) unless it is -1. Blocks. -EPIPE: nobody is there any more. */
 int tw_passing_send(int socket, const void *bytes, size_t length, int fd);

@@ -271,6 +271,73 @@ static int session_open(void *context, const char *path, unsigned flags, struct 
 	return r ? r : tw_fd_file(fd, place.root, ret);
 }
 
+/* What @path is called in the folder @folder; NULL: it lies elsewhere. */
+static const char *name_in(const char *folder, size_t length, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	return (slash ? (size_t)(slash - path) : 0) == length && !strncmp(path, folder, length)
+		       ? name
+		       : NULL;
+}
+
+/* The names of those of @paths that lie in the folder of the first one. Returns how many. */
+static unsigned join_names(struct session *session, const char *const *paths, unsigned count,
+			   struct tw_view_place *first, char *ret)
+{
+	struct tw_view_place place;
+	size_t length, used = 0;
+	unsigned joined = 0;
+
+	if (tw_view_find(session->view, paths[0], first) || !first->root || !*first->rest)
+		return 0;
+	length = strlen(first->path);
+	while (length && first->path[--length] != '/')
+		continue;
+	for (; joined < count && joined < TW_AGENT_SEVERAL_MAX; joined++) {
+		const char *name;
+		size_t n;
+
+		if (tw_view_find(session->view, paths[joined], &place) || place.root != first->root)
+			break;
+		name = name_in(first->path, length, place.path);
+		n = name ? strlen(name) : 0;
+		if (!n || used + n + 1 >= TW_ROOT_PATH_ROOM)
+			break;
+		if (used)
+			ret[used++] = '/';
+		memcpy(ret + used, name, n + 1);
+		used += n;
+	}
+	return joined;
+}
+
+static unsigned session_open_several(void *context, const char *const *paths, unsigned count,
+				     struct tw_file **ret)
+{
+	int fds[TW_AGENT_SEVERAL_MAX];
+	char names[TW_ROOT_PATH_ROOM], *slash;
+	struct tw_view_place first;
+	unsigned joined = join_names(context, paths, count, &first, names);
+
+	for (unsigned i = 0; i < joined; i++) {
+		ret[i] = NULL;
+		fds[i] = -1;
+	}
+	if (joined < 2)
+		return joined;
+	/* The folder: what is left of the first path in its mount without its name. */
+	slash = strrchr(first.rest, '/');
+	if (slash)
+		*slash = '\0';
+	if (tw_agent_open_several(first.root, slash ? first.rest : "", names, fds))
+		return joined;
+	for (unsigned i = 0; i < joined; i++)
+		if (fds[i] >= 0 && tw_fd_file(fds[i], first.root, &ret[i]))
+			ret[i] = NULL;
+	return joined;
+}
+
 static int session_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns)
 {
 	return tw_agent_set_meta(file->context, file->fd, mode, mtime_ns);
@@ -456,6 +523,7 @@ static void session_drop(void *context)
 
 static const struct tw_fs_ops session_ops = {
 	.open = session_open,
+	.open_several = session_open_several,
 	.close = tw_fd_close,
 	.read = tw_fd_read,
 	.write = tw_fd_write,

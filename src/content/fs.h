@@ -49,6 +49,13 @@ struct tw_fs {
 
 struct tw_fs_ops {
 	int (*open)(void *fs, const char *path, unsigned flags, struct tw_file **ret);
+	/*
+	 * Opens some of @paths for reading at one go, for views to which each call is a long way:
+	 * the first ones, as many as lie in one folder. Returns how many it has tried; @ret is NULL
+	 * where that failed, which open() will explain. NULL: nothing is gained by it.
+	 */
+	unsigned (*open_several)(void *fs, const char *const *paths, unsigned count,
+				 struct tw_file **ret);
 	void (*close)(struct tw_file *file);
 	/* Short only at the end of the file. Negative errno. */
 	int64_t (*read)(struct tw_file *file, void *bytes, size_t length, uint64_t offset);

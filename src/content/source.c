@@ -133,6 +133,7 @@ void tw_source_free(struct tw_source *source)
 	free_options(&source->options);
 	tw_listing_drop(source->listing);
 	tw_fs_drop(&source->fs);
+	free(source->ahead);
 	free(source->errors);
 	free(source);
 }
@@ -253,24 +254,83 @@ static int check_unchanged(struct tw_source *source, uint64_t index, struct tw_f
 	return 0;
 }
 
-/* The open file of @entry, out of those kept or opened in place of the one that rested longest. */
-static int open_file(struct tw_source *source, uint64_t entry, struct source_file **ret)
+static struct source_file *find_open(struct tw_source *source, uint64_t entry)
+{
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		if (source->files[i].file && source->files[i].entry == entry)
+			return &source->files[i];
+	return NULL;
+}
+
+/* In place of the one that rested longest. */
+static struct source_file *keep_open(struct tw_source *source, uint64_t entry, struct tw_file *file)
 {
 	struct source_file *oldest = &source->files[0];
+
+	for (unsigned i = 1; i < FILES_MAX; i++)
+		if (source->files[i].used < oldest->used)
+			oldest = &source->files[i];
+	if (oldest->file)
+		close_file(source, oldest);
+	*oldest = (struct source_file){ .file = file, .entry = entry, .used = ++source->clock };
+	return oldest;
+}
+
+/* A small file that is soon to be read, as its neighbours are. */
+static bool worth_opening(const struct tw_source *source, uint64_t entry)
+{
+	const struct tw_entry *what = tw_manifest_entry(source->listing->manifest, entry);
+
+	return what->kind == TW_KIND_FILE && what->size && what->size <= TW_CHUNK_SIZE &&
+	       !source->errors[entry];
+}
+
+/* @entry and those behind it, where opening many at one go is cheaper. What fails is left to
+ * open_file(). */
+static void open_ahead(struct tw_source *source, uint64_t entry)
+{
+	uint64_t count = tw_listing_entries(source->listing), entries[AHEAD_MAX];
+	const char *paths[AHEAD_MAX];
+	struct tw_file *files[AHEAD_MAX];
+	unsigned wanted = 0, tried;
+
+	if (!source->ahead)
+		source->ahead = malloc(AHEAD_MAX * sizeof(*source->ahead));
+	if (!source->ahead)
+		return;
+	for (; wanted < AHEAD_MAX && entry < count && worth_opening(source, entry) &&
+	       !find_open(source, entry);
+	     entry++) {
+		tw_listing_source_path(source->listing, entry, source->ahead[wanted],
+				       sizeof(source->ahead[wanted]));
+		paths[wanted] = source->ahead[wanted];
+		entries[wanted++] = entry;
+	}
+	tried = wanted > 1 ? source->fs.ops->open_several(source->fs.context, paths, wanted, files)
+			   : 0;
+	for (unsigned i = 0; i < tried; i++)
+		if (files[i])
+			keep_open(source, entries[i], files[i]);
+}
+
+/* The open file of @entry, out of those kept or opened anew. */
+static int open_file(struct tw_source *source, uint64_t entry, struct source_file **ret)
+{
+	bool in_order = source->opened_last == entry || source->opened_last == entry + 1;
+	struct source_file *kept = find_open(source, entry);
 	char path[TW_SOURCE_PATH_MAX + 1];
 	struct tw_file *file;
 	int r;
 
-	for (unsigned i = 0; i < FILES_MAX; i++) {
-		struct source_file *kept = &source->files[i];
-
-		if (kept->file && kept->entry == entry) {
-			kept->used = ++source->clock;
-			*ret = kept;
-			return 0;
-		}
-		if (kept->used < oldest->used)
-			oldest = kept;
+	source->opened_last = entry + 1;
+	if (!kept && in_order && source->fs.ops->open_several) {
+		open_ahead(source, entry);
+		kept = find_open(source, entry);
+	}
+	if (kept) {
+		kept->used = ++source->clock;
+		*ret = kept;
+		return 0;
 	}
 	tw_listing_source_path(source->listing, entry, path, sizeof(path));
 	r = source->fs.ops->open(source->fs.context, path, TW_OPEN_READ, &file);
@@ -278,10 +338,7 @@ static int open_file(struct tw_source *source, uint64_t entry, struct source_fil
 	if (r)
 		return r == -ENOENT || r == -EISDIR || r == -EINVAL || r == -ENOTDIR ? TW_E_CHANGED
 										     : r;
-	if (oldest->file)
-		close_file(source, oldest);
-	*oldest = (struct source_file){ .file = file, .entry = entry, .used = ++source->clock };
-	*ret = oldest;
+	*ret = keep_open(source, entry, file);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "content/source.h"
 
 #define FILES_MAX 64
+#define AHEAD_MAX 16 /* files opened at one go */
 #define HARMLESS_MAX 10000
 
 /* A folder being walked. */
@@ -71,6 +72,8 @@ struct tw_source {
 
 	struct source_file files[FILES_MAX];
 	uint64_t clock;
+	uint64_t opened_last;                  /* an entry, and one */
+	char (*ahead)[TW_SOURCE_PATH_MAX + 1]; /* owned: room for paths; NULL: not needed yet */
 };
 
 /*

@@ -98,6 +98,40 @@ static void test_names(void **state)
 	assert_memory_equal(boot, own, sizeof(own));
 }
 
+/* Files at one go: those of one folder, and each as if it had been opened alone. */
+static void test_several(void **state)
+{
+	static const char *const paths[] = { "f/a", "f/none", "/f/./b", "f/away", "f/in", "g/x" };
+	struct agent_world *world = *state;
+	const struct tw_fs_ops *ops = world->fs.ops;
+	struct tw_file *files[6] = { 0 };
+	char text[8] = "";
+
+	agent_make(world, "in/f");
+	agent_make(world, "in/g");
+	agent_put(world, "in/f/a", "first");
+	agent_put(world, "in/f/b", "second");
+	agent_put(world, "in/g/x", "third");
+	assert_int_equal(symlink("../../out/secret", agent_at(world, "in/f/away")), 0);
+	assert_int_equal(symlink("../g/x", agent_at(world, "in/f/in")), 0);
+	assert_int_equal(ops->open_several(world->fs.context, paths, 6, files), 5);
+	assert_null(files[1]);
+	assert_null(files[3]);
+	assert_int_equal(ops->read(files[0], text, sizeof(text), 0), 5);
+	assert_memory_equal(text, "first", 5);
+	assert_int_equal(ops->read(files[2], text, sizeof(text), 0), 6);
+	assert_memory_equal(text, "second", 6);
+	assert_int_equal(ops->read(files[4], text, sizeof(text), 0), 5);
+	assert_memory_equal(text, "third", 5);
+	for (unsigned i = 0; i < 5; i++)
+		if (files[i])
+			ops->close(files[i]);
+	/* One alone is not worth it. */
+	assert_int_equal(ops->open_several(world->fs.context, paths, 1, files), 1);
+	assert_null(files[0]);
+	assert_int_equal(ops->open_several(world->fs.context, &paths[5], 1, files), 1);
+}
+
 struct names {
 	const struct agent_world *world;
 	char last[256];
@@ -493,12 +527,12 @@ static void test_messages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		agent_test(test_files),      agent_test(test_names),
-		agent_test(test_many_names), agent_test(test_stopped_listing),
-		agent_test(test_listen),     agent_test(test_operations),
-		agent_test(test_cancelled),  agent_test(test_agent_gone),
-		agent_test(test_liar),       agent_test(test_bad_client),
-		agent_test(test_messages),
+		agent_test(test_files),           agent_test(test_names),
+		agent_test(test_several),         agent_test(test_many_names),
+		agent_test(test_stopped_listing), agent_test(test_listen),
+		agent_test(test_operations),      agent_test(test_cancelled),
+		agent_test(test_agent_gone),      agent_test(test_liar),
+		agent_test(test_bad_client),      agent_test(test_messages),
 	};
 
 	return cmocka_run_group_tests_name("agent", tests, NULL, NULL);

@@ -313,6 +313,25 @@ static void try_open(struct attempt *attempt, unsigned flags)
 	ops->close(file);
 }
 
+static void try_several(struct attempt *attempt)
+{
+	const struct tw_fs_ops *ops = attempt->fs.ops;
+	const char *const paths[] = { attempt->path, attempt->path };
+	struct tw_file *files[2];
+	struct tw_file_stat stat;
+	unsigned tried = 0;
+
+	if (ops->open_several)
+		tried = ops->open_several(attempt->fs.context, paths, 2, files);
+	for (unsigned i = 0; i < tried; i++) {
+		if (!files[i])
+			continue;
+		MUST(!ops->stat_file(files[i], &stat));
+		MUST(!is_outside(attempt->outside, stat.inode));
+		ops->close(files[i]);
+	}
+}
+
 static void try_stat(struct attempt *attempt, bool follow)
 {
 	struct tw_file_stat stat;
@@ -338,6 +357,7 @@ static void try_file_system(struct attempt *attempt)
 	void *fs = attempt->fs.context;
 
 	try_open(attempt, TW_OPEN_READ);
+	try_several(attempt);
 	try_stat(attempt, false);
 	try_stat(attempt, true);
 	count(attempt, ops->list(fs, attempt->path, see_name, NULL));
@@ -610,6 +630,7 @@ static void race_once(struct attempt *attempt, unsigned random)
 	switch (random / 256 % 14) {
 	case 0:
 		try_open(attempt, TW_OPEN_READ);
+		try_several(attempt);
 		break;
 	case 1:
 		try_open(attempt, TW_OPEN_WRITE | TW_OPEN_CREATE);
