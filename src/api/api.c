@@ -401,3 +401,8 @@ uint16_t tw_api_port(const struct tw_api *api)
 {
 	return api->port;
 }
+
+int tw_api_unix_socket(const struct tw_api *api)
+{
+	return tw_http_unix_socket(api->http);
+}

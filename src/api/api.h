@@ -44,3 +44,5 @@ int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
 void tw_api_free(struct tw_api *api);
 /* TCP; 0: none. */
 uint16_t tw_api_port(const struct tw_api *api);
+/* The Unix socket that it listens on, lent; -1: none. */
+int tw_api_unix_socket(const struct tw_api *api);

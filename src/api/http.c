@@ -220,6 +220,8 @@ static int listen_on(struct tw_http *http, int fd, bool local)
 		return errno ? -errno : -ENOMEM;
 	evconnlistener_set_error_cb(listener, accept_failed);
 	http->listeners[http->listener_count++] = listener;
+	if (local)
+		http->unix_listener = listener;
 	return 0;
 }
 
@@ -273,6 +275,11 @@ int tw_http_listen_unix(struct tw_http *http, const char *path)
 	if (r)
 		close(fd);
 	return r;
+}
+
+int tw_http_unix_socket(const struct tw_http *http)
+{
+	return http->unix_listener ? evconnlistener_get_fd(http->unix_listener) : -1;
 }
 
 void tw_http_figures(const struct tw_http *http, struct tw_http_figures *ret)

@@ -78,6 +78,8 @@ void tw_http_free(struct tw_http *http);
 int tw_http_listen_tcp(struct tw_http *http, const struct tw_address *at, uint16_t *ret_port);
 /* A socket that a program before has left behind is replaced. -errno; -ENAMETOOLONG. */
 int tw_http_listen_unix(struct tw_http *http, const char *path);
+/* What that listens on, lent; -1: nothing. */
+int tw_http_unix_socket(const struct tw_http *http);
 
 /* What its user keeps with a connection; NULL at first. */
 void tw_http_set_user(struct tw_http_conn *conn, void *user);

@@ -41,6 +41,7 @@ struct tw_http {
 	struct ssl_ctx_st *tls; /* borrowed; NULL: none */
 	struct evconnlistener *listeners[TW_HTTP_LISTENERS_MAX];
 	size_t listener_count;
+	struct evconnlistener *unix_listener; /* one of these; NULL: none */
 	struct event *sweep;
 	bool paused;            /* no descriptors left: listeners wait for the next sweep */
 	size_t bodies, answers; /* bytes, all connections together */

@@ -317,11 +317,16 @@ void tw_accounts_monitor_free(struct tw_accounts *accounts)
 	free(remote);
 }
 
-int tw_accounts_monitor_state(struct tw_accounts *accounts, enum tw_monitor_state state)
+int tw_accounts_monitor_ready(struct tw_accounts *accounts, int listener)
 {
-	const struct tw_auth_message message = { .kind = state == TW_MONITOR_READY
-								 ? TW_AUTH_READY
-								 : TW_AUTH_STOPPING };
+	const struct tw_auth_message message = { .kind = TW_AUTH_READY };
+
+	return tw_auth_send(of(accounts)->socket, 0, &message, &listener, listener >= 0 ? 1 : 0);
+}
+
+int tw_accounts_monitor_stopping(struct tw_accounts *accounts)
+{
+	const struct tw_auth_message message = { .kind = TW_AUTH_STOPPING };
 
 	return tw_auth_send(of(accounts)->socket, 0, &message, NULL, 0);
 }

@@ -32,7 +32,7 @@ static const struct {
 	[TW_AUTH_RESOLVE] = { TEXT | PORT | ROOM, 0, 0 },
 	[TW_AUTH_BUFFERS] = { SIZES, 1, 1 },
 	[TW_AUTH_TRIGGER] = { USER | TEXT | ARGUMENTS, 1, 1 },
-	[TW_AUTH_READY] = { 0, 0, 0 },
+	[TW_AUTH_READY] = { 0, 0, 1 },
 	[TW_AUTH_STOPPING] = { 0, 0, 0 },
 	[TW_AUTH_RESULT] = { RESULT, 0, 0 },
 	[TW_AUTH_ACCOUNT] = { ACCOUNT, 0, 0 },

@@ -25,7 +25,7 @@ enum tw_auth_kind {
 	TW_AUTH_RESOLVE,   /* text: host, port, room */
 	TW_AUTH_BUFFERS,   /* sizes; with a UDP socket */
 	TW_AUTH_TRIGGER,   /* user, text: event, arguments; with what it reads */
-	TW_AUTH_READY,     /* serves from now on; no answer */
+	TW_AUTH_READY,     /* serves from now on; with the Unix socket it listens on; no answer */
 	TW_AUTH_STOPPING,  /* ends by itself; no answer */
 	/* From the monitor: a result, and after success what was asked for. */
 	TW_AUTH_RESULT,

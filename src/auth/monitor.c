@@ -67,6 +67,13 @@ const struct tw_grant *tw_monitor_granted(const struct tw_monitor *monitor, cons
 	return tw_grants_find(&monitor->grants, user);
 }
 
+static void close_door(struct tw_monitor *monitor)
+{
+	if (monitor->door >= 0)
+		close(monitor->door);
+	monitor->door = -1;
+}
+
 static void set_buffers(struct tw_monitor *monitor, const struct tw_auth_message *message,
 			const struct tw_passed *passed)
 {
@@ -78,8 +85,17 @@ static void set_buffers(struct tw_monitor *monitor, const struct tw_auth_message
 	tw_monitor_refuse(monitor, message->serial, r);
 }
 
-static void take_state(struct tw_monitor *monitor, enum tw_auth_kind kind)
+/* The door is named once, while the engine is what it was started as. */
+static void take_state(struct tw_monitor *monitor, enum tw_auth_kind kind, struct tw_passed *passed)
 {
+	if (kind == TW_AUTH_READY && !monitor->ready && passed->count) {
+		monitor->door = passed->fds[0];
+		passed->count = 0;
+	}
+	monitor->ready = true;
+	/* Whoever comes now is to see that nobody is there. */
+	if (kind == TW_AUTH_STOPPING)
+		close_door(monitor);
 	if (monitor->options->state)
 		monitor->options->state(monitor->options->context, kind == TW_AUTH_READY
 									   ? TW_MONITOR_READY
@@ -87,7 +103,7 @@ static void take_state(struct tw_monitor *monitor, enum tw_auth_kind kind)
 }
 
 static void take_message(struct tw_monitor *monitor, const struct tw_auth_message *message,
-			 const struct tw_passed *passed)
+			 struct tw_passed *passed)
 {
 	switch (message->kind) {
 	case TW_AUTH_CHECK:
@@ -106,7 +122,7 @@ static void take_message(struct tw_monitor *monitor, const struct tw_auth_messag
 		break;
 	case TW_AUTH_READY:
 	case TW_AUTH_STOPPING:
-		take_state(monitor, message->kind);
+		take_state(monitor, message->kind, passed);
 		break;
 	default:
 		kill_engine(monitor, "says what only the monitor may");
@@ -227,6 +243,7 @@ static void wind_up(struct tw_monitor *monitor)
 	if (monitor->socket >= 0)
 		close(monitor->socket);
 	monitor->socket = -1;
+	close_door(monitor);
 	reap(monitor, &status);
 	while (children_left() && tw_clock_now() < until)
 		turn(monitor, until, &status);
@@ -302,7 +319,7 @@ int tw_monitor_run(const struct tw_monitor_options *options, int *ret_status)
 	if (!monitor)
 		return -ENOMEM;
 	*monitor = (struct tw_monitor){
-		.options = options, .starter = geteuid(), .socket = -1, .signals = -1
+		.options = options, .starter = geteuid(), .socket = -1, .signals = -1, .door = -1
 	};
 	monitor->engine_account =
 		(struct tw_grant){ .uid = options->engine_uid, .gid = options->engine_gid };

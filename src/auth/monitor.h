@@ -10,6 +10,9 @@
  * All of it ends together: the engine's end is the monitor's; when the monitor dies the kernel
  * kills the engine and all the others.
  *
+ * It vouches only for connections that the engine's own door has let in (accepted.h): an engine
+ * that was taken over could connect to a service of root's and show the monitor its end of that.
+ *
  * Failed passwords are answered at whole multiples of TW_MONITOR_CHECK_NS after the question,
  * whatever took how long; successes at once.
  */
@@ -67,5 +70,10 @@ int tw_monitor_run(const struct tw_monitor_options *options, int *ret_status);
 int tw_accounts_monitor_new(int socket, struct tw_accounts **ret);
 /* No call may be under way. */
 void tw_accounts_monitor_free(struct tw_accounts *accounts);
-/* Tells how far the engine is. -EPIPE. */
-int tw_accounts_monitor_state(struct tw_accounts *accounts, enum tw_monitor_state state);
+/*
+ * The engine serves from now on, and reads what comes from outside. @listener: the Unix socket that
+ * callers come in by (borrowed; -1: none); the monitor vouches for them alone. -EPIPE.
+ */
+int tw_accounts_monitor_ready(struct tw_accounts *accounts, int listener);
+/* It ends by itself. -EPIPE. */
+int tw_accounts_monitor_stopping(struct tw_accounts *accounts);

@@ -38,8 +38,9 @@ struct tw_monitor {
 	bool engine_named;
 	pid_t engine;
 	int socket, signals;
+	int door;       /* the engine's Unix socket, as it was before anything came in; -1: none */
 	unsigned stops; /* asked for so far */
-	bool over;
+	bool ready, over;
 	struct tw_monitor_question questions[TW_MONITOR_QUESTIONS_MAX];
 	struct tw_monitor_agent agents[TW_MONITOR_AGENTS_MAX];
 	unsigned agent_count;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth/accepted.h"
 #include "auth/become.h"
 #include "auth/lookup.h"
 #include "auth/monitor_private.h"
@@ -227,12 +228,34 @@ static bool has_trigger(const struct tw_monitor *monitor, const char *event)
 	       access(path, F_OK) == 0;
 }
 
+/* An engine that is the monitor's own account can do as it likes anyway. */
+static int came_in(const struct tw_monitor *monitor, int socket)
+{
+	int r = 0;
+
+	if (monitor->options->engine_uid == monitor->starter)
+		return 0;
+	if (monitor->door < 0)
+		return -EACCES;
+	r = tw_accepted_from(socket, monitor->door);
+	if (r && r != -EACCES)
+		tw_monitor_tell(monitor,
+				"the kernel does not say where a connection came from (%s; its "
+				"module unix_diag may be missing): nobody is known by the Unix "
+				"socket",
+				tw_strerror(r));
+	return r ? -EACCES : 0;
+}
+
 /* What the monitor itself knows before anybody is asked. */
 static int look_before(struct tw_monitor *monitor, const struct tw_auth_message *message,
 		       const struct tw_passed *passed, struct tw_monitor_question *question)
 {
-	if (message->kind == TW_AUTH_VOUCH)
-		return tw_passing_peer(passed->fds[0], &question->peer);
+	if (message->kind == TW_AUTH_VOUCH) {
+		int r = tw_passing_peer(passed->fds[0], &question->peer);
+
+		return r ? r : came_in(monitor, passed->fds[0]);
+	}
 	if (message->kind == TW_AUTH_FIND && !tw_monitor_granted(monitor, message->user))
 		return -EACCES;
 	if (message->kind == TW_AUTH_TRIGGER && !has_trigger(monitor, message->text))

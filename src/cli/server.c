@@ -53,7 +53,7 @@ static void stop(struct server *server)
 	if (server->stopping)
 		return;
 	server->stopping = true;
-	tw_accounts_monitor_state(server->accounts, TW_MONITOR_STOPPING);
+	tw_accounts_monitor_stopping(server->accounts);
 	tw_server_log(TW_LOG_INFO, server->settings.log_level,
 		      "stopping: what runs is paused and goes on at the next start");
 	if (server->api)
@@ -237,7 +237,7 @@ static int serve(struct server *server)
 		r = tw_server_confine_calls(&server->settings, &server->confinement);
 	if (!r) {
 		announce(server);
-		tw_accounts_monitor_state(server->accounts, TW_MONITOR_READY);
+		tw_accounts_monitor_ready(server->accounts, tw_api_unix_socket(server->api));
 	} else {
 		server->stopping = true;
 		tw_engine_stop(server->engine, stopped, server);

@@ -67,6 +67,9 @@ static int place_free(void **state)
 
 	unlinkat(place->folder, TW_GRANTS_FILE, 0);
 	unlinkat(place->folder, "launch", 0);
+	unlinkat(place->folder, "door", 0);
+	unlinkat(place->folder, "old", 0);
+	unlinkat(place->folder, "service", 0);
 	close(place->folder);
 	assert_int_equal(rmdir(place->path), 0);
 	free(place);
@@ -132,16 +135,34 @@ static int ask_agent(struct tw_accounts *accounts, const char *user, struct self
 	return r;
 }
 
-/* The server's end of a connection that somebody with @uid has made. */
-static int connected_by(uid_t uid)
+static void name_socket(const struct place *place, const char *name, struct sockaddr_un *ret)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address);
-	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), server;
-	pid_t child;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/%s", place->path, name);
+}
 
-	if (bind(listening, (struct sockaddr *)&address, sizeof(sa_family_t)) ||
-	    listen(listening, 1) || getsockname(listening, (struct sockaddr *)&address, &length))
+static int open_door(const struct place *place, const char *name)
+{
+	struct sockaddr_un address;
+	int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	name_socket(place, name, &address);
+	unlink(address.sun_path);
+	if (bind(door, (struct sockaddr *)&address, sizeof(address)) ||
+	    chmod(address.sun_path, 0666) || listen(door, 8))
+		return -1;
+	return door;
+}
+
+/* The server's end of a connection that somebody with @uid has made to @door. */
+static int let_in(int door, uid_t uid)
+{
+	struct sockaddr_un address = { 0 };
+	socklen_t length = sizeof(address);
+	pid_t child;
+	int server;
+
+	if (getsockname(door, (struct sockaddr *)&address, &length))
 		return -1;
 	child = fork();
 	if (child == 0) {
@@ -151,10 +172,20 @@ static int connected_by(uid_t uid)
 			_exit(1);
 		_exit(connect(client, (struct sockaddr *)&address, length) ? 1 : 0);
 	}
-	server = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
-	close(listening);
+	server = accept4(door, NULL, NULL, SOCK_CLOEXEC);
 	waitpid(child, NULL, 0);
 	return server;
+}
+
+/* Accounts with a door that is open; what comes in by it. */
+static int begin(const struct place *place, int socket, struct tw_accounts **ret, int *ret_door)
+{
+	int r = tw_accounts_monitor_new(socket, ret);
+
+	*ret_door = open_door(place, "door");
+	if (!r)
+		r = tw_accounts_monitor_ready(*ret, *ret_door);
+	return *ret_door < 0 ? -1 : r;
 }
 
 static void on_state(void *context, enum tw_monitor_state state)
@@ -179,6 +210,7 @@ static int run_monitor(const struct place *place, int (*engine)(void *context, i
 		.confine = TW_CONFINE_OFF,
 		.agent_run = run_agent,
 		.state = on_state,
+		.context = (void *)place,
 	};
 	int status = -1;
 
@@ -197,18 +229,16 @@ static int accounts_engine(void *context, int socket)
 	struct tw_accounts *accounts;
 	struct tw_account account = { .uid = 1 };
 	struct self self = { 0 }, again = { 0 };
-	int client;
+	int client, door;
 
-	(void)context;
-	CHECK(tw_accounts_monitor_new(socket, &accounts) == 0);
-	CHECK(tw_accounts_monitor_state(accounts, TW_MONITOR_READY) == 0);
+	CHECK(begin(context, socket, &accounts, &door) == 0);
 	/* Nobody has proved to be anybody. */
 	CHECK(accounts->ops->find(accounts, OTHER_NAME, &account) == -EACCES);
 	CHECK(accounts->ops->agent(accounts, OTHER_NAME, &client) == -EACCES);
 	CHECK(accounts->ops->agent(accounts, "root", &client) == -EACCES);
 	CHECK(accounts->ops->vouch(accounts, 2, &account) == -ENOTSOCK);
 
-	client = connected_by(whom);
+	client = let_in(door, whom);
 	CHECK(client >= 0);
 	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
 	close(client);
@@ -251,17 +281,17 @@ static int trigger_engine(void *context, int socket)
 	uid_t whom = geteuid() == 0 ? OTHER : geteuid();
 	char *arguments[] = { (char *)"one two", NULL }, said[256] = "", wanted[256];
 	struct tw_trigger_order order = { .event = "launch", .arguments = arguments };
-	int client = connected_by(whom), status = -1;
+	int client, door, status = -1;
 	struct tw_accounts *accounts;
 	struct tw_trigger_run run;
 	struct tw_account account;
 	size_t length = 0;
 	ssize_t n;
 
-	(void)context;
 	order.input = memfd_create("input", MFD_CLOEXEC);
 	CHECK(write(order.input, "given", 5) == 5 && lseek(order.input, 0, SEEK_SET) == 0);
-	CHECK(tw_accounts_monitor_new(socket, &accounts) == 0);
+	CHECK(begin(context, socket, &accounts, &door) == 0);
+	client = let_in(door, whom);
 	order.user = whom == OTHER ? OTHER_NAME : "root";
 	CHECK(accounts->ops->trigger(accounts, &order, &run) == -EACCES);
 	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
@@ -362,6 +392,60 @@ static void test_accounts(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+/*
+ * An engine that was taken over shows the monitor its own end of a connection to a service of
+ * root's. The kernel says "root" of it; the monitor must not.
+ */
+static int lying_engine(void *context, int socket_fd)
+{
+	const struct place *place = context;
+	struct sockaddr_un service, door_name, old_name;
+	struct tw_accounts *accounts;
+	struct tw_account account = { .uid = 1 };
+	int door, other, client;
+
+	CHECK(begin(place, socket_fd, &accounts, &door) == 0);
+	other = open_door(place, "service");
+	name_socket(place, "service", &service);
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(connect(client, (struct sockaddr *)&service, sizeof(service)) == 0);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == -EACCES);
+	close(client);
+	/* Let in by another door than its own. */
+	client = let_in(other, 0);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == -EACCES);
+	close(client);
+	/* Under the door's own name. */
+	name_socket(place, "door", &door_name);
+	name_socket(place, "old", &old_name);
+	CHECK(rename(door_name.sun_path, old_name.sun_path) == 0);
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(client, (struct sockaddr *)&door_name, sizeof(door_name)) == 0);
+	CHECK(connect(client, (struct sockaddr *)&service, sizeof(service)) == 0);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == -EACCES);
+	close(client);
+	/* Another door, later. */
+	CHECK(tw_accounts_monitor_ready(accounts, other) == 0);
+	client = let_in(other, 0);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == -EACCES);
+	close(client);
+	CHECK(accounts->ops->find(accounts, "root", &account) == -EACCES);
+	/* And the true one, which had another name meanwhile. */
+	CHECK(rename(old_name.sun_path, door_name.sun_path) == 0);
+	client = let_in(door, OTHER);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == 0 && account.uid == OTHER);
+	tw_accounts_monitor_free(accounts);
+	return 0;
+}
+
+static void test_lies(void **state)
+{
+	/* An engine of the monitor's own account could do all that by itself. */
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(run_monitor(*state, lying_engine), 0);
+}
+
 /* The agent of root keeps what files need, and nothing else. */
 static int root_engine(void *context, int socket)
 {
@@ -369,10 +453,10 @@ static int root_engine(void *context, int socket)
 	struct tw_accounts *accounts;
 	struct tw_account account;
 	struct self self = { 0 };
-	int client = connected_by(0);
+	int client, door;
 
-	(void)context;
-	CHECK(tw_accounts_monitor_new(socket, &accounts) == 0);
+	CHECK(begin(context, socket, &accounts, &door) == 0);
+	client = let_in(door, 0);
 	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
 	CHECK(account.uid == 0 && account.superuser_allowed);
 	CHECK(ask_agent(accounts, account.name, &self) == 0);
@@ -567,7 +651,7 @@ static int stopping_engine(void *context, int socket)
 	while (!stops)
 		sigsuspend(&none);
 	CHECK(stops == 1);
-	tw_accounts_monitor_state(accounts, TW_MONITOR_STOPPING);
+	tw_accounts_monitor_stopping(accounts);
 	tw_accounts_monitor_free(accounts);
 	return 3;
 }
@@ -662,6 +746,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_accounts, place_make, place_free),
+		cmocka_unit_test_setup_teardown(test_lies, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_triggers, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_names, place_make, place_free),
 		cmocka_unit_test_setup_teardown(test_root, place_make, place_free),
