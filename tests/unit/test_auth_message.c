@@ -175,7 +175,7 @@ static void test_descriptors(void **state)
 	assert_int_equal(passed.count, 1);
 	tw_passed_close(&passed);
 
-	message.kind = TW_AUTH_READY;
+	message.kind = TW_AUTH_STOPPING;
 	length = tw_auth_message_write(&message, bytes);
 	assert_int_equal(tw_passing_send(ends[0], bytes, length, ends[0]), 0);
 	assert_int_equal(tw_auth_receive(ends[1], 0, &back, &passed), TW_E_FORMAT);
