@@ -2,6 +2,7 @@
 by its key.
 """
 import base64
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -12,8 +13,10 @@ import subprocess
 
 import pytest
 
+import test_privileges
 import tw
 from apiserver import Server
+from tradewind import NotAuthenticated, NotPermitted, Tradewind
 
 # An address of loopback that clients take for another machine's.
 ELSEWHERE = "2130706433"
@@ -188,3 +191,40 @@ def test_other_machines_must_speak_tls(tmp_path):
     finally:
         server.close()
         network.close()
+
+
+@pytest.mark.root
+@test_privileges.ROOT_ONLY
+def test_accounts_log_in_from_afar(place):
+    alice, password = "twalice", test_privileges.PASSWORD
+    os.chmod(place, 0o755)
+    server = test_privileges.Separated(
+        os.path.join(place, "server"), "--engine-user", "twengine", "--api-allow-remote-control",
+        "--api-host", "127.0.0.1", "--external-address", ELSEWHERE, "--superuser", alice)
+    try:
+        info = server.root().call("getServerInfo")
+        where = (ELSEWHERE, server.api_port)
+        known = {"server_key": info["certificateFingerprint"]}
+        for more in ({}, {"basic": True}):
+            with Tradewind(*where, user=alice, password=password, **known, **more).api() as api:
+                assert api.send.getTransfers() == []
+                with pytest.raises(NotPermitted):
+                    api.getWranglers()
+                api.superuser()
+                assert api.getWranglers() == []
+        there = Server.__new__(Server)
+        there.port = server.api_port
+        out, _ = console(there, place, "api", "--server-key", known["server_key"], "--user", alice,
+                         "--field", "serverId", "getServerInfo", TRADEWIND_API_PASSWORD=password)
+        assert out.strip() == info["serverId"]
+
+        def guess(user, word):
+            with Tradewind(*where, user=user, password=word, **known).api() as api:
+                with pytest.raises(NotAuthenticated) as caught:
+                    api.send.getTransfers()
+            return caught.value.message
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            said = list(pool.map(guess, (alice, "nobody-at-all"), ("wrong", password)))
+        assert said[0] == said[1]
+    finally:
+        server.close()
