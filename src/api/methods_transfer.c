@@ -1,6 +1,8 @@
 /* methods_transfer.c - transfers. */
+#include "api/guess.h"
 #include "api/private.h"
 #include "api/rows.h"
+#include "netio/clock.h"
 
 static int show(struct tw_api_call *call, const char *id)
 {
@@ -8,6 +10,31 @@ static int show(struct tw_api_call *call, const char *id)
 
 	return view ? tw_api_result_structure(call, &tw_transfer_structure, view)
 		    : tw_api_gone(call, "transferId");
+}
+
+/* A shared token with a password is a guess at it: it costs what guesses cost. */
+static int create_by_token(struct tw_api_call *call, const struct tw_transfer_options *options,
+			   const char **ret_id)
+{
+	const struct tw_penalty_source source = tw_api_source_of(call->exchange->peer);
+	struct tw_penalties *penalties = call->api->penalties;
+	bool guess = tw_engine_token_password(call->engine, options->token) != NULL;
+	tw_ns closed = 0;
+	int r;
+
+	if (!call->api->options.shared_tokens)
+		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, "token",
+				    "this server takes no shared tokens");
+	if (guess)
+		closed = tw_penalty_begin(penalties, &source, tw_clock_now());
+	if (closed)
+		return tw_guess_refuse(closed, &call->fault);
+	r = tw_engine_create_transfer(call->engine, &call->caller, options, ret_id, &call->fault);
+	if (guess && r == TW_FAULT_NOT_AUTHENTICATED)
+		tw_penalty_wrong(penalties, &source, options->token, tw_clock_now());
+	else if (guess)
+		tw_penalty_right(penalties, &source, tw_clock_now());
+	return r;
 }
 
 static int create(struct tw_api_call *call)
@@ -37,7 +64,9 @@ static int create(struct tw_api_call *call)
 	if (!options.manifest_id == !options.token)
 		return tw_api_fault(call, TW_FAULT_INVALID_PARAMETER, "manifestId",
 				    "give either manifestId or a shared token");
-	r = tw_engine_create_transfer(call->engine, &call->caller, &options, &id, &call->fault);
+	r = options.token ? create_by_token(call, &options, &id)
+			  : tw_engine_create_transfer(call->engine, &call->caller, &options, &id,
+						      &call->fault);
 	return r ? r : show(call, id);
 }
 

@@ -75,8 +75,6 @@ void tw_api_enter(struct tw_api *api, struct tw_http_conn *conn,
 void tw_api_entry_abandon(struct tw_api_entry *entry);
 /* Whose guess it is. */
 struct tw_penalty_source tw_api_source_of(const struct tw_http_peer *peer);
-/* A guess by @peer may begin: 0, or LimitReached and a sentence that tells when. */
-int tw_api_guess(struct tw_api *api, const struct tw_http_peer *peer, struct tw_fault *fault);
 
 /* A session for who comes with a token; @right: its password is. NotAuthenticated, NotPermitted
  * (such tokens are switched off). */

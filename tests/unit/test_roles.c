@@ -539,6 +539,50 @@ static void test_shared_gives_its_manifest(void **state)
 	json_decref(parameters);
 }
 
+/* An account does not try out the passwords of shared tokens as fast as it likes. */
+static void test_passwords_of_shared_tokens(void **state)
+{
+	struct scene *scene = *state;
+	const struct tw_api_method *create = tw_api_method_find("createTransfer", 14);
+	const struct role mallory = { .name = "mallory",
+				      .user = "mallory",
+				      .authenticated = true,
+				      .permissions = TW_MAY_ALL };
+	struct tw_caller owner = alice(), guesser = { .user = "mallory",
+						       .authenticated = true,
+						       .permissions = TW_MAY_ALL };
+	struct tw_token_options options = { .shared = true,
+					    .manifest_id = scene->ids[TW_API_MANIFEST][OWN],
+					    .password = "right",
+					    .download_limit = 1 };
+	struct tw_destination_options where;
+	const char *token, *destination;
+	char answer[MESSAGE];
+	unsigned looked_at = 0;
+	json_t *parameters;
+
+	assert_int_equal(tw_engine_create_token(scene->engine, &owner, &options, &token,
+						&scene->world->fault),
+			 0);
+	tw_destination_options_init(&where);
+	where.address = "127.0.0.1";
+	where.port = 9100;
+	where.public_key = scene->key;
+	assert_int_equal(tw_engine_create_destination(scene->engine, &guesser, &where, &destination,
+						      &scene->world->fault),
+			 0);
+	parameters = json_pack("{s:s, s:s, s:s}", "token", token, "destinationId", destination,
+			       "tokenPassword", "right");
+	assert_int_equal(run(scene, create, &mallory, parameters, answer), 0);
+	assert_int_equal(run(scene, create, &mallory, parameters, answer), TW_FAULT_LIMIT_REACHED);
+	assert_non_null(strstr(answer, "1 downloads"));
+	json_object_set_new(parameters, "tokenPassword", json_string("wrong"));
+	while (run(scene, create, &mallory, parameters, answer) == TW_FAULT_NOT_AUTHENTICATED)
+		assert_true(++looked_at < TW_PENALTY_BURST);
+	assert_non_null(strstr(answer, "wrong passwords"));
+	json_decref(parameters);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -547,6 +591,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_token, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_declared, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_gives_its_manifest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_passwords_of_shared_tokens, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
