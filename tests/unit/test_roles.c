@@ -549,8 +549,8 @@ static void test_passwords_of_shared_tokens(void **state)
 				      .authenticated = true,
 				      .permissions = TW_MAY_ALL };
 	struct tw_caller owner = alice(), guesser = { .user = "mallory",
-						       .authenticated = true,
-						       .permissions = TW_MAY_ALL };
+						      .authenticated = true,
+						      .permissions = TW_MAY_ALL };
 	struct tw_token_options options = { .shared = true,
 					    .manifest_id = scene->ids[TW_API_MANIFEST][OWN],
 					    .password = "right",
