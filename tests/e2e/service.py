@@ -13,9 +13,9 @@ from tradewind import Tradewind  # noqa: E402
 class Service:
     """A server that runs. After kill() or stop(), start() is the same one again, on the same ports."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, space=None):
         self.folder = os.fspath(folder)
-        self.options = options
+        self.options, self.space = options, space
         self.state = os.path.join(self.folder, "state")
         self.received = os.path.join(self.folder, "received")
         self.socket = os.path.join(self.state, "api.sock")
@@ -33,11 +33,11 @@ class Service:
 
     def launch(self):
         """Starts it and waits for nothing."""
-        self.process = tw.Process(
-            [tw.TRADEWIND, "server", "--persistent-state-dir", self.state, "--recv-dir",
-             self.received, "--identity", os.path.join(self.folder, "identity"), "--api-port",
-             str(self.api_port), "--recv-port", str(self.port), *self.options],
-            env={"HOME": self.folder})
+        command = [tw.TRADEWIND, "server", "--persistent-state-dir", self.state, "--recv-dir",
+                   self.received, "--identity", os.path.join(self.folder, "identity"),
+                   "--api-port", str(self.api_port), "--recv-port", str(self.port), *self.options]
+        self.process = tw.Process(self.space.inside(command) if self.space else command,
+                                  env={"HOME": self.folder})
         self.processes.append(self.process)
 
     def stop(self):

@@ -533,6 +533,46 @@ def test_service_behind_a_relay(place):
         side.close()
 
 
+@pytest.mark.parametrize("wall", [None, relaynet.DMZ], ids=["nats", "firewalls"])
+def test_services_behind_one_relay(world, wall):
+    """Two servers in homes with NATs, each with the same relay: by it at first, past it as soon as
+    both NATs are open; with firewalls that know the relay only, by it to the end.
+    """
+    keys = os.path.join(world.place, "keys")
+    open(keys, "w").close()
+    relay = world.relay(10, options=("--allow-file", keys))
+    relay.kill()
+    servers = []
+    for number, options in ((1, ()), (2, ("--recv-relay-host", relay.name))):
+        servers.append(service.Service(os.path.join(world.place, "server%d" % number), *options,
+                                       space=world.net.site(number, firewall=wall)))
+        world.made.append(servers[-1])
+    here, there = servers
+    allow(keys, here, there)
+    relay.start()
+    with here.api() as api, there.api() as far:
+        relaynet.wait_until(lambda: far.getServerInfo().receiver.relayPort == 8886, 20,
+                            "it does not register")
+        destination = api.send.createDestination(
+            destinationAddress="203.0.113.10", destinationPublicKey=there.key,
+            relayAddress=relay.name)
+        source = world.file(6_000_000)
+        transfer = here.send(api, destination, source + ":file", sendRateMax=32_000)
+        now = api.send.waitForTransfer(transferId=transfer.transferId)
+        assert now.status == "complete", now
+        assert filecmp.cmp(source, os.path.join(there.received, "file"), shallow=False)
+        now = api.send.getConnection(connectionId=destination.connectionId)
+        by, to = (now.relayIP, now.relayPort), now.destinationIP
+        far.superuser()
+        came = {(each.sourceIP, each.relayIP) for each in far.recv.getSources()}
+        if wall:
+            assert by == ("203.0.113.10", 8890) and to == "203.0.113.10", now
+            assert came == {("203.0.113.10", "203.0.113.10")}
+        else:
+            assert by == (None, None) and to == "203.0.113.22", now
+            assert came == {("203.0.113.10", "203.0.113.10"), ("203.0.113.21", None)}
+
+
 def error_of(api, destination):
     there = api.send.getConnection(connectionId=destination.connectionId)
     return there.lastError, there.lastErrorMessage or ""
