@@ -51,8 +51,9 @@ class Unit:
 
     def __init__(self, place, unit, name, *arguments):
         self.state = os.path.join(place, name)
-        os.mkdir(self.state, 0o750)
-        os.chown(self.state, 65534, 65534)
+        os.mkdir(self.state, 0o755)
+        if unit != "tradewind-accounts":
+            os.chown(self.state, 65534, 65534)
         self.process = tw.Process(
             [sys.executable, "-B", os.path.join(HERE, "underunit.py"),
              os.path.join(PACKAGING, unit + ".service"), self.state,
@@ -79,8 +80,8 @@ as_unit = [needs_systemd, pytest.mark.root,
 class TestAsUnit:
     pytestmark = as_unit
 
-    def server(self, units, name):
-        unit = units("tradewind", name, "server", "--api-port", "0", "--recv-port", "0")
+    def server(self, units, name, kind="tradewind"):
+        unit = units(kind, name, "server", "--api-port", "0", "--recv-port", "0")
         said = unit.process.wait_for(r"public key (\S+)[\s\S]*receives on UDP port (\d+)"
                                      r"[\s\S]*controlled by", 20)
         unit.key, unit.port = said.group(1), int(said.group(2))
@@ -98,28 +99,55 @@ class TestAsUnit:
             os.seteuid(0)
             os.setegid(0)
 
-    def test_servers(self, units):
-        here, there = self.server(units, "here"), self.server(units, "there")
-        source = os.path.join(here.state, "file")
-        tw.make_file(source, 3 << 20)
-        os.chown(source, 65534, 65534)
+    def transfer(self, here, there, source):
+        """By whoever we are to the server at the moment; the source is his."""
         with Tradewind(socket_path=here.socket).api() as api:
-            assert api.getServerInfo().version          # root may look
-        with self.as_account(), Tradewind(socket_path=here.socket).api() as api:
             destination = api.send.createDestination(
                 destinationAddress="localhost", destinationPort=there.port,
                 destinationPublicKey=there.key)
-            manifest = api.send.createManifest(fileMappings=[source + ":file"])
+            manifest = api.send.createManifest(
+                fileMappings=[source + ":" + os.path.basename(source)])
             manifest = api.send.waitForManifest(manifestId=manifest.manifestId)
             assert manifest.status == "complete", manifest
             transfer = api.send.createTransfer(manifestId=manifest.manifestId,
                                                destinationId=destination.destinationId)
             ended = api.send.waitForTransfer(transferId=transfer.transferId)
             assert ended.status == "complete", ended
-        assert tw.same_bytes(source, os.path.join(there.state, "incoming", "file"))
-        for unit in (here, there):
+
+    def arrived(self, there, source):
+        return tw.same_bytes(source, os.path.join(there.state, "incoming",
+                                                  os.path.basename(source)))
+
+    def stop(self, *units):
+        for unit in units:
             unit.process.stop(20)
             assert unit.process.code == 0, unit.process.text()
+            assert "warning" not in unit.process.text()
+
+    def test_servers(self, units, place):
+        here, there = self.server(units, "here"), self.server(units, "there")
+        source = tw.make_file(os.path.join(place, "file"), 3 << 20)
+        os.chown(source, 65534, 65534)
+        with Tradewind(socket_path=here.socket).api() as api:
+            assert api.getServerInfo().version          # root may look
+        with self.as_account():
+            self.transfer(here, there, source)
+        assert self.arrived(there, source)
+        self.stop(here, there)
+
+    def test_servers_of_all_accounts(self, units, place):
+        here, there = (self.server(units, name, "tradewind-accounts") for name in ("here", "there"))
+        for owner in (0, 65534):
+            source = tw.make_file(os.path.join(place, "of-%d" % owner), 1 << 20)
+            os.chown(source, owner, owner)
+            os.chmod(source, 0o600)
+            if owner:
+                with self.as_account():
+                    self.transfer(here, there, source)
+            else:
+                self.transfer(here, there, source)
+            assert self.arrived(there, source)
+        self.stop(here, there)
 
     def test_relay(self, units, place):
         keys = os.path.join(place, "keys")

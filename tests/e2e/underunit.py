@@ -17,6 +17,8 @@ PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_MDWE = 24, 38, 65
 SCMP_ALLOW, SCMP_ERRNO, SCMP_CMP_MASKED_EQ = 0x7FFF0000, 0x00050000, 7
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MS_BIND, MS_REMOUNT, MS_RDONLY = \
     0x20000, 0x4000, 1 << 18, 4096, 32, 1
+CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_FOWNER": 3,
+                "CAP_FSETID": 4, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8}
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
 # Tried by none of the tests: nothing here could tell the difference.
 ELSEWHERE = {
@@ -55,39 +57,49 @@ def settings(unit):
     return found
 
 
-def expand(name, seen=None):
-    """The system calls of a set."""
-    if not name.startswith("@"):
-        return {name}
-    calls = set()
-    text = subprocess.run(["systemd-analyze", "syscall-filter", name], check=True,
+def known_sets():
+    """{set: its words} of all sets of system calls that systemd knows."""
+    text = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager"], check=True,
                           capture_output=True, text=True).stdout
-    for line in text.split("\n")[1:]:
+    sets, current = {}, None
+    for line in text.split("\n"):
         word = line.strip()
-        if word and word[0] != "#":
-            calls |= expand(word)
-    return calls
+        if line.startswith("@"):
+            current = sets.setdefault(word, set())
+        elif line.startswith(" ") and word and word[0] != "#":
+            current.add(word)
+    return sets
+
+
+def expand(name, sets):
+    """The system calls of a set, or a call."""
+    return set().union(*(expand(word, sets) for word in sets[name])) if name[0] == "@" else {name}
 
 
 def allowed_calls(values):
-    calls = {"execve", "exit", "exit_group"}
+    sets, calls = known_sets(), {"execve", "exit", "exit_group"}
     for value in values:
         for name in value.lstrip("~").split():
             if value.startswith("~"):
-                calls -= expand(name)
+                calls -= expand(name, sets)
             else:
-                calls |= expand(name)
+                calls |= expand(name, sets)
     return calls
 
 
-def protect_files(state):
+def protect_files(state, everything):
     check(libc.unshare(CLONE_NEWNS), "unshare")
     check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
     path = os.fsencode(state)
     check(libc.mount(path, path, None, MS_BIND | MS_REC, None), "mount")
     with open("/proc/self/mounts", encoding="utf-8") as file:
         places = [line.split()[1] for line in file]
-    for place in {"/", *(p for p in places if p.startswith(("/usr", "/etc", "/home", "/root")))}:
+    closed = ["/usr", "/boot", "/etc"]
+    for place in closed:
+        libc.mount(os.fsencode(place), os.fsencode(place), None, MS_BIND | MS_REC, None)
+    if everything:
+        closed += ["/", *(p for p in places if p.startswith(("/home", "/root")))]
+    for place in closed:
         libc.mount(None, os.fsencode(place), None, MS_REMOUNT | MS_BIND | MS_RDONLY, None)
     assert os.access(state, os.W_OK)
 
@@ -115,17 +127,18 @@ def main():
         "User", "DynamicUser", "CapabilityBoundingSet", "NoNewPrivileges", "ProtectSystem",
         "MemoryDenyWriteExecute", "RestrictAddressFamilies", "SystemCallFilter", "UMask"}
     assert not unknown, unknown
-    assert wanted["CapabilityBoundingSet"] == [""]
+    kept = {CAPABILITIES[name] for value in wanted["CapabilityBoundingSet"]
+            for name in value.split()}
     calls = allowed_calls(wanted["SystemCallFilter"])
-    if wanted["ProtectSystem"] == ["strict"]:
-        protect_files(state)
+    protect_files(state, wanted["ProtectSystem"] == ["strict"])
     os.environ["STATE_DIRECTORY"] = state
-    os.umask(int(wanted["UMask"][0], 8))
-    for capability in range(64):
+    os.umask(int(wanted.get("UMask", ["0022"])[0], 8))
+    for capability in set(range(64)) - kept:
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
-    os.setgroups([])
-    os.setresgid(ACCOUNT, ACCOUNT, ACCOUNT)
-    os.setresuid(ACCOUNT, ACCOUNT, ACCOUNT)
+    if "User" in wanted or "DynamicUser" in wanted:
+        os.setgroups([])
+        os.setresgid(ACCOUNT, ACCOUNT, ACCOUNT)
+        os.setresuid(ACCOUNT, ACCOUNT, ACCOUNT)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     libc.prctl(PR_SET_MDWE, 1, 0, 0, 0)     # since Linux 6.3
     filter_calls(calls, " ".join(wanted["RestrictAddressFamilies"]).split())
