@@ -13,6 +13,7 @@ extern const struct tw_command tw_command_receive;
 extern const struct tw_command tw_command_server;
 extern const struct tw_command tw_command_relay;
 extern const struct tw_command tw_command_doctor;
+extern const struct tw_command tw_command_bench;
 extern const struct tw_command tw_command_keygen;
 extern const struct tw_command tw_command_api;
 extern const struct tw_command tw_command_status;

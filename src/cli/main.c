@@ -42,9 +42,9 @@ static const struct tw_command command_completion = {
 };
 
 static const struct tw_command *const commands[] = {
-	&tw_command_receive, &tw_command_send,   &tw_command_server,  &tw_command_relay,
-	&tw_command_doctor,  &tw_command_keygen, &tw_command_api,     &tw_command_status,
-	&tw_command_top,     &command_completion, &command_help,
+	&tw_command_receive, &tw_command_send,    &tw_command_server, &tw_command_relay,
+	&tw_command_doctor,  &tw_command_bench,   &tw_command_keygen, &tw_command_api,
+	&tw_command_status,  &tw_command_top,     &command_completion, &command_help,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
