@@ -62,9 +62,12 @@ void tw_monitor_refuse(struct tw_monitor *monitor, uint32_t serial, int error)
 
 const struct tw_grant *tw_monitor_granted(const struct tw_monitor *monitor, const char *user)
 {
+	const struct tw_grant *granted;
+
 	if (!*user || strcmp(user, monitor->engine_account.name) == 0)
 		return &monitor->engine_account;
-	return tw_grants_find(&monitor->grants, user);
+	granted = tw_grants_find(&monitor->grants, user);
+	return granted && !granted->uid && monitor->options->no_root_files ? NULL : granted;
 }
 
 static void close_door(struct tw_monitor *monitor)

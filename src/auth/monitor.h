@@ -38,6 +38,7 @@ struct tw_monitor_options {
 	gid_t engine_gid;
 	const char *pam_service;      /* TW_PAM_SERVICE */
 	enum tw_confine_mode confine; /* of the file agents, and of what looks up host names */
+	bool no_root_files;           /* root is never granted, whoever it proves to be */
 	const char *trigger_folder;   /* absolute; NULL: none */
 	/* Runs in the engine's process, with nothing given up yet but what tw_become_child() takes;
 	 * @keep besides @socket, by which it asks (tw_accounts_monitor_new(), which takes it).

@@ -303,8 +303,10 @@ static void let_go(struct tw_monitor_question *question)
 
 static void grant(struct tw_monitor *monitor, const struct tw_account *account)
 {
-	int r = tw_grants_add(&monitor->grants, account);
+	int r = 0;
 
+	if (account->uid || !monitor->options->no_root_files)
+		r = tw_grants_add(&monitor->grants, account);
 	if (r)
 		tw_monitor_tell(monitor, "the list of accounts cannot be stored: %s",
 				tw_strerror(r));

@@ -337,6 +337,7 @@ static int monitor(struct server *server)
 		.engine_gid = server->place.gid,
 		.engine_name = server->place.name,
 		.pam_service = TW_PAM_SERVICE,
+		.no_root_files = settings->no_root_files,
 		.trigger_folder = settings->engine.trigger_dir,
 		.confine = settings->confine,
 		.engine = run_engine,

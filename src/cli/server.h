@@ -27,6 +27,7 @@ struct tw_server_settings {
 	char reached_log[PATH_MAX], trigger_dir[PATH_MAX];
 	const char *users[TW_SERVER_SUPERS_MAX], *groups[TW_SERVER_SUPERS_MAX];
 	struct tw_accounts_rules superusers;
+	bool no_root_files;
 	int log_level;
 	enum tw_confine_mode confine;
 	struct tw_relay_name relay;
@@ -34,7 +35,7 @@ struct tw_server_settings {
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
 
-#define TW_SERVER_OPTIONS 36
+#define TW_SERVER_OPTIONS 37
 extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
 
 /* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */

@@ -37,6 +37,7 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "superuser", "USER", "an account that may become a superuser", true },
 	{ "supergroup", "GROUP", "a group whose accounts may", true },
 	{ "engine-user", "USER", "whom all but the monitor runs as, if root starts it", false },
+	{ "no-root-files", NULL, "serve everybody's files but root's", false },
 	{ "confine", "auto|require|off",
 	  "take from the processes all that their work does not need; default auto", false },
 	{ "sandbox-dir", "DIR", "confine file operations to this folder", false },
@@ -226,6 +227,7 @@ static int read_security(const struct tw_arguments *arguments, struct tw_server_
 	settings->superusers.group_count =
 		tw_argument_all(arguments, "supergroup", settings->groups, TW_SERVER_SUPERS_MAX);
 	settings->superusers.users = settings->users;
+	settings->no_root_files = tw_argument(arguments, "no-root-files") != NULL;
 	settings->superusers.groups = settings->groups;
 	return 0;
 }

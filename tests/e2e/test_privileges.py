@@ -231,11 +231,16 @@ def test_accounts(place, server):
         assert sorted(file.read().splitlines()[1:]) == ["60101 60101 twalice", "60102 60102 twbob"]
     here.stop()
     assert here.process.code == 0
+    here.options += ("--no-root-files",)
     here.start()
     assert len(children(here.process.pid)) == 1
     again = here.by_token(token)
     assert "result" in done(again, "lsAsync", path=alices)
     assert_unprivileged(here.agent(ALICE), ALICE)
+    root = here.root()
+    assert "error" in done(root, "lsAsync", path=alices)
+    root.call("superuser")
+    assert "configuration" in root.call("getServerInfo")
 
 
 @ROOT_ONLY

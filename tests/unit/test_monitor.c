@@ -197,6 +197,8 @@ static void on_state(void *context, enum tw_monitor_state state)
 		report->stopping++;
 }
 
+static bool no_root_files;
+
 static int run_monitor(const struct place *place, int (*engine)(void *context, int socket))
 {
 	const struct tw_monitor_options options = {
@@ -204,6 +206,7 @@ static int run_monitor(const struct place *place, int (*engine)(void *context, i
 		.engine_uid = geteuid() ? geteuid() : ENGINE,
 		.engine_gid = geteuid() ? getegid() : ENGINE,
 		.pam_service = "tradewind",
+		.no_root_files = no_root_files,
 		.trigger_folder = place->path,
 		.engine = engine,
 		/* It looks at itself with calls that are on no list. */
@@ -467,11 +470,34 @@ static int root_engine(void *context, int socket)
 	return 0;
 }
 
+static int rootless_engine(void *context, int socket)
+{
+	struct tw_accounts *accounts;
+	struct tw_account account = { .uid = 1 };
+	struct self self = { 0 };
+	int client, door;
+
+	CHECK(begin(context, socket, &accounts, &door) == 0);
+	client = let_in(door, 0);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
+	CHECK(account.uid == 0 && account.superuser_allowed);
+	CHECK(ask_agent(accounts, account.name, &self) == -EACCES);
+	client = let_in(door, OTHER);
+	CHECK(accounts->ops->vouch(accounts, client, &account) == 0);
+	CHECK(ask_agent(accounts, OTHER_NAME, &self) == 0);
+	tw_accounts_monitor_free(accounts);
+	return 0;
+}
+
 static void test_root(void **state)
 {
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(run_monitor(*state, root_engine), 0);
+	/* Not even what it was granted before. */
+	no_root_files = true;
+	assert_int_equal(run_monitor(*state, rootless_engine), 0);
+	no_root_files = false;
 }
 
 /* Failed passwords: an unknown account and a known one, side by side. */
