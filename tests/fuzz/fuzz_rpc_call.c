@@ -31,9 +31,6 @@ static void clean_up(void)
 	unlink(path);
 }
 
-t_known();
-}
-
 static int dial(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -87,50 +84,53 @@ static void begin(void)
 	options.base = base;
 	options.engine = engine;
 	CHECK(!tw_api_new(&options, &api, message));
-	gestatic void check_answer(const char *answer)
-	{
-		const char *body = strstr(answer, "\r\n\r\n");
-		json_t *value;
+	get_known();
+}
 
-		CHECK(!strncmp(answer, "HTTP/1.1 ", 9) && body);
-		if (!strncmp(answer + 9, "204", 3))
-			return;
-		value = json_loads(body + 4, 0, NULL);
-		CHECK(value && json_typeof(value) <= JSON_ARRAY);
-		json_decref(value);
-	}
+static void check_answer(const char *answer)
+{
+	const char *body = strstr(answer, "\r\n\r\n");
+	json_t *value;
 
-	int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-	{
-		static char answer[4 << 20];
-		size_t length = 0;
-		ssize_t step = 1;
-		int fd;
+	CHECK(!strncmp(answer, "HTTP/1.1 ", 9) && body);
+	if (!strncmp(answer + 9, "204", 3))
+		return;
+	value = json_loads(body + 4, 0, NULL);
+	CHECK(value && json_typeof(value) <= JSON_ARRAY);
+	json_decref(value);
+}
 
-		if (size < 1 || size > 65536)
-			return 0;
-		if (!api)
-			begin();
-		fd = dial();
-		engine->processing = data[0] & 1;
-		engine->commit_result = data[0] & 2 ? -28 : 0;
-		say(fd, data + 1, size - 1, data[0] & 4);
-		for (int i = 0; i < TURNS && step != 0; i++) {
-			event_base_loop(base, EVLOOP_NONBLOCK);
-			step = recv(fd, answer + length, sizeof answer - 1 - length, 0);
-			length += step > 0 ? (size_t)step : 0;
-			if ((data[0] & 8) && i == 3)
-				break; /* goes away */
-			if ((data[0] & 4) && i == 3)
-				shutdown(fd, SHUT_WR);
-			if (i == 8)
-				fake_engine_finish(engine);
-		}
-		answer[length] = '\0';
-		if (step == 0 && length)
-			check_answer(answer);
-		close(fd);
-		for (int i = 0; i < 4; i++)
-			event_base_loop(base, EVLOOP_NONBLOCK);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char answer[4 << 20];
+	size_t length = 0;
+	ssize_t step = 1;
+	int fd;
+
+	if (size < 1 || size > 65536)
 		return 0;
+	if (!api)
+		begin();
+	fd = dial();
+	engine->processing = data[0] & 1;
+	engine->commit_result = data[0] & 2 ? -28 : 0;
+	say(fd, data + 1, size - 1, data[0] & 4);
+	for (int i = 0; i < TURNS && step != 0; i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		step = recv(fd, answer + length, sizeof answer - 1 - length, 0);
+		length += step > 0 ? (size_t)step : 0;
+		if ((data[0] & 8) && i == 3)
+			break; /* goes away */
+		if ((data[0] & 4) && i == 3)
+			shutdown(fd, SHUT_WR);
+		if (i == 8)
+			fake_engine_finish(engine);
 	}
+	answer[length] = '\0';
+	if (step == 0 && length)
+		check_answer(answer);
+	close(fd);
+	for (int i = 0; i < 4; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	return 0;
+}
