@@ -97,10 +97,10 @@ struct tw_path_trial {
 	bool offered;                          /* any: the responder has a relay */
 	/* What came from the learned one and has not been answered by as much. */
 	uint64_t learned_bytes;
-	tw_ns probed_at;
 	uint8_t token[TW_PATH_TOKEN_SIZE];       /* of this round */
 	unsigned owed;                           /* ways not asked yet in this round: a set */
 	unsigned rounds, failures;
+	bool bare; /* the challenge that tw_conn_trial_next() gave last */
 	tw_ns next_at;
 	bool moved;          /* the connection is on one of these ways now */
 	struct tw_path home; /* where it came from then */
@@ -242,11 +242,11 @@ void tw_conn_trial_init(struct tw_conn *conn, const struct tw_address *offers, t
 /* The next way to ask, if it is time for one; sets @ret_path and the token for its challenge. */
 bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t *ret_token,
 			tw_ns now);
-/* Of the challenge to @path; the ways that only a PROBE has shown get no more than came. */
-size_t tw_conn_trial_size(const struct tw_conn *conn, const struct tw_path *path);
+/* Of that challenge. */
+size_t tw_conn_trial_size(const struct tw_conn *conn);
 /* A PROBE came from another address than the connection goes to: a way to try. False: it is not,
  * and should be answered as any. */
-bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now);
+bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path);
 /* The responder can be reached without its relay, as it says, and is reached by it. */
 bool tw_conn_relayed(const struct tw_conn *conn);
 void tw_conn_path_timeout(struct tw_conn *conn, tw_ns now);

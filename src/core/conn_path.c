@@ -23,7 +23,6 @@
 #define TRIAL_LATEST (600 * TW_SECOND)
 #define TRIAL_SILENCE (500 * TW_MSEC)
 #define TRIAL_HOME_EVERY (15 * TW_SECOND)
-#define TRIAL_PROBED_EVERY (100 * TW_MSEC)
 /* A challenge without padding. */
 #define TRIAL_BARE (TW_PACKET_HEADER_SIZE + 1 + TW_PATH_TOKEN_SIZE + TW_TAG_SIZE)
 #define LEARNED (TW_TRIAL_WAYS - 1)
@@ -119,6 +118,7 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 			return false;
 		trial->next_at = now + TRIAL_HOME_EVERY;
 		*ret_path = trial->home;
+		trial->bare = true;
 		/* Nobody looks at the answer. */
 		tw_random_fill(&conn->endpoint->config.random, ret_token, TW_PATH_TOKEN_SIZE);
 		return true;
@@ -137,6 +137,7 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 		if (!(trial->owed & 1u << i))
 			continue;
 		trial->owed &= ~(1u << i);
+		trial->bare = i == LEARNED;
 		*ret_path = (struct tw_path){ .remote = trial->ways[i] };
 		memcpy(ret_token, trial->token, TW_PATH_TOKEN_SIZE);
 		return true;
@@ -144,46 +145,34 @@ bool tw_conn_trial_next(struct tw_conn *conn, struct tw_path *ret_path, uint8_t 
 	return false;
 }
 
-size_t tw_conn_trial_size(const struct tw_conn *conn, const struct tw_path *path)
+size_t tw_conn_trial_size(const struct tw_conn *conn)
 {
-	return conn->trial.moved || find_way(&conn->trial, &path->remote) == LEARNED ? TRIAL_BARE
-										     : TW_MTU_BASE;
+	return conn->trial.bare ? TRIAL_BARE : TW_MTU_BASE;
 }
 
-/*
- * Anybody on the way can send one. An address that nobody has vouched for gets a challenge when
- * more has come from there than the challenge has; one that was offered gets its next one sooner,
- * now that the NAT there is open, but some a second at most.
- */
-bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path, tw_ns now)
+/* Anybody on the way can send one, from wherever he says he is: a challenge goes there when more
+ * has come than it has. */
+bool tw_conn_path_probed(struct tw_conn *conn, const struct tw_path *path)
 {
 	struct tw_path_trial *trial = &conn->trial;
-	unsigned way = find_way(trial, &path->remote);
 
 	if (!conn->initiator || conn->state != TW_CONN_ESTABLISHED || trial->moved ||
 	    !tw_conn_relayed(conn))
 		return false;
-	if (way >= LEARNED) {
-		if (way == TW_TRIAL_WAYS) {
-			trial->ways[LEARNED] = path->remote;
-			trial->learned_bytes = 0;
-			trial->owed &= ~(1u << LEARNED);
-		}
-		trial->learned_bytes += TW_PROBE_SIZE;
-		if (trial->learned_bytes <= TRIAL_BARE)
-			return true;
-		trial->learned_bytes -= TRIAL_BARE + 1;
-		way = LEARNED;
-	} else if (tw_ns_since(now, trial->probed_at) < TRIAL_PROBED_EVERY) {
-		return true;
-	} else {
-		trial->probed_at = now;
+	if (!tw_address_equal(&trial->ways[LEARNED], &path->remote)) {
+		trial->ways[LEARNED] = path->remote;
+		trial->learned_bytes = 0;
+		trial->owed &= ~(1u << LEARNED);
 	}
+	trial->learned_bytes += TW_PROBE_SIZE;
+	if (trial->learned_bytes <= TRIAL_BARE)
+		return true;
+	trial->learned_bytes -= TRIAL_BARE + 1;
 	if (!trial->rounds) {
 		tw_random_fill(&conn->endpoint->config.random, trial->token, TW_PATH_TOKEN_SIZE);
 		trial->rounds++;
 	}
-	trial->owed |= 1u << way;
+	trial->owed |= 1u << LEARNED;
 	return true;
 }
 

@@ -299,7 +299,7 @@ static bool send_trial(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	    !tw_conn_trial_next(conn, &path, token, now))
 		return false;
 	struct packet packet;
-	open_packet(conn, &packet, train->bytes, tw_conn_trial_size(conn, &path));
+	open_packet(conn, &packet, train->bytes, tw_conn_trial_size(conn));
 	tw_frame_write_path(&packet.writer, TW_FRAME_PATH_CHALLENGE, token);
 	tw_frame_write_padding(&packet.writer, tw_writer_room(&packet.writer));
 	train->path = path;

@@ -340,7 +340,7 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 		break;
 	case TW_DATAGRAM_PROBE:
 		if (!tw_address_equal(&path->remote, &conn->path.path.remote) &&
-		    tw_conn_path_probed(conn, path, now))
+		    tw_conn_path_probed(conn, path))
 			break;
 		reply_echo(endpoint, &datagram, path);
 		tw_recovery_nudge(conn, now);

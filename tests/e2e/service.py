@@ -52,7 +52,12 @@ class Service:
 
     def api(self):
         """A session of the Python client, for a `with` statement."""
-        return Tradewind(socket_path=self.socket).api()
+        api = Tradewind(socket_path=self.socket).api()
+        if self.space:
+            # Who connects from another network is nobody whom the server knows.
+            with self.space.entered():
+                api.getServerInfo()
+        return api
 
     def destination(self, api, there, **more):
         """A destination for the server `there`."""

@@ -5,6 +5,7 @@ Nothing outlives a test: namespaces carry the test process's id in their name, p
 children that are ended by their id, and every wait has a limit.
 """
 import atexit
+import contextlib
 import ctypes
 import itertools
 import json
@@ -163,6 +164,18 @@ class Namespace:
 
     def inside(self, command):
         return ["nsenter", "--net=/run/netns/" + self.name, "--"] + list(command)
+
+    @contextlib.contextmanager
+    def entered(self):
+        """What this thread opens in the meantime is in the namespace."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/thread-self/ns/net") as home, open("/run/netns/" + self.name) as space:
+            for_network = 0x40000000
+            assert libc.setns(space.fileno(), for_network) == 0, os.strerror(ctypes.get_errno())
+            try:
+                yield
+            finally:
+                assert libc.setns(home.fileno(), for_network) == 0
 
     def sysctl(self, name, value, check=True):
         subprocess.run(self.inside(["sysctl", "-q", "-w", "%s=%s" % (name, value)]), check=check,
