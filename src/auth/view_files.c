@@ -124,7 +124,9 @@ static int list_path(struct run *run, struct tw_files_listing *listing)
 	struct tw_files_request request = { .operation = TW_FILES_LS };
 	struct tw_agent_files files = { .request = &request };
 	struct tw_files_result *part;
-	int r = tw_view_find(run->view, listing->path, place);
+	int r = run->entries > TW_FILES_ENTRIES_MAX
+			? TW_E_FULL
+			: tw_view_find(run->view, listing->path, place);
 
 	if (r)
 		return r;

@@ -95,10 +95,13 @@ static void explain(int error, const char *path, struct tw_fault *fault)
 	case -EEXIST:
 	case -ENOTEMPTY:
 	case -EISDIR:
-	case -EXDEV:
 	case -EBUSY:
 		code = TW_FAULT_CONFLICT;
 		advice = "choose another name, or remove what is there (recursive, overwrite)";
+		break;
+	case -EXDEV:
+		code = TW_FAULT_CONFLICT;
+		advice = "files move within one file system only";
 		break;
 	case TW_E_FULL:
 		code = TW_FAULT_LIMIT_REACHED;
