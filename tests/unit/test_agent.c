@@ -387,6 +387,8 @@ static void test_agent_gone(void **state)
 static uint8_t lie[64];
 static size_t lie_length;
 static unsigned lies_from; /* the first answers are true */
+static pthread_t liars[8];
+static unsigned liar_count;
 
 static void *serve_lies(void *context)
 {
@@ -414,15 +416,22 @@ static void *serve_lies(void *context)
 
 static int connect_to_liar(void *context, int *ret_socket)
 {
-	pthread_t thread;
 	int pair[2];
 
 	(void)context;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(pthread_create(&thread, NULL, serve_lies, (void *)(intptr_t)pair[1]), 0);
-	pthread_detach(thread);
+	assert_int_equal(pthread_create(&liars[liar_count++], NULL, serve_lies,
+					(void *)(intptr_t)pair[1]),
+			 0);
 	*ret_socket = pair[0];
 	return 0;
+}
+
+static void end_lies(struct tw_agent_root *root)
+{
+	tw_agent_root_free(root);
+	while (liar_count)
+		pthread_join(liars[--liar_count], NULL);
 }
 
 static void test_liar(void **state)
@@ -440,13 +449,13 @@ static void test_liar(void **state)
 			memset(lie, (int)lie_length & 2, sizeof(lie));
 			assert_int_equal(tw_agent_root_new(&options, &root), 0);
 			assert_int_equal(tw_agent_stat(root, "x", false, &stat), -EIO);
-			tw_agent_root_free(root);
+			end_lies(root);
 		}
 	/* "Opened", and no descriptor. */
 	lies_from = 2;
 	assert_int_equal(tw_agent_root_new(&options, &root), 0);
 	assert_int_equal(tw_agent_open(root, "x", TW_OPEN_READ, &fd), -EIO);
-	tw_agent_root_free(root);
+	end_lies(root);
 }
 
 /* What a client that makes no sense gets: an end. */
