@@ -22,7 +22,7 @@
 #include "base/time.h"
 
 #define TW_VALVE_INITS 8000             /* a second, that come through */
-#define TW_VALVE_PERIOD (50 * TW_MSEC)  /* at least so long is counted */
+#define TW_VALVE_PERIOD (20 * TW_MSEC)  /* at least so long is counted */
 #define TW_VALVE_WINDOW (600 * TW_MSEC) /* longer than between two INITs of one who asks */
 #define TW_VALVE_OPEN 1024              /* the width that is all */
 
