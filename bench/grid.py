@@ -80,6 +80,21 @@ def show_list(cases, peers):
         print("%-28s %s" % (peer.name, why_not(peer) or ""))
 
 
+def by_name(name):
+    return next(peer for peer in PEERS if peer.name == name)
+
+
+def beside(earlier, found):
+    """A case as it was, but for the programs that were measured now; another size is another
+    case."""
+    if not earlier or earlier["bytes"] != found["bytes"]:
+        return found
+    now = set(found["runs"]) | set(found["failed"]) | set(found["unfit"])
+    kept = {what: {name: value for name, value in earlier[what].items() if name not in now}
+            for what in ("runs", "failed", "unfit")}
+    return {**found, **{what: {**kept[what], **found[what]} for what in kept}}
+
+
 def measure_all(arguments):
     cases, peers = choose(arguments)
     absent = {peer.name: why_not(peer) for peer in peers if why_not(peer)}
@@ -90,7 +105,9 @@ def measure_all(arguments):
     if arguments.keep and os.path.exists(arguments.json):
         with open(arguments.json) as file:
             result = json.load(file)
-    result.update(machine=machine(), absent=absent)
+    result.update(machine=machine(),
+                  absent={name: why for name, why in {**result.get("absent", {}), **absent}.items()
+                          if name in absent or why_not(by_name(name))})
     folder = tempfile.mkdtemp(prefix="tw-bench-input-", dir=arguments.memory)
     try:
         for case in cases:
@@ -100,7 +117,7 @@ def measure_all(arguments):
             found.update(commit=commit(tw.ROOT), date=time.strftime("%Y-%m-%d", time.gmtime()),
                          unfit={peer.name: peer.why_not_case(case) for peer in peers
                                 if peer not in able})
-            result["cases"][case.name] = found
+            result["cases"][case.name] = beside(result["cases"].get(case.name), found)
             os.makedirs(os.path.dirname(arguments.json), exist_ok=True)
             with open(arguments.json, "w") as file:
                 json.dump(result, file, indent=1)

@@ -77,6 +77,22 @@ def test_writes_the_page(result, tmp_path):
         assert "TCP sendfile, cubic" in words
 
 
+@pytest.mark.root
+def test_keeps_what_is_not_measured_again(result, tmp_path):
+    """One program more in one case: the others' runs, and the other cases, stay."""
+    stored = tmp_path / "earlier.json"
+    stored.write_text(json.dumps(result))
+    told = bench("--runs", "1", "--mib", "4", "--limit", "3", "--only", "sendfile, bbr", "--only",
+                 "tradewind, aes", "--keep", "--json", str(stored), "lan")
+    assert told.returncode == 0, told.stdout + told.stderr
+    after = json.loads(stored.read_text())
+    assert after["cases"]["100M-10"] == result["cases"]["100M-10"]
+    runs = after["cases"]["lan"]["runs"]
+    name = "TCP sendfile, cubic"
+    assert runs[name] == result["cases"]["lan"]["runs"][name]
+    assert len(runs["Tradewind, AES-128-GCM"]) == 1
+
+
 def test_unknown_case():
     told = bench("lann")
     assert told.returncode == 2 and "no such case: lann" in told.stderr

@@ -137,12 +137,11 @@ def test_rate(link, probe, rate_mbps):
     assert tw.fault(network.counters()) is None
 
 
-def test_half_a_gigabit_in_trains(link, probe):
-    network = link(rate="500M", queue="60M", delay="10ms")
-    p = probe(network)
+def arrivals_of_trains(p, trains):
+    """When each packet of so many trains of 44 arrived, all of them sent at once."""
     p.sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, FULL)
     train = HEAD.pack(0, 0).ljust(FULL * 44, b".")
-    for _ in range(500):                                # 33 MB: 0.53 s of line time
+    for _ in range(trains):
         p.sender.send(train)
     p.receiver.settimeout(0.3)
     arrivals = []
@@ -153,11 +152,33 @@ def test_half_a_gigabit_in_trains(link, probe):
             seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
             arrivals.append(seconds + nanoseconds * 1e-9)
     except socket.timeout:
-        pass
+        return arrivals
+
+
+@pytest.mark.parametrize("rate_mbps", [500, 1000])
+def test_trains_on_a_fast_line(link, probe, rate_mbps):
+    network = link(rate="%dM" % rate_mbps, queue="60M", delay="10ms")
+    arrivals = arrivals_of_trains(probe(network), 500)  # 33 MB: 0.53 s of line time, or half of it
     assert len(arrivals) == 500 * 44
     seconds = arrivals[-1] - arrivals[0]
-    assert len(arrivals) * FRAME * 8 / seconds == pytest.approx(500e6, rel=0.03)
+    assert len(arrivals) * FRAME * 8 / seconds == pytest.approx(rate_mbps * 1e6, rel=0.03)
     assert tw.fault(network.counters()) is None
+
+
+def test_losses_and_queue_of_a_gigabit(link, probe):
+    """Bursts of losses are as asked for at that rate too, and the queue drops what it cannot hold,
+    no more."""
+    network = link(rate="1000M", queue="8M", delay="10ms", loss="2%", burst=5, seed=3)
+    arrived = len(arrivals_of_trains(probe(network), 500))
+    counters = network.counters()
+    forth = counters["forth"]
+    assert tw.fault(counters) is None
+    assert arrived == 500 * 44 - forth["droppedLoss"] - forth["droppedQueue"]
+    assert forth["queueBytesMax"] <= 8_000_000
+    # What the queue turns away is not on the line any more: that is where losses are.
+    share = forth["droppedLoss"] / (forth["droppedLoss"] + arrived)
+    assert 0.008 < share < 0.04
+    assert 3.5 < forth["droppedLoss"] / forth["lossRuns"] < 7
 
 
 @pytest.mark.parametrize("ipv6", [False, True])
