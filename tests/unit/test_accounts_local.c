@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #include "base/error.h"
 
 /* An agent that says how many clients it has had, and goes after @clients_max. */
-static unsigned clients_max = 1000;
+static atomic_uint clients_max = 1000;
 
 static int run_agent(int control)
 {
