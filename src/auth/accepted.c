@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/un.h>
 #include <linux/unix_diag.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -122,7 +124,33 @@ static int look_at(int diag, int socket, struct bound *ret)
 	return r ? r : read_answer(diag, (uint32_t)st.st_ino, ret);
 }
 
-int tw_accepted_from(int socket_fd, int listener)
+/* The file itself, from the kernel; -EPERM without CAP_NET_ADMIN. */
+static int file_of(int socket, struct stat *ret)
+{
+	int fd = ioctl(socket, SIOCUNIXFILE), r = 0;
+
+	/* One that is bound to no file. */
+	if (fd < 0)
+		return errno == ENOENT ? -EACCES : -errno;
+	if (fstat(fd, ret))
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int compare_files(int socket, int listener)
+{
+	struct stat one, door;
+	int r = file_of(listener, &door);
+
+	if (!r)
+		r = file_of(socket, &one);
+	if (r)
+		return r;
+	return one.st_dev == door.st_dev && one.st_ino == door.st_ino ? 0 : -EACCES;
+}
+
+static int compare_told(int socket_fd, int listener)
 {
 	const struct timeval limit = { .tv_sec = ANSWER_SECONDS };
 	struct bound one = { 0 }, door = { 0 };
@@ -137,9 +165,20 @@ int tw_accepted_from(int socket_fd, int listener)
 	close(diag);
 	if (r)
 		return r;
-	if (door.state != TCP_LISTEN || one.state == TCP_LISTEN || !door.has_file ||
-	    !one.has_file || one.file.udiag_vfs_ino != door.file.udiag_vfs_ino ||
+	if (one.state == TCP_LISTEN || !door.has_file || !one.has_file ||
+	    one.file.udiag_vfs_ino != door.file.udiag_vfs_ino ||
 	    one.file.udiag_vfs_dev != door.file.udiag_vfs_dev)
 		return -EACCES;
 	return 0;
+}
+
+int tw_accepted_from(int socket, int listener)
+{
+	int listens = 0, r;
+	socklen_t length = sizeof(listens);
+
+	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) || !listens)
+		return -EACCES;
+	r = compare_files(socket, listener);
+	return r && r != -EACCES ? compare_told(socket, listener) : r;
 }

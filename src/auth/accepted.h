@@ -5,7 +5,9 @@
  * whoever accepted the connection: one who has connected himself, to a service of root's, is told
  * "root" as well. An accepted socket is bound to the same file as the socket that listens, and
  * nobody can bind another one to that file: a new socket makes a new file, under whatever name.
- * The kernel's socket monitor (sock_diag(7)) tells which files these are.
+ * The kernel hands out that file (CAP_NET_ADMIN), or names it by its socket monitor (sock_diag(7)).
+ * The latter knows only the network namespace that this process is in: one who connects from
+ * another one counts as not accepted then.
  */
 #pragma once
 
