@@ -162,3 +162,20 @@ class TestAsUnit:
         assert os.path.exists(os.path.join(unit.state, "identity"))
         unit.process.stop(10)
         assert unit.process.code == 0, unit.process.text()
+
+
+def test_pam_service_is_installed_once(tmp_path):
+    """Where PAM looks; what an administrator has made of it stays."""
+    there = tmp_path / "etc/pam.d/tradewind"
+
+    def install():
+        subprocess.run([os.path.join(tw.ROOT, "packaging/install-pam")], check=True, timeout=30,
+                       env=dict(os.environ, DESTDIR=str(tmp_path), MESON_SOURCE_ROOT=tw.ROOT))
+
+    install()
+    with open(os.path.join(tw.ROOT, "packaging/pam.d/tradewind")) as file:
+        assert there.read_text() == file.read()
+    assert there.stat().st_mode & 0o777 == 0o644
+    there.write_text("account required pam_deny.so\n")
+    install()
+    assert there.read_text() == "account required pam_deny.so\n"
