@@ -19,6 +19,7 @@ static void free_all(struct tw_sender *sender)
 {
 	tw_sender_blocks_deinit(sender);
 	tw_owed_deinit(&sender->owed);
+	tw_sender_tail_deinit(sender);
 	tw_ranges_deinit(&sender->holes);
 	tw_ranges_deinit(&sender->abandoned);
 	tw_ranges_deinit(&sender->problem_entries);
@@ -44,6 +45,7 @@ int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_p
 	 * between the two. */
 	sender->instance = now;
 	tw_owed_init(&sender->owed);
+	tw_sender_tail_init(sender);
 	tw_ranges_init(&sender->holes, HOLES_MAX);
 	tw_ranges_init(&sender->abandoned, TW_OWED_RANGES_MAX);
 	tw_ranges_init(&sender->problem_entries, TW_OWED_RANGES_MAX);
@@ -348,7 +350,7 @@ void tw_sender_attach(struct tw_sender *sender, struct tw_conn *conn, struct tw_
 	tw_ranges_clear(&sender->abandoned);
 	sender->abandoned_bytes = 0;
 	sender->abandon_count = 0;
-	sender->tail = (struct tw_sender_tail){ .armed = false };
+	tw_sender_tail_restart(sender);
 	sender->sha.entry = 0;
 	sender->sha.ready = sender->sha.over = sender->sha.wait = false;
 	sender->sha.stale = true;
@@ -390,10 +392,8 @@ const uint8_t *tw_sender_data_take(struct tw_sender *sender, const struct tw_dat
 	sender->bytes_retransmitted += again;
 	sender->pieces_sent++;
 	sender->pieces_retransmitted += again > 0;
-	if (run->kind == TW_RUN_TAIL) {
-		sender->tail.cursor = end;
-		sender->tail.budget -= piece->length;
-	}
+	if (run->kind != TW_RUN_FRESH)
+		tw_sender_tail_taken(sender, run->kind, piece->offset, end);
 	run->start = end;
 	if (run->start < run->end)
 		return bytes;
@@ -407,7 +407,7 @@ void tw_sender_data_acked(struct tw_sender *sender, const struct tw_data_ref *pi
 	sender->pieces_acked++;
 	tw_owed_acked(&sender->owed, piece->offset, piece->offset + piece->length);
 	/* Part of what is being repeated may have arrived after all. */
-	if (sender->run.kind == TW_RUN_LOST || sender->run.kind == TW_RUN_TAIL)
+	if (sender->run.kind != TW_RUN_FRESH)
 		tw_sender_run_reset(sender);
 }
 
@@ -415,7 +415,7 @@ void tw_sender_data_lost(struct tw_sender *sender, const struct tw_data_ref *pie
 {
 	if (!tw_owed_lost(&sender->owed, piece->offset, piece->offset + piece->length))
 		return;
-	if (sender->run.kind == TW_RUN_FRESH || sender->run.kind == TW_RUN_TAIL)
+	if (sender->run.kind != TW_RUN_LOST)
 		tw_sender_run_reset(sender);
 	wake(sender);
 }

@@ -13,8 +13,6 @@
 #define AHEAD_READS 3
 /* Lost ranges looked at in one search: their blocks are mostly the same few. */
 #define LOST_SCAN 16
-#define TAIL_BYTES_MIN (UINT64_C(64) << 10)
-#define TAIL_PERIOD_MIN (10 * TW_MSEC)
 
 /* So many blocks each sender may have, whatever the others of its budget hold: one to begin with
  * when its turn comes, two from then on. */
@@ -458,27 +456,23 @@ static bool run_fresh(struct tw_sender *sender)
 	       run_set(sender, TW_RUN_FRESH, gap.start, gap.end);
 }
 
-static bool run_tail(struct tw_sender *sender)
+static bool run_repeat(struct tw_sender *sender)
 {
-	struct tw_sender_tail *tail = &sender->tail;
-	struct tw_range gap;
+	struct tw_range range;
+	enum tw_run_kind kind;
 
-	while (tail->active && tail->budget &&
-	       tw_owed_next_open(&sender->owed, tail->cursor, sender->owed.cursor, &gap)) {
-		if (gap.end - gap.start > tail->budget)
-			gap.end = gap.start + tail->budget;
-		if (run_set(sender, TW_RUN_TAIL, gap.start, gap.end))
+	while (tw_sender_tail_next(sender, &kind, &range)) {
+		if (run_set(sender, kind, range.start, range.end))
 			return true;
-		tail->cursor = gap.end;
+		tw_sender_tail_pass(sender, kind, range.end);
 	}
-	tail->active = false;
 	return false;
 }
 
 bool tw_sender_run_find(struct tw_sender *sender)
 {
 	tw_sender_run_reset(sender);
-	return run_lost(sender) || run_fresh(sender) || run_tail(sender);
+	return run_lost(sender) || run_fresh(sender) || run_repeat(sender);
 }
 
 uint64_t tw_sender_fresh_start(const struct tw_sender *sender)
@@ -488,48 +482,4 @@ uint64_t tw_sender_fresh_start(const struct tw_sender *sender)
 	return tw_owed_next_fresh(&sender->owed, 0, sender->total_bytes, &gap)
 		       ? gap.start
 		       : sender->total_bytes;
-}
-
-/*
- * When all has been sent once and some of it stays unacknowledged, it is repeated once per half a
- * round trip, so that the end does not wait for the loss of a repeat to be noticed. Not while the
- * peer's window is what holds us back.
- */
-void tw_sender_tail_tick(struct tw_sender *sender)
-{
-	struct tw_sender_tail *tail = &sender->tail;
-	struct tw_conn_info info;
-	struct tw_range range;
-	uint64_t open, flow;
-
-	if (!sender->conn || !sender->answered || !sender->total_known || sender->finished ||
-	    sender->owed.done.total >= sender->total_bytes ||
-	    tw_sender_fresh_start(sender) < sender->total_bytes ||
-	    tw_owed_next_lost(&sender->owed, 0, sender->ready, &range)) {
-		tail->armed = tail->active = false;
-		return;
-	}
-	if (tail->armed && sender->now < tail->next_at)
-		return;
-	tw_conn_info(sender->conn, &info);
-	if (!tail->armed) {
-		tail->armed = true;
-		tail->next_at = tw_ns_add(sender->now, info.rtt_smoothed + info.rtt_smoothed / 4 +
-							       TAIL_PERIOD_MIN);
-		return;
-	}
-	tail->next_at = tw_ns_add(sender->now, tw_ns_max(info.rtt_smoothed / 2, TAIL_PERIOD_MIN));
-	if (info.data_blocked || info.window_limited || !info.rtt_smoothed)
-		return;
-	open = sender->total_bytes - sender->owed.done.total;
-	flow = info.bandwidth_bps / 8 * (info.rtt_smoothed / TW_USEC) / (TW_SECOND / TW_USEC);
-	tail->budget = sender->total_bytes / 100 > TAIL_BYTES_MIN ? sender->total_bytes / 100
-								  : TAIL_BYTES_MIN;
-	if (flow > TAIL_BYTES_MIN && tail->budget > flow)
-		tail->budget = flow;
-	if (tail->budget > open)
-		tail->budget = open;
-	tail->cursor = 0;
-	tail->active = true;
-	tw_conn_wake(sender->conn);
 }

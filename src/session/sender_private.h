@@ -38,6 +38,7 @@ enum tw_run_kind {
 	TW_RUN_NONE = 0,
 	TW_RUN_LOST,
 	TW_RUN_FRESH,
+	TW_RUN_ECHO,
 	TW_RUN_TAIL,
 };
 
@@ -82,11 +83,15 @@ struct tw_sender_abandon {
 	struct tw_range range;
 };
 
-/* Repeats what is unacknowledged when everything has been sent. */
+/* Repeats of what nobody knows to be lost, when everything has been sent. */
 struct tw_sender_tail {
 	bool armed, active;
 	tw_ns next_at;
 	uint64_t cursor, budget;
+	/* Sent again lately; waiting for their echo; and those whose echo is due. */
+	struct tw_ranges young, waiting, due;
+	tw_ns echo_at; /* when each moves on */
+	uint64_t spent; /* bytes so repeated */
 };
 
 struct tw_sender {
@@ -201,9 +206,23 @@ void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t en
 /* Makes @sender->run a stretch that can be sent; false: nothing is loaded or owed. */
 bool tw_sender_run_find(struct tw_sender *sender);
 void tw_sender_run_reset(struct tw_sender *sender);
-void tw_sender_tail_tick(struct tw_sender *sender);
 /* Where fresh bytes begin; the tape's end as far as known when there are none. */
 uint64_t tw_sender_fresh_start(const struct tw_sender *sender);
+
+/* sender_tail.c */
+void tw_sender_tail_init(struct tw_sender *sender);
+void tw_sender_tail_deinit(struct tw_sender *sender);
+/* A new connection. */
+void tw_sender_tail_restart(struct tw_sender *sender);
+void tw_sender_tail_tick(struct tw_sender *sender);
+/* What may be repeated next, and as what; false: nothing now. */
+bool tw_sender_tail_next(struct tw_sender *sender, enum tw_run_kind *ret_kind,
+			 struct tw_range *ret);
+/* Its bytes are not at hand: what lies behind goes first. */
+void tw_sender_tail_pass(struct tw_sender *sender, enum tw_run_kind kind, uint64_t end);
+/* [start, end) leaves as a piece of a run of @kind. */
+void tw_sender_tail_taken(struct tw_sender *sender, enum tw_run_kind kind, uint64_t start,
+			  uint64_t end);
 
 /* sender_control.c */
 void tw_sender_control_pump(struct tw_sender *sender);

@@ -7,7 +7,7 @@
 
 #include "core/conn_internal.h"
 
-#define TICK_EVERY (50 * TW_MSEC)
+#define TICK_EVERY (20 * TW_MSEC)
 #define SPARSE 16384 /* less than this does not hold a buffer */
 
 static void buffer_drop(struct sim_buffer *buffer)
