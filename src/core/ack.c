@@ -2,6 +2,7 @@
 
 /* Old numbers are forgotten in strides, so that the array moves rarely. */
 #define FORGET_STRIDE (TW_ACK_WINDOW / 8)
+#define REPEATS 2
 /* Every second number of all that is remembered, and one far ahead: there cannot be more. */
 #define RANGES_MAX ((TW_ACK_WINDOW + FORGET_STRIDE) / 2 + 2)
 
@@ -64,9 +65,11 @@ tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
 {
 	if (tracker->now)
 		return 0;
-	if (!tracker->waiting)
+	if (!tracker->waiting && !tracker->repeats)
 		return TW_NEVER;
 	tw_ns interval = tw_ns_min(tw_ns_max(rtt / 8, TW_ACK_INTERVAL_MIN), TW_ACK_INTERVAL_MAX);
+	if (!tracker->waiting)
+		return tracker->sent_at + interval;
 	/* A sender finds its rate by how its first packets arrive: report them early. */
 	if (tracker->total < TW_ACK_EARLY_PACKETS ||
 	    tw_ns_since(tracker->first_waiting_at, tracker->started_at) < TW_ACK_EARLY_ROUNDS * rtt)
@@ -95,8 +98,15 @@ bool tw_ack_tracker_frame(const struct tw_ack_tracker *tracker, tw_ns now, struc
 	return true;
 }
 
-void tw_ack_tracker_sent(struct tw_ack_tracker *tracker)
+void tw_ack_tracker_sent(struct tw_ack_tracker *tracker, tw_ns now)
 {
+	bool losing = tracker->received.count > 1;
+
+	if (tracker->waiting)
+		tracker->repeats = losing ? REPEATS : 0;
+	else if (tracker->repeats)
+		tracker->repeats--;
+	tracker->sent_at = now;
 	tracker->waiting = 0;
 	tracker->now = false;
 }
@@ -105,4 +115,6 @@ void tw_ack_tracker_confirmed(struct tw_ack_tracker *tracker, uint64_t largest)
 {
 	if (largest + 1 > tracker->report_from && largest <= tracker->largest)
 		tracker->report_from = largest + 1;
+	if (largest >= tracker->largest)
+		tracker->repeats = 0;
 }

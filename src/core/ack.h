@@ -8,7 +8,8 @@
  * Acknowledgements go out by time (about an eighth of a round trip after the first packet that
  * asks for one), in ranges, newest first. A range is repeated until an acknowledgement that
  * carried it has itself been acknowledged; a packet that comes late below that point opens it
- * again.
+ * again. On a path that loses packets the last one before a silence goes three times: nothing comes
+ * behind it that would say the same.
  */
 #pragma once
 
@@ -42,6 +43,8 @@ struct tw_ack_tracker {
 	tw_ns started_at; /* when the first packet came */
 	tw_ns first_waiting_at;
 	bool now; /* do not wait for the interval */
+	unsigned repeats; /* of the newest acknowledgement, while nothing new comes */
+	tw_ns sent_at;    /* when it left last */
 };
 
 void tw_ack_tracker_init(struct tw_ack_tracker *tracker);
@@ -51,13 +54,13 @@ bool tw_ack_tracker_fresh(const struct tw_ack_tracker *tracker, uint64_t packet_
 /* Takes it in. -ENOMEM: treat the packet as not received. */
 int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, bool elicits,
 		       tw_ns now);
-/* When the next acknowledgement is due; TW_NEVER: nothing waits. */
+/* When the next acknowledgement is due; TW_NEVER: there is nothing to say. */
 tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt);
 /* Fills @ret with what there is to report; false: nothing was ever received. */
 bool tw_ack_tracker_frame(const struct tw_ack_tracker *tracker, tw_ns now,
 			  struct tw_ack_frame *ret);
 /* The frame was sent. */
-void tw_ack_tracker_sent(struct tw_ack_tracker *tracker);
+void tw_ack_tracker_sent(struct tw_ack_tracker *tracker, tw_ns now);
 /* An acknowledgement that reported everything from report_from up to @largest has arrived at the
  * peer. */
 void tw_ack_tracker_confirmed(struct tw_ack_tracker *tracker, uint64_t largest);

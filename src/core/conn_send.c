@@ -60,7 +60,7 @@ static void put_ack(struct tw_conn *conn, struct packet *packet, tw_ns now)
 		return;
 	if (!tw_frame_write_ack(&packet->writer, &ack, &count))
 		return;
-	tw_ack_tracker_sent(&conn->acks);
+	tw_ack_tracker_sent(&conn->acks, now);
 	conn->acks_sent++;
 	if (count == ack.range_count) {
 		packet->record.content |= TW_SENT_ACK;

@@ -387,13 +387,15 @@ const uint8_t *tw_sender_data_take(struct tw_sender *sender, const struct tw_dat
 	bytes = run->block->bytes + (piece->offset - run->block->start);
 	sender->lent = run->block;
 	sender->sent_at = sender->now;
+	/* What the receiver has thrown away was not lost on the way. */
+	if (run->kind != TW_RUN_FRESH &&
+	    !tw_ranges_overlap(&sender->owed.recalled, piece->offset, end))
+		tw_sender_tail_taken(sender, run->kind, piece->offset, end);
 	again = tw_owed_take(&sender->owed, piece->offset, end, run->kind == TW_RUN_FRESH);
 	sender->bytes_sent += piece->length;
 	sender->bytes_retransmitted += again;
 	sender->pieces_sent++;
 	sender->pieces_retransmitted += again > 0;
-	if (run->kind != TW_RUN_FRESH)
-		tw_sender_tail_taken(sender, run->kind, piece->offset, end);
 	run->start = end;
 	if (run->start < run->end)
 		return bytes;

@@ -11,8 +11,8 @@
 #include "session/sender_private.h"
 
 #define PART 128 /* of the transfer, and at least: may be repeated */
-#define BYTES_MIN (UINT64_C(256) << 10)
-#define STEP_BYTES (UINT64_C(64) << 10) /* a repeat of what is open, at least */
+#define STEP_BYTES (UINT64_C(64) << 10) /* and a repeat of what is open, at least */
+#define SMALL_BYTES (UINT64_C(16) << 10)
 #define PERIOD_MIN (10 * TW_MSEC)
 #define ECHO_PART 16 /* of a round trip: so long an echo waits, up to twice that */
 #define ECHO_MIN (5 * TW_MSEC)
@@ -46,13 +46,13 @@ void tw_sender_tail_restart(struct tw_sender *sender)
 /* Bytes that may still be repeated without being known to be lost. */
 static uint64_t allowance(const struct tw_sender *sender)
 {
-	uint64_t all = sender->total_bytes / PART > BYTES_MIN ? sender->total_bytes / PART
-							     : BYTES_MIN;
+	uint64_t all = sender->total_bytes / PART > STEP_BYTES ? sender->total_bytes / PART
+							      : STEP_BYTES;
 	uint64_t left = all > sender->tail.spent ? all - sender->tail.spent : 0;
 
 	/* Little costs little, however often. */
-	if (left < STEP_BYTES && sender->total_bytes - sender->owed.done.total <= STEP_BYTES)
-		return STEP_BYTES;
+	if (left < SMALL_BYTES && sender->total_bytes - sender->owed.done.total <= SMALL_BYTES)
+		return SMALL_BYTES;
 	return left;
 }
 

@@ -38,7 +38,7 @@ static void check_frame(struct tw_ack_tracker *tracker, tw_ns now, size_t room, 
 	CHECK(tw_frame_read(&reader, &frame, &heard) == 0 && frame.type == TW_FRAME_ACK);
 	CHECK(heard.largest == said.largest && heard.range_count == count);
 	CHECK(memcmp(heard.ranges, said.ranges, count * sizeof *said.ranges) == 0);
-	tw_ack_tracker_sent(tracker);
+	tw_ack_tracker_sent(tracker, now);
 }
 
 static void orders(const uint8_t *data, size_t size)

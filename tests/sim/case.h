@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <math.h>
+
 #include "content/sink.h"
 #include "core/conn.h"
 #include "disk.h"
@@ -86,7 +88,7 @@ struct sim_case {
 	/* What must come of it; 0: no bound. */
 	tw_ns limit;
 	double wire_max;     /* UDP payload bytes of the sender over content bytes */
-	double needless_max; /* share of content bytes that arrived again */
+	double needless_max; /* share of content bytes that arrived again; 0: sim_needless_max() */
 	uint64_t key_updates_min;
 	double return_max;   /* return bytes over content bytes */
 	double written_max;  /* bytes written at the receiver over content bytes */
@@ -106,6 +108,17 @@ struct sim_measures {
 	uint64_t packets_lost, packets_spurious, forged, key_updates;
 	uint64_t digest;
 };
+
+/*
+ * Nobody sends more than a hundredth again that was not lost; where that is next to nothing it
+ * hardly matters.
+ */
+static inline double sim_needless_max(const struct sim_case *test, uint64_t content_bytes)
+{
+	if (test->needless_max > 0)
+		return test->needless_max;
+	return content_bytes >= 8 * MIB ? 0.01 : INFINITY;
+}
 
 /* The link of a case with all its short forms filled in. */
 void sim_case_link(const struct sim_case *test, struct sim_link_config *ret);

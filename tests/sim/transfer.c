@@ -327,9 +327,10 @@ static void judge_measures(struct transfer_world *world, const struct sim_measur
 	if (test->written_max > 0 && got->written > test->written_max)
 		sim_fail(sim, "%.4f bytes written for each of content, at most %.4f", got->written,
 			 test->written_max);
-	if (test->needless_max > 0 && got->needless > test->needless_max)
+	if (got->needless > sim_needless_max(test, got->content_bytes))
 		sim_fail(sim, "%.2f %% of the content came again for nothing, at most %.2f",
-			 100 * got->needless, 100 * test->needless_max);
+			 100 * got->needless,
+			 100 * sim_needless_max(test, got->content_bytes));
 	if (test->return_max > 0 && got->return_share > test->return_max)
 		sim_fail(sim, "return path %.3f %% of the content, at most %.3f",
 			 100 * got->return_share, 100 * test->return_max);
