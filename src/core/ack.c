@@ -3,6 +3,7 @@
 /* Old numbers are forgotten in strides, so that the array moves rarely. */
 #define FORGET_STRIDE (TW_ACK_WINDOW / 8)
 #define REPEATS 2
+#define REPEATS_FLOW TW_SECOND /* since the acknowledgement before */
 /* Every second number of all that is remembered, and one far ahead: there cannot be more. */
 #define RANGES_MAX ((TW_ACK_WINDOW + FORGET_STRIDE) / 2 + 2)
 
@@ -100,7 +101,9 @@ bool tw_ack_tracker_frame(const struct tw_ack_tracker *tracker, tw_ns now, struc
 
 void tw_ack_tracker_sent(struct tw_ack_tracker *tracker, tw_ns now)
 {
-	bool losing = tracker->received.count > 1;
+	/* Keep-alives, far between, are no flow whose end would matter. */
+	bool losing =
+		tracker->received.count > 1 && tw_ns_since(now, tracker->sent_at) < REPEATS_FLOW;
 
 	if (tracker->waiting)
 		tracker->repeats = losing ? REPEATS : 0;

@@ -42,7 +42,7 @@ struct tw_ack_tracker {
 	uint64_t waiting; /* packets that ask for an acknowledgement and have none yet */
 	tw_ns started_at; /* when the first packet came */
 	tw_ns first_waiting_at;
-	bool now; /* do not wait for the interval */
+	bool now;         /* do not wait for the interval */
 	unsigned repeats; /* of the newest acknowledgement, while nothing new comes */
 	tw_ns sent_at;    /* when it left last */
 };

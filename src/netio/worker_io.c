@@ -44,8 +44,7 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 		tw_worker_io_flush(worker, now);
 	else if (content && worker->flush_at == TW_NEVER)
 		worker->flush_at = now + GATHER +
-				   GATHER_PATIENCES *
-					   tw_endpoint_patience(worker->endpoint, now);
+				   GATHER_PATIENCES * tw_endpoint_patience(worker->endpoint, now);
 }
 
 void tw_worker_io_flush(struct tw_worker *worker, tw_ns now)

@@ -90,7 +90,7 @@ struct tw_sender_tail {
 	uint64_t cursor, budget;
 	/* Sent again lately; waiting for their echo; and those whose echo is due. */
 	struct tw_ranges young, waiting, due;
-	tw_ns echo_at; /* when each moves on */
+	tw_ns echo_at;  /* when each moves on */
 	uint64_t spent; /* bytes so repeated */
 };
 

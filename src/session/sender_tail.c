@@ -10,7 +10,7 @@
  */
 #include "session/sender_private.h"
 
-#define PART 128 /* of the transfer, and at least: may be repeated */
+#define PART 128                        /* of the transfer, and at least: may be repeated */
 #define STEP_BYTES (UINT64_C(64) << 10) /* and a repeat of what is open, at least */
 #define SMALL_BYTES (UINT64_C(16) << 10)
 #define PERIOD_MIN (10 * TW_MSEC)
@@ -46,8 +46,8 @@ void tw_sender_tail_restart(struct tw_sender *sender)
 /* Bytes that may still be repeated without being known to be lost. */
 static uint64_t allowance(const struct tw_sender *sender)
 {
-	uint64_t all = sender->total_bytes / PART > STEP_BYTES ? sender->total_bytes / PART
-							      : STEP_BYTES;
+	uint64_t all =
+		sender->total_bytes / PART > STEP_BYTES ? sender->total_bytes / PART : STEP_BYTES;
 	uint64_t left = all > sender->tail.spent ? all - sender->tail.spent : 0;
 
 	/* Little costs little, however often. */
@@ -135,8 +135,7 @@ static void echo_tick(struct tw_sender *sender)
 	    sender->now < tail->echo_at)
 		return;
 	tw_conn_info(sender->conn, &info);
-	tail->echo_at = tw_ns_add(sender->now,
-				  tw_ns_max(info.rtt_smoothed / ECHO_PART, ECHO_MIN));
+	tail->echo_at = tw_ns_add(sender->now, tw_ns_max(info.rtt_smoothed / ECHO_PART, ECHO_MIN));
 	tail->due = tail->waiting;
 	tail->waiting = tail->young;
 	tail->young = empty;
@@ -165,8 +164,8 @@ void tw_sender_tail_tick(struct tw_sender *sender)
 	tw_conn_info(sender->conn, &info);
 	if (!tail->armed) {
 		tail->armed = true;
-		tail->next_at = tw_ns_add(sender->now, info.rtt_smoothed + info.rtt_smoothed / 4 +
-							       PERIOD_MIN);
+		tail->next_at = tw_ns_add(sender->now,
+					  info.rtt_smoothed + info.rtt_smoothed / 4 + PERIOD_MIN);
 		return;
 	}
 	tail->next_at = tw_ns_add(sender->now, tw_ns_max(info.rtt_smoothed / 2, PERIOD_MIN));

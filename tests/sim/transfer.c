@@ -329,8 +329,7 @@ static void judge_measures(struct transfer_world *world, const struct sim_measur
 			 test->written_max);
 	if (got->needless > sim_needless_max(test, got->content_bytes))
 		sim_fail(sim, "%.2f %% of the content came again for nothing, at most %.2f",
-			 100 * got->needless,
-			 100 * sim_needless_max(test, got->content_bytes));
+			 100 * got->needless, 100 * sim_needless_max(test, got->content_bytes));
 	if (test->return_max > 0 && got->return_share > test->return_max)
 		sim_fail(sim, "return path %.3f %% of the content, at most %.3f",
 			 100 * got->return_share, 100 * test->return_max);
