@@ -8,23 +8,10 @@
 
 #include "auth/confine_calls.h"
 
-/* Sanitizers map, read and trace what no filter of ours would let them. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-	__has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 bool tw_seccomp_available(void)
 {
 	/* 0 or 2, where it is there; the filter's actions are numbered by libseccomp's API. */
-	return !SANITIZED && prctl(PR_GET_SECCOMP) >= 0 && seccomp_api_get() >= 3;
+	return !TW_SECCOMP_SANITIZED && prctl(PR_GET_SECCOMP) >= 0 && seccomp_api_get() >= 3;
 }
 
 /* Negative: not on this architecture. */

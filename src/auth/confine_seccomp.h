@@ -5,6 +5,19 @@
 
 #include "auth/confine.h"
 
+/* Sanitizers map, read and trace what no filter of ours would let them. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TW_SECCOMP_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define TW_SECCOMP_SANITIZED 1
+#endif
+#endif
+#ifndef TW_SECCOMP_SANITIZED
+#define TW_SECCOMP_SANITIZED 0
+#endif
+
 /* Whether this kernel filters system calls, and can end a whole process for one; false in a
  * program built with a sanitizer, which would not survive it. */
 bool tw_seccomp_available(void);

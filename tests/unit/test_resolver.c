@@ -31,7 +31,8 @@ static struct answer ask(const char *host, uint16_t port)
 		answer.files_closed = open("/etc/passwd", O_RDONLY) < 0 &&
 				      open("/tmp", O_RDONLY) < 0 &&
 				      open("/usr/lib/x", O_WRONLY | O_CREAT, 0600) < 0;
-		answer.programs_closed = execl("/bin/true", "true", NULL) < 0 && fork() < 0;
+		answer.programs_closed =
+			!TW_SECCOMP_SANITIZED && execl("/bin/true", "true", NULL) < 0 && fork() < 0;
 		_exit(write(pipes[1], &answer, sizeof answer) != sizeof answer);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -67,11 +68,11 @@ static void test_may_do_nothing_else(void **state)
 	struct answer answer = ask("localhost", 1);
 
 	(void)state;
-	if (!tw_landlock_abi() || !tw_seccomp_available())
+	if (!tw_landlock_abi() || !(TW_SECCOMP_SANITIZED || tw_seccomp_available()))
 		skip();
 	assert_int_equal(answer.error, 0);
 	assert_true(answer.files_closed);
-	assert_true(answer.programs_closed);
+	assert_true(TW_SECCOMP_SANITIZED || answer.programs_closed);
 }
 
 int main(void)
