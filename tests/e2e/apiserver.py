@@ -1,6 +1,7 @@
 """A `tradewind server` under test, and a client for it that adds nothing: JSON-RPC over the Unix
 socket or TCP, so that what is seen is what the server says.
 """
+import contextlib
 import http.client
 import itertools
 import json
@@ -25,17 +26,20 @@ class Fault(Exception):
 
 
 class Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, or TCP where `path` is None."""
+    """HTTP over a Unix socket, or TCP where `path` is None. A server in a namespace knows by the
+    Unix socket who is in there with it."""
 
-    def __init__(self, path, port=0, limit=30):
+    def __init__(self, path, port=0, limit=30, namespace=None):
         super().__init__("localhost" if path else "127.0.0.1", port, timeout=limit)
         self.path = path
+        self.namespace = namespace
 
     def connect(self):
         if not self.path:
             super().connect()
             return
-        self.sock = socket.socket(socket.AF_UNIX)
+        with self.namespace.entered() if self.namespace else contextlib.nullcontext():
+            self.sock = socket.socket(socket.AF_UNIX)
         # With a limit of time it would not wait for a place in the queue at all.
         self.sock.connect(self.path)
         self.sock.settimeout(self.timeout)
@@ -44,8 +48,8 @@ class Connection(http.client.HTTPConnection):
 class Session:
     """A keep-alive connection: what it becomes (superuser) it stays."""
 
-    def __init__(self, path, port=0, token=None, limit=30):
-        self.connection = Connection(path, port, limit)
+    def __init__(self, path, port=0, token=None, limit=30, namespace=None):
+        self.connection = Connection(path, port, limit, namespace)
         self.token = token
 
     def post(self, body, headers=None):
@@ -116,7 +120,7 @@ class Server:
         self.info = self.api.call("getServerInfo")
 
     def session(self, **options):
-        session = Session(self.socket, **options)
+        session = Session(self.socket, namespace=self.side.namespace, **options)
         self.sessions.append(session)
         return session
 

@@ -307,10 +307,12 @@ def test_other_account(world):
         os.chmod(folder, 0o755)
     upper = os.path.dirname(os.path.dirname(world.place))
     os.chmod(upper, 0o755)
-    done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c",
-         OTHER, os.path.dirname(os.path.abspath(__file__)), world.left.socket,
-         json.dumps(probes)], capture_output=True, timeout=30, check=False)
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c",
+               OTHER, os.path.dirname(os.path.abspath(__file__)), world.left.socket,
+               json.dumps(probes)]
+    namespace = world.left.side.namespace
+    done = subprocess.run(namespace.inside(command) if namespace else command,
+                          capture_output=True, timeout=30, check=False)
     if b"Permission denied" in done.stderr:
         pytest.skip("another account cannot reach this checkout")
     assert done.returncode == 0, done.stderr.decode()
