@@ -307,6 +307,7 @@ static bool send_trial(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	train->segment = (uint32_t)train->length;
 	/* Too long for that way: no matter. */
 	train->mtu_probe = true;
+	train->aside = true;
 	return true;
 }
 
@@ -449,7 +450,7 @@ bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	conn->now = now;
 	train->length = 0;
 	train->segment = 0;
-	train->mtu_probe = false;
+	train->mtu_probe = train->aside = false;
 	train->path = conn->path.path;
 	train->conn = conn;
 	if (conn->state == TW_CONN_CONNECTING)

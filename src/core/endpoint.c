@@ -403,7 +403,7 @@ static bool send_reply(struct tw_endpoint *endpoint, struct tw_train *train)
 	train->length = reply->length;
 	train->segment = (uint32_t)reply->length;
 	train->path = reply->path;
-	train->mtu_probe = false;
+	train->mtu_probe = train->aside = false;
 	/* One that has dialled answers by its own socket. */
 	train->conn = reply->cid ? tw_table_get(&endpoint->by_cid, reply->cid) : NULL;
 	return reply->length > 0;

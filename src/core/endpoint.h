@@ -81,6 +81,7 @@ struct tw_train {
 	struct tw_path path;
 	/* one datagram that may be too long for the path: EMSGSIZE is no error */
 	bool mtu_probe;
+	bool aside; /* another way is tried: that it fails says nothing of the one in use */
 	struct tw_conn *conn; /* NULL: an answer to a stranger */
 };
 

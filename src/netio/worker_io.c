@@ -100,7 +100,8 @@ static void take_batch(struct tw_worker *worker, struct slot *slot,
 static void refused(struct tw_worker *worker, struct slot *slot, tw_ns now)
 {
 	if (slot->destination) {
-		slot->destination->status.socket_error = slot->udp.error;
+		if (tw_worker_is_current(slot->destination, &slot->udp.remote))
+			slot->destination->status.socket_error = slot->udp.error;
 		tw_worker_touch(worker, slot->destination);
 	}
 	tw_endpoint_unreachable(worker->endpoint, &slot->udp.remote, now);
@@ -142,17 +143,17 @@ static void renew(struct slot *slot, tw_ns now)
 	tw_udp_reconnect(&slot->udp);
 }
 
-static void note_error(struct slot *slot, int error)
+static void note_error(struct slot *slot, const struct tw_train *train, int error)
 {
-	if (slot->destination)
+	if (slot->destination && !train->aside)
 		slot->destination->status.socket_error = error;
 }
 
-static void note_sent(struct slot *slot, tw_ns now)
+static void note_sent(struct slot *slot, const struct tw_train *train, tw_ns now)
 {
 	struct destination *destination = slot->destination;
 
-	if (!destination)
+	if (!destination || train->aside)
 		return;
 	destination->status.socket_error = 0;
 	destination->status.last_sent_at = now;
@@ -173,7 +174,7 @@ static bool send_train(struct tw_worker *worker, struct slot *slot, const struct
 	int r = tw_udp_send(&slot->udp, train, sent);
 
 	if (r == TW_E_UNREACHABLE) {
-		note_error(slot, slot->udp.error);
+		note_error(slot, train, slot->udp.error);
 		tw_endpoint_unreachable(worker->endpoint, &train->path.remote, now);
 		/* A refusal of earlier datagrams is told once; what is at hand has not been tried
 		 * yet. */
@@ -189,10 +190,10 @@ static bool send_train(struct tw_worker *worker, struct slot *slot, const struct
 		if (fresh && train->conn)
 			tw_endpoint_too_long(worker->endpoint, train->conn, train->segment, now);
 	} else if (r < 0) {
-		note_error(slot, -r);
+		note_error(slot, train, -r);
 		renew(slot, now);
 	} else if (r == 0) {
-		note_sent(slot, now);
+		note_sent(slot, train, now);
 	}
 	return true;
 }

@@ -357,6 +357,8 @@ void tw_worker_sockets_close(struct tw_worker *worker);
 void tw_worker_slot_watch(struct tw_worker *worker, struct slot *slot, bool writable);
 /* The listening socket that @path belongs to; NULL: none. */
 struct slot *tw_worker_slot_listening(struct tw_worker *worker, const struct tw_path *path);
+/* Whether it is one of those that were named for it; others are ways that its peer has shown. */
+bool tw_worker_is_current(const struct destination *destination, const struct tw_address *remote);
 /* The socket of @destination to @remote, opened when first needed. NULL: the system refuses. */
 struct slot *tw_worker_slot_connected(struct tw_worker *worker, struct destination *destination,
 				      const struct tw_address *remote, tw_ns now);

@@ -187,7 +187,7 @@ struct slot *tw_worker_slot_listening(struct tw_worker *worker, const struct tw_
 	return any;
 }
 
-static bool is_current(const struct destination *destination, const struct tw_address *remote)
+bool tw_worker_is_current(const struct destination *destination, const struct tw_address *remote)
 {
 	for (unsigned i = 0; i < destination->settings.remote_count; i++)
 		if (tw_address_equal(&destination->settings.remotes[i], remote))
@@ -207,7 +207,7 @@ static uint16_t port_in_use(const struct destination *destination, const struct 
 		const struct slot *slot = destination->slots[i];
 
 		if (slot->udp.connected && slot->udp.local.family == remote->family &&
-		    is_current(destination, &slot->udp.remote) &&
+		    tw_worker_is_current(destination, &slot->udp.remote) &&
 		    (!newest || slot->used_at > newest->used_at))
 			newest = slot;
 	}
@@ -230,7 +230,7 @@ static struct tw_udp_options connected_options(const struct destination *destina
 		options.local = *local;
 	else if (local->port)
 		options.local = tw_address_any((enum tw_family)remote->family, local->port);
-	else if (!is_current(destination, remote) && port_in_use(destination, remote)) {
+	else if (!tw_worker_is_current(destination, remote) && port_in_use(destination, remote)) {
 		options.local = tw_address_any((enum tw_family)remote->family,
 					       port_in_use(destination, remote));
 		options.shared_port = true;
@@ -246,7 +246,7 @@ static void close_oldest(struct tw_worker *worker, struct destination *destinati
 	for (unsigned i = 0; i < destination->slot_count; i++) {
 		const struct slot *slot = destination->slots[i];
 
-		if (!is_current(destination, &slot->udp.remote) &&
+		if (!tw_worker_is_current(destination, &slot->udp.remote) &&
 		    (oldest == destination->slot_count ||
 		     slot->used_at < destination->slots[oldest]->used_at))
 			oldest = i;
@@ -266,7 +266,8 @@ static struct slot *add_slot(struct tw_worker *worker, struct destination *desti
 		close_oldest(worker, destination);
 	r = open_slot(worker, options, &slot);
 	if (r) {
-		destination->status.socket_error = -r;
+		if (tw_worker_is_current(destination, &options->remote))
+			destination->status.socket_error = -r;
 		return NULL;
 	}
 	slot->destination = destination;
