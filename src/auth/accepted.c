@@ -140,7 +140,7 @@ static int file_of(int socket, struct stat *ret)
 
 static int compare_files(int socket, int listener)
 {
-	struct stat one, door;
+	struct stat one = { 0 }, door = { 0 };
 	int r = file_of(listener, &door);
 
 	if (!r)

@@ -2,6 +2,7 @@
  * monitor_agents.c - file agents: one process for each account in use, with its ids. They are
  * found by name and handed sockets; one that has gone is replaced by the next that is asked for.
  */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -122,7 +123,10 @@ static int serve(struct tw_monitor *monitor, const struct tw_grant *granted, int
 	if (agent)
 		drop(monitor, agent);
 	r = start(monitor, granted, &agent);
-	return r ? r : hand_over(agent, client);
+	if (r)
+		return r;
+	assert(agent);
+	return hand_over(agent, client);
 }
 
 void tw_monitor_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message)
