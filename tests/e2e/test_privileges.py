@@ -290,7 +290,7 @@ def test_taken_over(place, server):
 
 @ROOT_ONLY
 def test_without_root(place, server):
-    """The same processes with one id; it serves its own account, and PAM may know its password."""
+    """The same processes with one id; it serves its own account, whose password PAM knows."""
     folder = private_folder(place, "alices", ALICE)
     os.makedirs(os.path.join(place, "server-0", "received"))
     os.chown(os.path.join(place, "server-0"), ALICE, ALICE)
@@ -301,6 +301,9 @@ def test_without_root(place, server):
     assert int(told["CapPrm"][0], 16) == 0
     assert "result" in as_account(ALICE, here.socket, "lsAsync", path=folder)
     assert status(here.agent(ALICE))["Gid"] == [str(ALICE)] * 4
+    # By the helper that pam_unix has for this.
+    session = Session(None, here.api_port)
+    assert session.call("auth", user="twalice", password=PASSWORD)["user"] == "twalice"
 
 
 @ROOT_ONLY
