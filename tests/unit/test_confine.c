@@ -31,6 +31,7 @@
 #include "auth/confine_calls.h"
 #include "auth/confine_landlock.h"
 #include "auth/confine_seccomp.h"
+#include "netio/sockaddr.h"
 
 /* A process that is confined as an engine is, in a folder of its own beside one that is not. */
 struct cell {
@@ -569,8 +570,9 @@ static int network_works(const struct cell *cell)
 	struct epoll_event event = { .events = EPOLLIN };
 	struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, ~0U);
 	const struct sock_fprog all = { 1, &pass };
+	struct tw_address parsed;
+	char text[TW_ADDRESS_TEXT], got[8];
 	int set = epoll_set;
-	char got[8];
 
 	(void)cell;
 	WORKS(fd >= 0 && set >= 0);
@@ -580,6 +582,11 @@ static int network_works(const struct cell *cell)
 	WORKS(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all) == 0);
 	WORKS(connect(fd, (struct sockaddr *)&name, length) == 0);
 	WORKS(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
+	/* Addresses as text take libraries that look around. */
+	WORKS(tw_address_parse_ip("192.0.2.1", &parsed) && tw_address_parse_ip("::1", &parsed));
+	WORKS(tw_address_parse_ip("fe80::1%lo", &parsed) && !tw_address_parse_ip("x.y", &parsed));
+	WORKS(tw_address_format(&parsed, text));
+	(void)tw_local_addresses(&parsed, 1);
 	WORKS(send(fd, "hello", 5, 0) == 5);
 	WORKS(epoll_wait(set, &event, 1, 5000) == 1);
 	WORKS(recv(fd, got, sizeof got, 0) == 5);
