@@ -8,7 +8,7 @@
  * Acknowledgements go out by time (about an eighth of a round trip after the first packet that
  * asks for one), in ranges, newest first. A range is repeated until an acknowledgement that
  * carried it has itself been acknowledged; a packet that comes late below that point opens it
- * again. On a path that loses packets the last one before a silence goes three times: nothing comes
+ * again. On a path that loses packets the last one before a silence goes twice: nothing comes
  * behind it that would say the same.
  */
 #pragma once
