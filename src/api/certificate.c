@@ -405,8 +405,10 @@ int tw_certificate_open(const struct tw_certificate_options *options, struct tw_
 	struct tw_certificate *certificate = calloc(1, sizeof *certificate);
 	int r;
 
+	if (!certificate)
+		return no_memory(&work);
 	work.chain = sk_X509_new_null();
-	if (!certificate || !work.chain)
+	if (!work.chain)
 		r = no_memory(&work);
 	else if (options->certificate || options->key)
 		r = find_given(&work);

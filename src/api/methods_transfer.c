@@ -40,7 +40,7 @@ static int create_by_token(struct tw_api_call *call, const struct tw_transfer_op
 static int create(struct tw_api_call *call)
 {
 	struct tw_transfer_options options;
-	const char *id;
+	const char *id = "";
 	int r;
 
 	tw_transfer_options_init(&options);

@@ -168,7 +168,7 @@ static void write_locked_key(const char *path)
 /* The operator's own: any key that TLS takes; what does not fit together is told. */
 static void test_given(void **state)
 {
-	struct place *place = *state, other = { 0 };
+	struct place *place = *state, other;
 	struct tw_certificate *certificate, *ours;
 	struct tw_certificate_options options = {
 		.folder = "/nonexistent",

@@ -163,11 +163,11 @@ static void test_names(void **state)
 static void test_many_sources(void **state)
 {
 	struct tw_penalty_source guesser = source_of("192.0.2.1");
-	tw_ns now = HOUR, wait = 0;
+	tw_ns now = HOUR, wait;
 	char text[48];
 
 	for (int i = 0; i < 6; i++)
-		wait = tw_penalty_begin(*state, &guesser, now);
+		assert_int_equal(tw_penalty_begin(*state, &guesser, now), 0);
 	tw_penalty_wrong(*state, &guesser, "root", now);
 	wait = tw_penalty_begin(*state, &guesser, now);
 	assert_true(wait > 0);
