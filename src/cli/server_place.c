@@ -113,12 +113,15 @@ static int give(int fd, const struct tw_server_place *place)
 	return fchownat(fd, "", place->uid, place->gid, AT_EMPTY_PATH) ? -errno : 0;
 }
 
+/* Whether something is the server's to give. */
+typedef bool wants(const struct tw_server_place *place, const char *name, const struct stat *st);
+
 /*
  * A name in a folder that others may have written to: no link of any kind is followed, and a file
  * that has a second name is somebody else's as well.
  */
 static int take_over(int folder, const char *name, const struct tw_server_place *place,
-		     bool (*wanted)(const char *name, const struct stat *st), int *ret_folder)
+		     wants *wanted, int *ret_folder)
 {
 	int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
 	struct stat st;
@@ -130,7 +133,7 @@ static int take_over(int folder, const char *name, const struct tw_server_place 
 		r = -errno;
 	else if (!S_ISDIR(st.st_mode) && (S_ISLNK(st.st_mode) || st.st_nlink != 1))
 		r = 0;
-	else if (st.st_uid != place->uid && wanted(name, &st))
+	else if (st.st_uid != place->uid && wanted(place, name, &st))
 		r = give(fd, place);
 	if (!r && S_ISDIR(st.st_mode)) {
 		*ret_folder = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -142,8 +145,8 @@ static int take_over(int folder, const char *name, const struct tw_server_place 
 }
 
 /* @folder is closed. */
-static int take_over_all(int folder, const struct tw_server_place *place,
-			 bool (*wanted)(const char *name, const struct stat *st), unsigned depth)
+static int take_over_all(int folder, const struct tw_server_place *place, wants *wanted,
+			 unsigned depth)
 {
 	DIR *stream = fdopendir(folder);
 	struct dirent *entry;
@@ -170,17 +173,20 @@ static int take_over_all(int folder, const struct tw_server_place *place,
 }
 
 /* What the monitor keeps for itself stays. */
-static bool state_of_engine(const char *name, const struct stat *st)
+static bool state_of_engine(const struct tw_server_place *place, const char *name,
+			    const struct stat *st)
 {
+	(void)place;
 	(void)st;
 	return strncmp(name, TW_GRANTS_FILE, strlen(TW_GRANTS_FILE)) != 0 &&
 	       strcmp(name, "api-key.pem") != 0 && strcmp(name, "api-certificate.pem") != 0;
 }
 
-static bool left_by_root(const char *name, const struct stat *st)
+static bool left_by_server(const struct tw_server_place *place, const char *name,
+			   const struct stat *st)
 {
 	(void)name;
-	return st->st_uid == 0;
+	return st->st_uid == place->before;
 }
 
 static int cannot_give(const char *path, const struct tw_server_place *place, int error)
@@ -270,6 +276,7 @@ static int make_state(const struct tw_server_settings *settings, struct tw_serve
 {
 	const char *path = settings->state_dir;
 	struct stat st;
+	int r;
 
 	make_above(path);
 	if (mkdir(path, 0700) && errno != EEXIST)
@@ -285,7 +292,11 @@ static int make_state(const struct tw_server_settings *settings, struct tw_serve
 	}
 	if (geteuid() == 0 && strcmp(path, TW_SERVER_STATE_ROOT "/state") == 0)
 		chmod(TW_SERVER_STATE_ROOT, 0711);
-	return lock_state(settings, place->state);
+	r = lock_state(settings, place->state);
+	/* Whom the server before ran as: what was its own is this one's now. */
+	if (!r && fstatat(place->state, "tradewind.db", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		place->before = st.st_uid;
+	return r;
 }
 
 static bool is_empty(int folder)
@@ -311,13 +322,17 @@ static bool is_of_the_system(int folder)
 	       (root.st_dev == above.st_dev && root.st_ino == above.st_ino);
 }
 
-static int give_received(const char *path, const struct tw_server_place *place, bool made)
+static int give_received(const char *path, const struct tw_server_place *place, bool made,
+			 uid_t owner)
 {
-	bool ours = strcmp(path, TW_SERVER_STATE_ROOT "/incoming") == 0 ||
+	bool ours = owner != 0 || strcmp(path, TW_SERVER_STATE_ROOT "/incoming") == 0 ||
 		    faccessat(place->receive, TW_STATE_FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	struct tw_server_place taken = *place;
 	int folder, r = 0;
 
-	if (!made && !ours && !is_empty(place->receive) && is_of_the_system(place->receive)) {
+	/* Of what is in it, what belongs to whom the folder belongs to. */
+	taken.before = owner;
+	if (owner == 0 && !made && !is_empty(place->receive) && is_of_the_system(place->receive)) {
 		tw_say("%s is not handed to the account that receives: name a folder of its own "
 		       "with --recv-dir",
 		       path);
@@ -325,9 +340,9 @@ static int give_received(const char *path, const struct tw_server_place *place, 
 	}
 	if (ours) {
 		folder = another_descriptor(place->receive);
-		r = folder < 0 ? -errno : take_over_all(folder, place, left_by_root, 0);
+		r = folder < 0 ? -errno : take_over_all(folder, &taken, left_by_server, 0);
 	}
-	/* Last: as long as it is root's, this has to be done. */
+	/* Last: as long as it is another's, this has to be done. */
 	if (!r && fchown(place->receive, place->uid, place->gid))
 		r = -errno;
 	return r ? cannot_give(path, place, r) : TW_EXIT_DONE;
@@ -347,7 +362,10 @@ static int make_received(const struct tw_server_settings *settings, struct tw_se
 	if (place->receive < 0 || fstat(place->receive, &st))
 		return cannot_use(path, -errno);
 	/* One of another account's is his business: he may have opened it to the engine's. */
-	return place->other && st.st_uid == 0 ? give_received(path, place, made) : TW_EXIT_DONE;
+	if (place->other && (st.st_uid == 0 || st.st_uid == place->before) &&
+	    st.st_uid != place->uid)
+		return give_received(path, place, made, st.st_uid);
+	return TW_EXIT_DONE;
 }
 
 /* What triggers say goes to a file that the engine writes. */

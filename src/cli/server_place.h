@@ -7,8 +7,8 @@
  * servers before have left in it is taken over. It is locked as long as any of the processes lives:
  * whoever starts next waits for one that is just dying.
  *
- * The receive folder becomes the engine's if it is root's; what is in it, only if a server has
- * received into it before or it is the default one.
+ * The receive folder becomes the engine's if it is root's or was an engine's before; what is in it,
+ * only if a server has received into it before or it is the default one.
  */
 #pragma once
 
@@ -28,6 +28,7 @@ struct tw_server_place {
 	uid_t uid;
 	gid_t gid;
 	char name[TW_ACCOUNT_NAME_MAX]; /* "": no name */
+	uid_t before; /* whom the last server with this state ran as; 0: root, none */
 	/* Held open; state with the lock; log: the triggers' file, -1: none, or no plain file. */
 	int state, receive, log;
 };

@@ -273,6 +273,12 @@ def test_taken_over(place, server):
         file.write("root's")
     os.link(mine, os.path.join(here.state, "tradewind.db-old"))
     os.symlink(mine, os.path.join(here.state, "link"))
+    # What has been received goes along; what somebody else has put there does not.
+    for name, uid in (("theirs", BOB), ("got", 0)):
+        with open(os.path.join(here.received, name), "w") as file:
+            file.write("a file")
+        os.chown(os.path.join(here.received, name), uid, uid)
+    os.makedirs(os.path.join(here.received, ".tradewind"), exist_ok=True)
     for options, uid in ((("--engine-user", "twengine"), ENGINE), ((), SPARE)):
         here.options = options
         here.start()
@@ -283,7 +289,8 @@ def test_taken_over(place, server):
         assert os.stat(os.path.join(here.state, "tradewind.db")).st_uid == uid
         folder = os.stat(here.state)
         assert (folder.st_uid, folder.st_gid, folder.st_mode & 0o7777) == (0, uid, 0o1771)
-        assert os.stat(here.received).st_uid != 0
+        for name, owner in (("", uid), (".tradewind", uid), ("got", uid), ("theirs", BOB)):
+            assert os.stat(os.path.join(here.received, name)).st_uid == owner, name
     assert os.stat(mine).st_uid == 0
     assert "useradd" in here.process.text()
 
