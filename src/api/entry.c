@@ -250,7 +250,7 @@ static void go_on(struct tw_api_entry *entry, bool good)
 
 	/* Neither waits nor is in the way of what it asks for; the body lives until it is read. */
 	client->entry = NULL;
-	if (good && !session->gone)
+	if (good && tw_api_session_lives(session))
 		tw_api_serve(api, entry->conn, &entry->request, session);
 	else if (session->bearer)
 		refuse_bearer(entry->conn);
@@ -279,7 +279,8 @@ static void account_told(void *context, int r, const struct tw_account *account)
 	} else if (session->local) {
 		*session = (struct tw_api_session){ .holders = session->holders, .local = true };
 	} else {
-		session->gone = true; /* the account was there, and is no more */
+		session->over = true; /* the account was there, and is no more */
+		session->authenticated = session->superuser = session->wrangler = false;
 	}
 	go_on(entry, !r);
 }

@@ -146,7 +146,7 @@ static size_t first_slot(const uint8_t hash[TW_HASH_SIZE])
 
 static bool is_over(const struct tw_api_session *session, tw_ns now)
 {
-	return now - session->used > TW_API_SESSION_IDLE ||
+	return session->over || now - session->used > TW_API_SESSION_IDLE ||
 	       now - session->begun > TW_API_SESSION_LIFE;
 }
 
@@ -237,7 +237,7 @@ struct tw_api_session *tw_api_sessions_find(struct tw_api_sessions *sessions,
 
 bool tw_api_session_lives(const struct tw_api_session *session)
 {
-	return !session->gone &&
+	return !session->gone && !session->over &&
 	       (!session->bearer || tw_clock_now() - session->begun <= TW_API_SESSION_LIFE);
 }
 

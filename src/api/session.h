@@ -45,6 +45,7 @@ struct tw_api_session {
 	int64_t expires_us; /* wall */
 	unsigned holders;   /* requests that use it; freed when gone and 0 */
 	bool gone;
+	bool over; /* its account is no more: good for nothing, and removed when it is found */
 };
 
 /* Of an account that has proven itself now. Elevated rights stay as far as it may have them. */

@@ -30,6 +30,7 @@ static int check(struct tw_accounts *accounts, const char *user, const char *pas
 	if (strcmp(user, "alice") != 0 || strcmp(password, "right") != 0)
 		return -EACCES;
 	*ret = alice;
+	ret->superuser_allowed = gate.superuser;
 	return 0;
 }
 
@@ -53,6 +54,7 @@ static int find_account(struct tw_accounts *accounts, const char *user, struct t
 	if (gate.gone || strcmp(user, "alice") != 0)
 		return -EACCES;
 	*ret = alice;
+	ret->superuser_allowed = gate.superuser;
 	return 0;
 }
 
@@ -375,6 +377,50 @@ static struct tw_api_session *find(struct tw_api_sessions *sessions, const char 
 	return tw_api_sessions_find(sessions, (struct tw_slice){ bearer, strlen(bearer) });
 }
 
+/* As if the session had not been asked after for long. */
+static void age(struct world *world, const char *bearer)
+{
+	find(world->api->sessions, bearer)->proven = tw_clock_now() - TW_API_PROOF_AGE - 1;
+}
+
+/* What an account has lost, its sessions lose too: a right, and itself. */
+static void test_proven_again(void **state)
+{
+	struct world *world = *state;
+	int fd = dial_tcp(world);
+	char bearer[TW_API_BEARER], fields[160];
+	json_t *said;
+
+	open_gate();
+	gate.superuser = true;
+	said = result(world, fd, "auth", "{\"user\":\"alice\",\"password\":\"right\"}");
+	snprintf(bearer, sizeof bearer, "%s", json_string_value(json_object_get(said, "token")));
+	json_decref(said);
+	snprintf(fields, sizeof fields, "Authorization: Bearer %s\r\n", bearer);
+	json_decref(call_with(world, fd, fields, "superuser", "{}"));
+	said = call_with(world, fd, fields, "garbageCollect", "{}");
+	assert_non_null(json_object_get(said, "result"));
+	json_decref(said);
+	assert_int_equal(gate.finds, 0);
+	age(world, bearer);
+	said = call_with(world, fd, fields, "garbageCollect", "{}");
+	assert_non_null(json_object_get(said, "result"));
+	json_decref(said);
+	assert_int_equal(gate.finds, 1);
+	gate.superuser = false;
+	age(world, bearer);
+	expect_fault(call_with(world, fd, fields, "garbageCollect", "{}"), "NotPermitted", NULL);
+	gate.gone = true;
+	age(world, bearer);
+	expect_fault(call_with(world, fd, fields, "getDestinations", "{}"), "NotAuthenticated",
+		     NULL);
+	assert_memory_equal(world->answer, "HTTP/1.1 401", 12);
+	gate.gone = false;
+	expect_fault(call_with(world, fd, fields, "getDestinations", "{}"), "NotAuthenticated",
+		     NULL);
+	close(fd);
+}
+
 /* Any number of sessions: the newest are there, each under its own bearer. */
 static void test_sessions(void **state)
 {
@@ -425,6 +471,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_basic_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wranglers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_proven_again, setup, teardown),
 		cmocka_unit_test(test_sessions),
 	};
 
