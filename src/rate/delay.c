@@ -392,6 +392,15 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 	*round_back(delay, 0) = (struct tw_delay_round){ .rate_bps = delay->rate_bps };
 }
 
+/* Of two shares that were lost in a round trip @more is, beyond what @noise times chance does. */
+static bool is_more(const struct tw_path_model *path, double more, double less, double noise)
+{
+	double least = more > LOSS_MARGIN ? more : LOSS_MARGIN, over = more - less;
+
+	return over > LOST_MARGIN * (1 - less) &&
+	       over * over > noise * least / (double)round_packets(path);
+}
+
 /*
  * More is lost than always is, round trip after round trip, and no queue: a policer, a queue too
  * short to be seen, or a path that has begun to lose. Sending less tells which.
@@ -399,8 +408,7 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 static bool only_lost(struct tw_delay *delay, const struct tw_path_model *path,
 		      const struct tw_rate_sample *sample)
 {
-	double packets = (double)round_packets(path);
-	double loss = 1, least, over;
+	double loss = 1;
 
 	if (!sample->round_start || sample->app_limited || delay->round_count < TW_DELAY_ROUNDS ||
 	    delay->held_until > 0)
@@ -412,10 +420,7 @@ static bool only_lost(struct tw_delay *delay, const struct tw_path_model *path,
 			return false;
 		loss = round->loss < loss ? round->loss : loss;
 	}
-	least = loss > LOSS_MARGIN ? loss : LOSS_MARGIN;
-	over = loss - delay->loss.base;
-	return over > LOST_MARGIN * (1 - delay->loss.base) &&
-	       over * over > LOST_NOISE * least / packets;
+	return is_more(path, loss, delay->loss.base, LOST_NOISE);
 }
 
 /*
@@ -477,8 +482,11 @@ static void end_hold(struct tw_delay *delay, const struct tw_path_model *path, t
 
 	delay->held_until = 0;
 	delay->share.low_since = now;
-	if (loss < HELD_KEPT * delay->held_loss)
+	if (loss < HELD_KEPT * delay->held_loss) {
+		if (is_more(path, delay->loss.base, loss, LOST_NOISE))
+			learn_loss(delay, path, loss);
 		return;
+	}
 	tw_loss_forget(&delay->loss);
 	tw_loss_learn(&delay->loss, &delay->loss.up, round_packets(path), delay->held_loss);
 	learn_loss(delay, path, loss);
@@ -532,7 +540,11 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	uint64_t delivered =
 		sample->app_limited ? 0 : compensate(delay, delivery(delay, path, sample));
 	uint64_t before = delay->rate_bps;
-	bool spare = sample->app_limited || delay->held_until > 0;
+	double lost = round_back(delay, 1)->loss, lost_before = round_back(delay, 2)->loss;
+	/* Nothing grows into loss: several of us behind a policer would drive each other. */
+	bool spare = sample->app_limited || delay->held_until > 0 ||
+		     is_more(path, lost < lost_before ? lost : lost_before, delay->loss.base,
+			     LOST_NOISE / 5);
 
 	if (only_lost(delay, path, sample)) {
 		begin_hold(delay, crowd);

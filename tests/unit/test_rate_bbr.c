@@ -546,8 +546,8 @@ static const struct neighbour {
 } neighbours[] = {
 	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.3, 0.92 },
 	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.1, 0.9 },
-	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.3, 0.8 },
-	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.2, 0.8 },
+	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.2, 0.8 },
+	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.1, 0.8 },
 };
 
 static void run_neighbour(struct sim *sim, const struct neighbour *row, uint64_t seed)
