@@ -289,7 +289,7 @@ static bool worth_opening(const struct tw_source *source, uint64_t entry)
  * open_file(). */
 static void open_ahead(struct tw_source *source, uint64_t entry)
 {
-	uint64_t count = tw_listing_entries(source->listing), entries[AHEAD_MAX];
+	uint64_t count = tw_listing_entries(source->listing), entries[AHEAD_MAX] = { 0 };
 	const char *paths[AHEAD_MAX];
 	struct tw_file *files[AHEAD_MAX];
 	unsigned wanted = 0, tried;

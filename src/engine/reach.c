@@ -159,10 +159,12 @@ void tw_reach_init(struct tw_engine *engine)
 
 void tw_reach_forget(struct tw_engine *engine)
 {
-	struct tw_reach *reach;
+	struct tw_reach *next;
 
-	while ((reach = TAILQ_FIRST(&engine->reaches)))
+	for (struct tw_reach *reach = TAILQ_FIRST(&engine->reaches); reach; reach = next) {
+		next = TAILQ_NEXT(reach, link);
 		let_go(engine, reach);
+	}
 }
 
 void tw_reach_deinit(struct tw_engine *engine)
