@@ -9,7 +9,7 @@
 #define SCALE_MOST 1.5
 #define SCALE_LEAST 0.4
 #define STEP_MIN 0.002
-#define STEP_ROUNDS 4.0 /* round trips between two queues: with fewer, less is added */
+#define STEP_ROUNDS 5.0 /* round trips between two queues: with fewer, less is added */
 #define KEPT_MIN 0.5    /* the most that a queue takes at a time is the rest */
 #define KEPT_BRIEF 0.8  /* a program that woke up late: that is over when it is seen */
 #define KEPT_MORE 0.97

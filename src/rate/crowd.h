@@ -6,7 +6,7 @@
  * of the round trip. All see the same queue at nearly the same time, so all give way together, and
  * what is added is alike: rates become alike, whatever they were. What is added follows the root of
  * the path's rate, which each flow has seen for itself and none too well, and adapts until the
- * queue is high about every four round trips, however many flows there are. Without a queue for
+ * queue is high about every five round trips, however many flows there are. Without a queue for
  * long steps double.
  *
  * tw_cubic is for a path whose queue somebody fills until it overflows (RFC 9438). Delay says

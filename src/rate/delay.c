@@ -32,6 +32,7 @@
 #define HELD_ROUNDS 3
 #define HELD_GAIN 0.95
 #define HELD_KEPT 0.85 /* loss that is still that much of what it was does not depend on us */
+#define DOUBT 0.95     /* in each round trip */
 #define LOST_ROUNDS 3
 #define LOST_MARGIN 0.04 /* of what is sent: more loss than that is looked into */
 #define LOST_NOISE 50.0  /* losses come in bursts: so many times the variance of single ones */
@@ -225,8 +226,11 @@ static void send_lead(struct tw_rate_controller *controller, const struct tw_pat
 	delay->lead_due = false;
 	lead.lead_bps = tw_rate_scale(body_bps, TW_RAMP_GAIN);
 	lead.bytes = tw_rate_bytes(lead.lead_bps, tw_ramp_lead_span(path));
-	if (delay->body_bps == 0)
+	/* The first flight as a lead: as fast as one can be told from the rest. */
+	if (delay->body_bps == 0) {
 		lead.bytes = (uint64_t)START_DATAGRAMS * controller->datagram_bytes;
+		lead.lead_bps = tw_rate_of(lead.bytes, tw_ramp_lead_span(path));
+	}
 	controller->lead_bps = lead.lead_bps;
 	controller->lead_bytes = lead.bytes;
 	tw_ramp_lead(&delay->ramp, path, &lead, delay->resolved + delay->in_flight);
@@ -387,6 +391,9 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 	    tw_ns_since(crowd->now, delay->share.reduced_at) <
 		    6 * crowd->base + delay->share.waited)
 		learn_loss(delay, path, round->loss);
+	/* Where no queue ever shows how much that is, what a test said is soon doubted. */
+	if (delay->mode == TW_DELAY_SHARE && delay->share.waited == 0)
+		delay->loss.base *= DOUBT;
 	delay->round = (delay->round + 1) % TW_DELAY_ROUNDS;
 	delay->round_count++;
 	*round_back(delay, 0) = (struct tw_delay_round){ .rate_bps = delay->rate_bps };
