@@ -137,7 +137,8 @@ uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
 		window = least;
 	if (floor_bps > controller->limits.max_bps)
 		floor_bps = controller->limits.max_bps;
+	/* What was sent faster a moment ago is on its way, too. */
 	least = tw_rate_bytes(floor_bps,
-			      path->rtt_smoothed + path->rtt_smoothed / 4 + TW_RTT_GRANULARITY);
+			      2 * path->rtt_smoothed + path->rtt_smoothed / 4 + TW_RTT_GRANULARITY);
 	return window > least ? window : least;
 }

@@ -263,7 +263,7 @@ static void judge_known(struct many *many)
 	expect_connections(many, 2);
 	if (many->connections != 2)
 		sim_fail(&many->sim, "the first connection was still there");
-	if (again > first - 0.15)
+	if (again > first - 0.05)
 		sim_fail(&many->sim, "took %.3f s and again %.3f s", first, again);
 }
 
