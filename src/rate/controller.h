@@ -105,8 +105,8 @@ uint64_t tw_rate_controller_pacing(const struct tw_rate_controller *controller);
 void tw_rate_controller_pace(struct tw_rate_controller *controller, struct tw_pacer *pacer,
 			     tw_ns now);
 /*
- * The most bytes that may be in flight; at least four datagrams and min_bps over two round trips and a
- * quarter.
+ * The most bytes that may be in flight; at least four datagrams and min_bps over two round trips
+ * and a quarter.
  */
 uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
 				   const struct tw_path_model *path);
