@@ -1,4 +1,7 @@
 /* Two servers in one program: a file goes over, through everything that a service has. */
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "engineworld.h"
 
 static void sends_a_file(void **state)
@@ -235,6 +238,19 @@ static bool state_is(struct world *world, unsigned host, const char *id, const c
 	return strcmp(view->connection.encrypted_connection_state, wanted) == 0;
 }
 
+/* Somebody who does not answer, where a port that is closed would refuse at once. */
+static int silent_port(uint16_t port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
 /* Not before somebody answers, not after he is gone; and never where nothing is encrypted. */
 static void tells_how_far_encryption_is(void **state)
 {
@@ -244,6 +260,7 @@ static void tells_how_far_encryption_is(void **state)
 	const struct tw_source_view *source;
 	const char *where, *id;
 	size_t cursor = 0;
+	int silent;
 
 	host_start(world, 0);
 	host_start(world, 1);
@@ -253,8 +270,10 @@ static void tells_how_far_encryption_is(void **state)
 	options.manifest_id = manifest_make(world, 0, &caller, "file");
 	assert_true(state_is(world, 0, where, "disconnected"));
 	host_stop(world, 1);
+	silent = silent_port(world->hosts[1].port);
 	(void)transfer_make(world, 0, &caller, &options);
 	UNTIL(world, state_is(world, 0, where, "negotiating"));
+	close(silent);
 	host_start(world, 1);
 	UNTIL(world, state_is(world, 0, where, "connected"));
 	host_stop(world, 1);
