@@ -35,7 +35,7 @@
 #define DOUBT 0.95     /* in each round trip */
 #define LOST_ROUNDS 3
 #define LOST_MARGIN 0.04 /* of what is sent: more loss than that is looked into */
-#define LOST_NOISE 50.0  /* losses come in bursts: so many times the variance of single ones */
+#define LOST_NOISE 12.0 /* losses come in bursts: so many times the variance of single ones */
 #define LOSS_MARGIN 0.01
 #define SLOWER 0.6 /* a path that delivers less than that of the rate has become slower */
 #define OFFSET_SPAN (10 * TW_SECOND)
@@ -551,7 +551,7 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	/* Nothing grows into loss: several of us behind a policer would drive each other. */
 	bool spare = sample->app_limited || delay->held_until > 0 ||
 		     is_more(path, lost < lost_before ? lost : lost_before, delay->loss.base,
-			     LOST_NOISE / 5);
+			     LOST_NOISE);
 
 	if (only_lost(delay, path, sample)) {
 		begin_hold(delay, crowd);
