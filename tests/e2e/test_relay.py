@@ -363,8 +363,8 @@ def test_control_connection_cut(world):
 
 
 def test_servers_share_a_limit(world):
-    """The relay may move 40 Mbit/s in all; of two servers that want all of it each gets about half,
-    though one has four times as many connections.
+    """The relay may move 40 Mbit/s in all; of two servers that are sent more each gets about half,
+    though one has four times as many connections. Rates are fixed: it is the relay that shares.
     """
     sides = [world.hidden("b%d" % i, 2 + i) for i in range(2)]
     relay = world.relay(10, *sides, options=("--rate", "40M"))
@@ -377,9 +377,10 @@ def test_servers_share_a_limit(world):
         return sum(os.stat(os.path.join(folder, name)).st_blocks * 512
                    for folder, _, names in os.walk(got[server].folder) for name in names)
 
+    fixed = "send", "--quiet", "--rate-control", "fixed", "--rate"
     for number in range(4):
-        sender.start("send", "--quiet", source, got[0].url.replace("/#", "/%d#" % number))
-    sender.start("send", "--quiet", source, got[1].url)
+        sender.start(*fixed, "10M", source, got[0].url.replace("/#", "/%d#" % number))
+    sender.start(*fixed, "40M", source, got[1].url)
     relaynet.wait_until(lambda: moved(0) + moved(1) > 8_000_000, 60, "it does not get on")
     before = moved(0), moved(1)
     relaynet.wait_until(lambda: moved(0) + moved(1) > 28_000_000, 60, "it does not get on")
