@@ -399,13 +399,13 @@ static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
 	*round_back(delay, 0) = (struct tw_delay_round){ .rate_bps = delay->rate_bps };
 }
 
-/* Of two shares that were lost in a round trip @more is, beyond what @noise times chance does. */
-static bool is_more(const struct tw_path_model *path, double more, double less, double noise)
+/* Of two shares that were lost in a round trip @more is, beyond what chance does. */
+static bool is_more(const struct tw_path_model *path, double more, double less)
 {
 	double least = more > LOSS_MARGIN ? more : LOSS_MARGIN, over = more - less;
 
 	return over > LOST_MARGIN * (1 - less) &&
-	       over * over > noise * least / (double)round_packets(path);
+	       over * over > LOST_NOISE * least / (double)round_packets(path);
 }
 
 /*
@@ -427,7 +427,7 @@ static bool only_lost(struct tw_delay *delay, const struct tw_path_model *path,
 			return false;
 		loss = round->loss < loss ? round->loss : loss;
 	}
-	return is_more(path, loss, delay->loss.base, LOST_NOISE);
+	return is_more(path, loss, delay->loss.base);
 }
 
 /*
@@ -490,7 +490,7 @@ static void end_hold(struct tw_delay *delay, const struct tw_path_model *path, t
 	delay->held_until = 0;
 	delay->share.low_since = now;
 	if (loss < HELD_KEPT * delay->held_loss) {
-		if (is_more(path, delay->loss.base, loss, LOST_NOISE))
+		if (is_more(path, delay->loss.base, loss))
 			learn_loss(delay, path, loss);
 		return;
 	}
@@ -550,8 +550,7 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	double lost = round_back(delay, 1)->loss, lost_before = round_back(delay, 2)->loss;
 	/* Nothing grows into loss: several of us behind a policer would drive each other. */
 	bool spare = sample->app_limited || delay->held_until > 0 ||
-		     is_more(path, lost < lost_before ? lost : lost_before, delay->loss.base,
-			     LOST_NOISE);
+		     is_more(path, lost < lost_before ? lost : lost_before, delay->loss.base);
 
 	if (only_lost(delay, path, sample)) {
 		begin_hold(delay, crowd);
