@@ -227,6 +227,6 @@ const struct tw_call_case tw_call_cases[] = {
 	OPTION(NET, IPPROTO_TCP, TCP_NODELAY),
 	OPTION(NET, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
 	/* The valve against floods of INITs (netio/valve.h), turned while they come. */
-	OPTION(ENGINE, SOL_SOCKET, SO_ATTACH_FILTER),
+	OPTION(NET, SOL_SOCKET, SO_ATTACH_FILTER),
 };
 const size_t tw_call_case_count = sizeof tw_call_cases / sizeof *tw_call_cases;

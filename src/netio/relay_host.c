@@ -16,6 +16,8 @@
 #include "netio/sockaddr.h"
 #include "netio/tls.h"
 #include "netio/udp.h"
+#include "netio/valve.h"
+#include "wire/datagram.h"
 
 #define EVENTS 64
 /* Bytes a port may move in a turn; with a shared limit what it lets through in 2 ms, so that who
@@ -56,6 +58,7 @@ struct port_socket {
 	struct watch watch;
 	struct port *port;
 	struct tw_udp udp;
+	struct tw_valve valve;
 	bool ready;
 };
 
@@ -164,6 +167,9 @@ static int open_port(void *context, struct tw_relay_server *server, uint16_t num
 		if (r)
 			break;
 		port->count++;
+		tw_valve_init(&port->sockets[i].valve, port->sockets[i].udp.fd,
+			      port->sockets[i].udp.local.family == TW_FAMILY_IPV6,
+			      &host->options.relay.random, tw_clock_now());
 		r = watch_fd(host, EPOLL_CTL_ADD, port->sockets[i].udp.fd, &port->sockets[i].watch,
 			     EPOLLIN);
 	}
@@ -364,8 +370,9 @@ static void send_replies(struct tw_relay_host *host)
 }
 
 /* Up to one batch of one socket. Returns true when it may have more. */
-static bool receive(struct tw_relay_host *host, struct port *port, struct tw_udp *udp, tw_ns now)
+static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_ns now)
 {
+	struct port *port = socket->port;
 	struct tw_udp_message messages[TW_UDP_BATCH];
 	/* What is too much is owed; with a limit that would be time of others. */
 	unsigned wanted = host->quantum == QUANTUM
@@ -380,10 +387,13 @@ static bool receive(struct tw_relay_host *host, struct port *port, struct tw_udp
 		messages[i].bytes = host->buffers + i * MESSAGE_ROOM;
 		messages[i].room = MESSAGE_ROOM;
 	}
-	r = tw_udp_receive(udp, messages, wanted, &got);
+	r = tw_udp_receive(&socket->udp, messages, wanted, &got);
 	if (r)
 		return r == TW_E_UNREACHABLE;
 	for (unsigned i = 0; i < got; i++) {
+		if (messages[i].length > 0 && messages[i].bytes[0] == TW_DATAGRAM_INIT)
+			tw_valve_count(&socket->valve,
+				       (messages[i].length - 1) / messages[i].segment + 1);
 		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
 		forward(host, port, &messages[i], now);
 	}
@@ -432,10 +442,18 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 	if (host->options.relay.rate_bps)
 		go_last(host, port);
 	while (more && port->credit > 0 && !port->closed) {
-		more = receive(host, port, &socket->udp, now);
+		more = receive(host, socket, now);
 		if (more && port->server && tw_relay_ready_at(host->relay, port->server) > now)
 			break;
 	}
+}
+
+/* Also of ports that nothing comes to: a valve may be shut. */
+static void turn_valves(struct tw_relay_host *host, tw_ns now)
+{
+	for (struct port *port = host->ports; port; port = port->next)
+		for (unsigned i = 0; i < port->count; i++)
+			tw_valve_turn(&port->sockets[i].valve, now);
 }
 
 /* In the order of the list: the kernel then tells of the first one first. */
@@ -716,6 +734,7 @@ static int turn(struct tw_relay_host *host, tw_ns limit)
 		if (watch->type == WATCH_SOCKET && ((struct port_socket *)watch->owner)->ready)
 			serve_socket(host, watch->owner, now);
 	}
+	turn_valves(host, now);
 	tw_relay_timeout(host->relay, now);
 	send_replies(host);
 	tend_links(host, now);

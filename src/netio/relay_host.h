@@ -5,7 +5,8 @@
  * Trains go through as they come: what the kernel has merged (UDP_GRO) leaves in one call again
  * (UDP_SEGMENT), from the buffer that it was received into. What a socket has no room for is lost,
  * as at any router. Ports take turns by bytes; one that has used up its share of a limited rate is
- * not read until it has some again, so that its queue is the kernel's and bounded.
+ * not read until it has some again, so that its queue is the kernel's and bounded. Strangers' INITs
+ * come through a valve (valve.h) at each port's sockets.
  */
 #pragma once
 

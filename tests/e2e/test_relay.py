@@ -246,6 +246,27 @@ def test_held_connections_keep_nobody_out(world):
     world.send(world.side("a", world.net.host(31)), got.url, source=world.file(1_000_000))
 
 
+def dropped(space, port):
+    """Datagrams that the kernel kept from the sockets of this port."""
+    with open("/proc/%d/net/udp" % space.processes[-1].pid) as table:
+        rows = [line.split() for line in table][1:]
+    return sum(int(row[-1]) for row in rows if int(row[1].split(":")[1], 16) == port)
+
+
+def test_strangers_stop_at_the_valve(world):
+    """What is of no type, the kernel drops before it takes room in the public port's buffer."""
+    receiver = world.hidden("b", 2)
+    relay = world.relay(10, receiver)
+    got = world.receiver(receiver, "--relay", relay.name)
+    stranger = world.net.host(30)
+    with stranger.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        for kind in (0x00, 0x30, 0x7f, 0xff):
+            flood.sendto(bytes([kind]) * 1200, ("203.0.113.10", 8886))
+        flood.sendto(bytes([0x10]) * 1200, ("203.0.113.10", 8886))
+    relaynet.wait_until(lambda: dropped(relay.side.namespace, 8886) == 4, 10, "no valve")
+    world.send(world.side("a", world.net.host(31)), got.url, source=world.file(1_000_000))
+
+
 def start_slow(world, sender, url, seconds, *options):
     """A transfer that takes about so long."""
     size = 2_000_000 * seconds
