@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "core/opener.h"
 #include "sim.h"
 
 #define SIM_FRAME_OVERHEAD 42
@@ -51,6 +52,7 @@ struct sim_packet {
 	struct tw_address from, at; /* as the receiving side sees them */
 	tw_ns queued_at;
 	bool cross;
+	enum tw_opening opening; /* by whom it has reached */
 	size_t length;
 	uint8_t bytes[];
 };
