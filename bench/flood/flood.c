@@ -4,9 +4,10 @@
  *   tradewind-flood IPV4 PORT KIND PER_SECOND SECONDS [KEY]
  *
  * KIND: `garbage`: INITs whose message does not open; `cookie`: the same with cookies that are not
- * valid; `true`: INITs that open, for the server's KEY; `noise`: datagrams of no type. Sources are
- * random addresses of 198.18.0.0/15, which is set apart for such measurements. One line of JSON
- * says what was sent. Needs the right to raw sockets. For namespaces of one's own.
+ * valid; `true`: INITs that open, for the server's KEY; `noise`: datagrams of no type; `packets`:
+ * packets of connections that there are not. Sources are random addresses of 198.18.0.0/15, which
+ * is set apart for such measurements. One line of JSON says what was sent. Needs the right to raw
+ * sockets. For namespaces of one's own.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,8 +36,8 @@ struct packet {
 	uint8_t payload[TW_DATAGRAM_INIT_MIN];
 } __attribute__((packed));
 
-enum kind { GARBAGE, COOKIE, TRUE_INIT, NOISE, KINDS };
-static const char *const kind_names[] = { "garbage", "cookie", "true", "noise" };
+enum kind { GARBAGE, COOKIE, TRUE_INIT, NOISE, PACKETS, KINDS };
+static const char *const kind_names[] = { "garbage", "cookie", "true", "noise", "packets" };
 
 struct flood {
 	int fd;
@@ -106,6 +107,11 @@ static void make_payload(struct flood *flood, uint8_t payload[TW_DATAGRAM_INIT_M
 	if (flood->kind == TRUE_INIT) {
 		memcpy(payload, flood->templates[tw_prng_below(&flood->prng, TEMPLATES)],
 		       TW_DATAGRAM_INIT_MIN);
+		return;
+	}
+	if (flood->kind == PACKETS) {
+		tw_datagram_write_packet_header(tw_prng_u64(&flood->prng), false,
+						tw_prng_u64(&flood->prng), payload);
 		return;
 	}
 	tw_random_fill(&random, message, 32);
@@ -183,8 +189,8 @@ int main(int argc, char **argv)
 	struct tw_public_key key;
 
 	if (argc < 6) {
-		fputs("tradewind-flood IPV4 PORT garbage|cookie|true|noise PER_SECOND SECONDS "
-		      "[KEY]\n",
+		fputs("tradewind-flood IPV4 PORT garbage|cookie|true|noise|packets PER_SECOND "
+		      "SECONDS [KEY]\n",
 		      stderr);
 		return 2;
 	}

@@ -29,6 +29,7 @@ int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct t
 	tw_table_init(&endpoint->by_cid, 0);
 	tw_table_init(&endpoint->by_init, tw_random_u64(&config->random));
 	tw_heap_init(&endpoint->timers);
+	tw_cid_salt_init(&endpoint->cid_salt, &config->random);
 	tw_cookie_jar_init(&endpoint->cookies, &config->random, now);
 	tw_door_init(&endpoint->door, &config->random);
 	*ret = endpoint;
@@ -53,6 +54,11 @@ void tw_endpoint_free(struct tw_endpoint *endpoint)
 	tw_table_deinit(&endpoint->by_init);
 	tw_cookie_jar_wipe(&endpoint->cookies);
 	free(endpoint);
+}
+
+const struct tw_cid_salt *tw_endpoint_cid_salt(const struct tw_endpoint *endpoint)
+{
+	return &endpoint->cid_salt;
 }
 
 void tw_endpoint_set_offers(struct tw_endpoint *endpoint, const struct tw_address *offers,

@@ -90,6 +90,8 @@ int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct t
 /* Other offers, for connections to come; at most TW_OFFERS_MAX, the rest is left out. */
 void tw_endpoint_set_offers(struct tw_endpoint *endpoint, const struct tw_address *offers,
 			    unsigned count);
+/* What marks the ids of its connections (core/cid.h), for as long as it lives. */
+const struct tw_cid_salt *tw_endpoint_cid_salt(const struct tw_endpoint *endpoint);
 /* Ends every connection without a word to the peers (closed() is called for each). */
 void tw_endpoint_free(struct tw_endpoint *endpoint);
 

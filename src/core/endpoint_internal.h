@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/heap.h"
+#include "core/cid.h"
 #include "core/door.h"
 #include "core/endpoint.h"
 #include "core/table.h"
@@ -28,6 +29,7 @@ struct tw_endpoint {
 	struct tw_heap timers;
 	struct tw_conn **conns; /* owned array of owned connections */
 	size_t count, room, half_open;
+	struct tw_cid_salt cid_salt;
 	struct tw_cookie_jar cookies;
 	struct tw_door door;
 	struct tw_reply replies[TW_REPLIES_MAX];

@@ -17,7 +17,6 @@
 #include "netio/tls.h"
 #include "netio/udp.h"
 #include "netio/valve.h"
-#include "wire/datagram.h"
 
 #define EVENTS 64
 /* Bytes a port may move in a turn; with a shared limit what it lets through in 2 ms, so that who
@@ -168,7 +167,7 @@ static int open_port(void *context, struct tw_relay_server *server, uint16_t num
 			break;
 		port->count++;
 		tw_valve_init(&port->sockets[i].valve, port->sockets[i].udp.fd,
-			      port->sockets[i].udp.local.family == TW_FAMILY_IPV6,
+			      port->sockets[i].udp.local.family == TW_FAMILY_IPV6, NULL,
 			      &host->options.relay.random, tw_clock_now());
 		r = watch_fd(host, EPOLL_CTL_ADD, port->sockets[i].udp.fd, &port->sockets[i].watch,
 			     EPOLLIN);
@@ -391,8 +390,8 @@ static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_n
 	if (r)
 		return r == TW_E_UNREACHABLE;
 	for (unsigned i = 0; i < got; i++) {
-		if (messages[i].length > 0 && messages[i].bytes[0] == TW_DATAGRAM_INIT)
-			tw_valve_count(&socket->valve,
+		if (messages[i].length > 0)
+			tw_valve_count(&socket->valve, messages[i].bytes[0],
 				       (messages[i].length - 1) / messages[i].segment + 1);
 		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
 		forward(host, port, &messages[i], now);

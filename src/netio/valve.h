@@ -1,14 +1,18 @@
 /*
- * valve.h - a socket that listens takes only so many INITs a second: what is beyond, the kernel
+ * valve.h - a socket that listens takes only so much from strangers: what is beyond, the kernel
  * drops before it takes room in the socket's buffer.
  *
- * Strangers and peers come to the same socket. A flood of INITs, which the endpoint turns away for
- * next to nothing, would still fill the buffer and push out what peers send. So INITs are counted,
- * and when there are more a second than any true crowd would send, a filter in the kernel lets only
- * those through whose source address and port fall into a window of a keyed hash. The window is as
- * wide as the flood allows, and moves on every TW_VALVE_WINDOW: whoever is in earnest, and so keeps
- * his address and repeats his INIT, has his turn within a few seconds, and in it both his INIT and
- * the one with the cookie come through. Invented addresses fall everywhere.
+ * Strangers and peers come to the same socket. A flood, which the endpoint turns away for next to
+ * nothing, would still fill the buffer and push out what peers send. So a filter in the kernel lets
+ * through
+ *   - of what names a connection: what names one that can be (core/cid.h);
+ *   - of the rest, in two classes, everything until there is more a second than any true crowd
+ * would send, and from then on only what comes from sources whose address and port fall into a
+ * window of a keyed hash. A window is as wide as the flood allows, and moves on every
+ * TW_VALVE_WINDOW: whoever is in earnest, and so keeps his address and repeats his INIT, has his
+ * turn within a few seconds, and in it both his INIT and the one with the cookie come through.
+ * Invented addresses fall everywhere. The classes are apart so that a flood of questions does not
+ * keep answers out.
  *
  * Datagrams of no known type never come through. A kernel that takes no filter has none: nothing
  * depends on it.
@@ -20,30 +24,51 @@
 
 #include "base/random.h"
 #include "base/time.h"
+#include "core/cid.h"
 
-#define TW_VALVE_INITS 8000             /* a second, that come through */
+#define TW_VALVE_MOST 8000              /* a second of each class, that come through */
 #define TW_VALVE_PERIOD (20 * TW_MSEC)  /* at least so long is counted */
 #define TW_VALVE_WINDOW (600 * TW_MSEC) /* longer than between two INITs of one who asks */
 #define TW_VALVE_OPEN 1024              /* the width that is all */
 
-struct tw_valve {
-	int fd; /* borrowed; -1: no filter to be had */
-	bool ipv6;
-	uint32_t salt[2];
-	unsigned width, place; /* of the window */
-	uint64_t inits;        /* that came through since: */
+enum tw_valve_class {
+	TW_VALVE_QUESTIONS, /* INIT, DISCOVER */
+	TW_VALVE_ANSWERS,   /* DISCOVERED, and those between a server and its relay */
+	TW_VALVE_CLASSES,
+	TW_VALVE_CONNECTED, /* what names a connection */
+};
+
+struct tw_valve_window {
+	unsigned width, place;
+	uint64_t came; /* through, since: */
 	tw_ns since, moved_at;
 };
 
-/* For a socket that listens. The filter against unknown types is in force from here on. */
-void tw_valve_init(struct tw_valve *valve, int fd, bool ipv6, const struct tw_random *random,
-		   tw_ns now);
-/* @inits have come. */
-static inline void tw_valve_count(struct tw_valve *valve, uint64_t inits)
+struct tw_valve {
+	int fd; /* borrowed; -1: no filter to be had */
+	bool ipv6, marked;
+	struct tw_cid_salt ids; /* if @marked */
+	uint32_t salt[2];
+	struct tw_valve_window windows[TW_VALVE_CLASSES];
+};
+
+/*
+ * For a socket that listens, whose filter is in force from here on. @ids: all connections that come
+ * to it have ids made with this salt; NULL: they have any.
+ */
+void tw_valve_init(struct tw_valve *valve, int fd, bool ipv6, const struct tw_cid_salt *ids,
+		   const struct tw_random *random, tw_ns now);
+/* @type: the first byte of a datagram. */
+enum tw_valve_class tw_valve_class(uint8_t type);
+/* @count datagrams have come that begin with @type. */
+static inline void tw_valve_count(struct tw_valve *valve, uint8_t type, uint64_t count)
 {
-	valve->inits += inits;
+	enum tw_valve_class class = tw_valve_class(type);
+
+	if (class < TW_VALVE_CLASSES)
+		valve->windows[class].came += count;
 }
 /* Looks at what has been counted, if it is time to, and turns the valve. */
 void tw_valve_turn(struct tw_valve *valve, tw_ns now);
-/* The width that @inits a second in a window of @width call for; a pure function. */
-unsigned tw_valve_width(unsigned width, double inits_a_second);
+/* The width that @a_second in a window of @width call for; a pure function. */
+unsigned tw_valve_width(unsigned width, double a_second);

@@ -199,9 +199,9 @@ int tw_worker_new(const struct tw_worker_options *options, struct tw_worker **re
 		r = worker->train.bytes ? 0 : -ENOMEM;
 	}
 	if (!r)
-		r = tw_worker_sockets_open(worker, options->receiving, ret_failed);
-	if (!r)
 		r = make_endpoint(worker, options, now);
+	if (!r)
+		r = tw_worker_sockets_open(worker, options->receiving, ret_failed);
 	if (!r && options->receiving)
 		r = make_hub(worker, options, now);
 	if (r) {

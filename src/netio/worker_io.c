@@ -82,8 +82,8 @@ static void take_batch(struct tw_worker *worker, struct slot *slot,
 		struct tw_buffer *buffer = worker->armed[i];
 
 		/* Of what comes merged the parts are alike. */
-		if (messages[i].length > 0 && messages[i].bytes[0] == TW_DATAGRAM_INIT)
-			tw_valve_count(&slot->valve,
+		if (messages[i].length > 0)
+			tw_valve_count(&slot->valve, messages[i].bytes[0],
 				       (messages[i].length - 1) / messages[i].segment + 1);
 		hand_in(worker, &messages[i], buffer, content, now);
 		if (buffer->references > 1) {

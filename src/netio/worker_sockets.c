@@ -99,7 +99,7 @@ int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_rece
 		}
 		assert(slot->index == i);
 		tw_valve_init(&slot->valve, slot->udp.fd, slot->udp.local.family == TW_FAMILY_IPV6,
-			      &random, tw_clock_now());
+			      tw_endpoint_cid_salt(worker->endpoint), &random, tw_clock_now());
 		worker->listening = i + 1;
 	}
 	return 0;

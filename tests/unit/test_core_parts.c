@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "core/ack.h"
+#include "core/cid.h"
 #include "core/mtu.h"
 #include "core/sent.h"
 #include "core/stream.h"
@@ -248,6 +249,37 @@ static void test_table(void **state)
 }
 
 /* Two halves of a stream with pieces lost, repeated and out of order; windows held. */
+/* Ids are all different and pass; of invented ones, or with another salt, one in 4096 does. */
+static void test_cid(void **state)
+{
+	enum { IDS = 40960 };
+	static uint64_t ids[IDS];
+	struct tw_prng prng;
+	struct tw_random random = tw_prng_random(&prng);
+	struct tw_cid_salt salt, other;
+	struct tw_table table;
+	unsigned passed = 0, foreign = 0, flipped = 0;
+
+	(void)state;
+	tw_prng_init(&prng, 3);
+	tw_cid_salt_init(&salt, &random);
+	tw_cid_salt_init(&other, &random);
+	tw_table_init(&table, 0);
+	for (unsigned i = 0; i < IDS; i++) {
+		ids[i] = tw_cid_make(&salt, &random);
+		assert_true(ids[i]);
+		assert_true(tw_cid_marked(&salt, ids[i]));
+		assert_int_equal(tw_table_put(&table, ids[i], ids), 0);
+		passed += tw_cid_marked(&salt, tw_prng_u64(&prng));
+		foreign += tw_cid_marked(&other, ids[i]);
+		flipped += tw_cid_marked(&salt, ids[i] ^ 1ULL << i % 64);
+	}
+	tw_table_deinit(&table);
+	assert_in_range(passed, 1, 30);
+	assert_in_range(foreign, 1, 30);
+	assert_in_range(flipped, 0, IDS / 50);
+}
+
 static void test_streams_at_random(void **state)
 {
 	(void)state;
@@ -382,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_mtu_black_hole),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_cid),
 		cmocka_unit_test(test_streams_at_random),
 		cmocka_unit_test(test_stream_refusals),
 		cmocka_unit_test(test_streams_without_end),

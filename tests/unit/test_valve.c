@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "core/cid.h"
 #include "netio/valve.h"
 #include "wire/datagram.h"
 
@@ -13,6 +14,7 @@
 
 struct scene {
 	struct tw_valve valve;
+	struct tw_cid_salt ids;
 	struct sockaddr_storage address;
 	socklen_t length;
 	int listening, sources[SOURCES];
@@ -34,18 +36,20 @@ static int open_socket(struct scene *scene, bool ipv6)
 	return fd;
 }
 
-static bool set_up(struct scene *scene, bool ipv6)
+static bool set_up(struct scene *scene, bool ipv6, bool marked)
 {
 	struct tw_prng prng;
 	struct tw_random random = tw_prng_random(&prng);
 
 	tw_prng_init(&prng, 1);
+	tw_cid_salt_init(&scene->ids, &random);
 	for (unsigned i = 0; i < SOURCES; i++)
 		scene->sources[i] = open_socket(scene, ipv6);
 	scene->listening = open_socket(scene, ipv6);
 	scene->now = TW_SECOND;
 	if (scene->listening >= 0)
-		tw_valve_init(&scene->valve, scene->listening, ipv6, &random, scene->now);
+		tw_valve_init(&scene->valve, scene->listening, ipv6, marked ? &scene->ids : NULL,
+			      &random, scene->now);
 	return scene->listening >= 0;
 }
 
@@ -56,15 +60,20 @@ static void tear_down(struct scene *scene)
 		close(scene->sources[i]);
 }
 
-/* Does a datagram of this type come through? On loopback it is there when it has been sent. */
+/* Does it come through? On loopback it is there when it has been sent. */
+static bool comes_through(struct scene *scene, unsigned source, const uint8_t bytes[32])
+{
+	uint8_t got[64];
+
+	assert_int_equal(sendto(scene->sources[source], bytes, 32, 0,
+				(struct sockaddr *)&scene->address, scene->length),
+			 32);
+	return recv(scene->listening, got, sizeof got, MSG_DONTWAIT) == 32;
+}
+
 static bool passes(struct scene *scene, unsigned source, uint8_t type)
 {
-	uint8_t bytes[32] = { type }, got[64];
-
-	assert_int_equal(sendto(scene->sources[source], bytes, sizeof bytes, 0,
-				(struct sockaddr *)&scene->address, scene->length),
-			 sizeof bytes);
-	return recv(scene->listening, got, sizeof got, MSG_DONTWAIT) == sizeof bytes;
+	return comes_through(scene, source, (uint8_t[32]){ type });
 }
 
 static unsigned count(struct scene *scene, uint8_t type, bool *ret_passed)
@@ -81,22 +90,61 @@ static unsigned count(struct scene *scene, uint8_t type, bool *ret_passed)
 	return sum;
 }
 
-/* As if for @span so many INITs a second had been sent, of which the window lets its share in. */
-static void flooded(struct scene *scene, double a_second, tw_ns span)
+/* As if for @span so many of @type a second had been sent, of which the window lets its share in.
+ */
+static void flooded(struct scene *scene, uint8_t type, double a_second, tw_ns span)
 {
+	unsigned width = scene->valve.windows[tw_valve_class(type)].width;
+
 	scene->now += span;
-	tw_valve_count(&scene->valve, (uint64_t)(a_second * (double)span / (double)TW_SECOND *
-						 scene->valve.width / TW_VALVE_OPEN));
+	tw_valve_count(
+		&scene->valve, type,
+		(uint64_t)(a_second * (double)span / (double)TW_SECOND * width / TW_VALVE_OPEN));
 	tw_valve_turn(&scene->valve, scene->now);
+}
+
+static const uint8_t known[] = { TW_DATAGRAM_INIT,      TW_DATAGRAM_ACCEPT,     TW_DATAGRAM_RETRY,
+				 TW_DATAGRAM_VERSIONS,  TW_DATAGRAM_PROBE,      TW_DATAGRAM_ECHO,
+				 TW_DATAGRAM_DISCOVER,  TW_DATAGRAM_DISCOVERED, TW_DATAGRAM_PACKET,
+				 TW_DATAGRAM_PACKET | 1 };
+
+/* @type's flood shuts out what is of its class and nothing else; everybody has his turn. */
+static void flood(struct scene *scene, uint8_t type)
+{
+	const struct tw_valve_window *window = &scene->valve.windows[tw_valve_class(type)];
+	bool passed[SOURCES] = { false };
+	unsigned turns, some;
+
+	flooded(scene, type, TW_VALVE_MOST, TW_VALVE_PERIOD);
+	assert_int_equal(window->width, TW_VALVE_OPEN);
+
+	/* Sixteen times too many: about a sixteenth comes through. */
+	flooded(scene, type, 16.0 * TW_VALVE_MOST, TW_VALVE_PERIOD);
+	assert_in_range(window->width, TW_VALVE_OPEN / 16 - 2, TW_VALVE_OPEN / 16);
+	some = count(scene, type, NULL);
+	assert_in_range(some, 1, SOURCES / 6);
+	assert_int_equal(count(scene, type, NULL), some); /* the same ones */
+	for (unsigned i = 0; i < sizeof known; i++)
+		if (tw_valve_class(known[i]) != tw_valve_class(type))
+			assert_int_equal(count(scene, known[i], NULL), SOURCES);
+
+	for (turns = 0; count(scene, type, passed) && turns < 20; turns++)
+		flooded(scene, type, 16.0 * TW_VALVE_MOST, TW_VALVE_WINDOW);
+	for (unsigned i = 0; i < SOURCES; i++)
+		assert_true(passed[i]);
+
+	/* It is over: open again, in a few steps. */
+	for (turns = 0; window->width < TW_VALVE_OPEN && turns < 10; turns++)
+		flooded(scene, type, 0, TW_VALVE_WINDOW);
+	assert_in_range(turns, 4, 5);
+	assert_int_equal(count(scene, type, NULL), SOURCES);
 }
 
 static void run(bool ipv6)
 {
 	static struct scene scene;
-	bool passed[SOURCES] = { false };
-	unsigned windows, some;
 
-	if (!set_up(&scene, ipv6)) {
+	if (!set_up(&scene, ipv6, false)) {
 		assert_true(ipv6); /* a machine without it */
 		return;
 	}
@@ -105,32 +153,15 @@ static void run(bool ipv6)
 		tear_down(&scene);
 		return;
 	}
-	for (unsigned type = 0; type < 256; type++)
-		assert_int_equal(passes(&scene, type % SOURCES, (uint8_t)type),
-				 type > 0 && type < 0x30);
-	flooded(&scene, TW_VALVE_INITS, TW_VALVE_PERIOD);
-	assert_int_equal(scene.valve.width, TW_VALVE_OPEN);
+	for (unsigned type = 0; type < 256; type++) {
+		bool good = type >= 0x20 && type < 0x30;
 
-	/* Sixteen times too many: about a sixteenth comes through, of INITs alone. */
-	flooded(&scene, 16.0 * TW_VALVE_INITS, TW_VALVE_PERIOD);
-	assert_in_range(scene.valve.width, TW_VALVE_OPEN / 16 - 2, TW_VALVE_OPEN / 16);
-	some = count(&scene, TW_DATAGRAM_INIT, NULL);
-	assert_in_range(some, 1, SOURCES / 6);
-	assert_int_equal(count(&scene, TW_DATAGRAM_INIT, NULL), some); /* the same ones */
-	assert_int_equal(count(&scene, TW_DATAGRAM_PACKET, NULL), SOURCES);
-	assert_int_equal(count(&scene, TW_DATAGRAM_ACCEPT, NULL), SOURCES);
-
-	/* Everybody has his turn. */
-	for (windows = 0; count(&scene, TW_DATAGRAM_INIT, passed) && windows < 20; windows++)
-		flooded(&scene, 16.0 * TW_VALVE_INITS, TW_VALVE_WINDOW);
-	for (unsigned i = 0; i < SOURCES; i++)
-		assert_true(passed[i]);
-
-	/* It is over: open again, in a few steps. */
-	for (windows = 0; scene.valve.width < TW_VALVE_OPEN && windows < 10; windows++)
-		flooded(&scene, 0, TW_VALVE_WINDOW);
-	assert_in_range(windows, 4, 5);
-	assert_int_equal(count(&scene, TW_DATAGRAM_INIT, NULL), SOURCES);
+		for (unsigned i = 0; i < sizeof known; i++)
+			good |= type == known[i];
+		assert_int_equal(passes(&scene, type % SOURCES, (uint8_t)type), good);
+	}
+	flood(&scene, TW_DATAGRAM_INIT);
+	flood(&scene, TW_DATAGRAM_DISCOVERED);
 	tear_down(&scene);
 }
 
@@ -146,13 +177,50 @@ static void test_ipv6(void **state)
 	run(true);
 }
 
+/* A datagram that names the connection @cid, where its type has it. */
+static bool names(struct scene *scene, uint8_t type, uint64_t cid)
+{
+	uint8_t bytes[32] = { type };
+	unsigned at = type == TW_DATAGRAM_ACCEPT || type == TW_DATAGRAM_RETRY ? 5 : 1;
+
+	for (unsigned i = 0; i < 8; i++)
+		bytes[at + i] = (uint8_t)(cid >> (56 - 8 * i));
+	return comes_through(scene, 0, bytes);
+}
+
+/* What names a connection comes through if there can be such a one. */
+static void test_ids(void **state)
+{
+	static struct scene scene;
+	struct tw_prng prng;
+	struct tw_random random = tw_prng_random(&prng);
+
+	(void)state;
+	tw_prng_init(&prng, 2);
+	assert_true(set_up(&scene, false, true));
+	for (unsigned i = 0; i < 500 && scene.valve.fd >= 0; i++) {
+		uint64_t good = tw_cid_make(&scene.ids, &random), bad = tw_prng_u64(&prng);
+
+		for (unsigned k = 0; k < sizeof known; k++) {
+			bool free = tw_valve_class(known[k]) != TW_VALVE_CONNECTED;
+
+			assert_true(names(&scene, known[k], good));
+			assert_int_equal(names(&scene, known[k], bad),
+					 free || tw_cid_marked(&scene.ids, bad));
+			assert_int_equal(names(&scene, known[k], good ^ 1ULL << i % 64),
+					 free || tw_cid_marked(&scene.ids, good ^ 1ULL << i % 64));
+		}
+	}
+	tear_down(&scene);
+}
+
 static void test_width(void **state)
 {
 	(void)state;
 	assert_int_equal(tw_valve_width(TW_VALVE_OPEN, 0), TW_VALVE_OPEN);
-	assert_int_equal(tw_valve_width(TW_VALVE_OPEN, TW_VALVE_INITS), TW_VALVE_OPEN);
-	assert_int_equal(tw_valve_width(TW_VALVE_OPEN, 2.0 * TW_VALVE_INITS), TW_VALVE_OPEN / 2);
-	assert_int_equal(tw_valve_width(TW_VALVE_OPEN / 4, TW_VALVE_INITS), TW_VALVE_OPEN / 4);
+	assert_int_equal(tw_valve_width(TW_VALVE_OPEN, TW_VALVE_MOST), TW_VALVE_OPEN);
+	assert_int_equal(tw_valve_width(TW_VALVE_OPEN, 2.0 * TW_VALVE_MOST), TW_VALVE_OPEN / 2);
+	assert_int_equal(tw_valve_width(TW_VALVE_OPEN / 4, TW_VALVE_MOST), TW_VALVE_OPEN / 4);
 	assert_int_equal(tw_valve_width(1, 1e12), 1);
 	assert_int_equal(tw_valve_width(1, 0), TW_VALVE_OPEN);
 }
@@ -163,6 +231,7 @@ int main(void)
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_ipv4),
 		cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
