@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 
+import netem
 import tw
 
 from . import measure, report
@@ -143,6 +144,11 @@ def main(arguments):
             print("bench/run: network namespaces need root; run it with sudo", file=sys.stderr)
             return 2
         tw.remove_stale_namespaces()
+        arguments.link, words = netem.choose(arguments.link)
+        if not arguments.link:
+            print("bench/run: %s; leave out --link netem" % words, file=sys.stderr)
+            return 2
+        print("lines by " + words)
         result = measure_all(arguments)
     print("\n" + report.text(result))
     if arguments.docs:

@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 
+import netem
 import tw
 
 from .cases import FILE_BYTES, FILES, GIB, MIB
@@ -36,11 +37,13 @@ def own_seconds():
 
 
 def run(peer, case, source, arguments):
-    """Sends @source once; the figures. @arguments: of the command line. A run that went wrong raises AssertionError."""
+    """Sends @source once; the figures. @arguments: of the command line, its link chosen. A run that
+    went wrong raises AssertionError."""
     place = tempfile.mkdtemp(prefix="tw-bench-", dir=arguments.memory)
-    network = tw.Link(**case.link) if case.link else tw.Direct()
+    network = netem.KINDS[arguments.link](**case.link) if case.link else tw.Direct()
     try:
-        return transfer(peer, Trip(case, network, source, place), arguments.limit)
+        return {**transfer(peer, Trip(case, network, source, place), arguments.limit),
+                "link": arguments.link if case.link else "veth"}
     finally:
         end_all(network)
         network.close()

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Since Linux 6.2; the headers of Debian 12 do not know them yet. */
@@ -25,6 +26,10 @@
 
 /* Trains that wait for the emulator's next look, not the emulated queue. */
 #define DEVICE_QUEUE_LENGTH 4000
+
+/* How long a new IPv6 address is waited for: two seconds. */
+#define USABLE_POLL_NS 1000000
+#define USABLE_POLLS 2000
 
 /* <linux/ipv6.h> has this one, but cannot stand beside <netinet/in.h>. */
 struct ipv6_address_request {
@@ -136,6 +141,23 @@ static int add_ipv4(const struct link_device *device, struct in_addr address, un
 	return 0;
 }
 
+/*
+ * The kernel calls a new address tentative until a thread of its own has looked at it, even on a
+ * device like ours without neighbours; on a busy machine that takes a while. Until then it cannot be
+ * bound.
+ */
+static void await_usable(int fd, struct in6_addr address)
+{
+	const struct timespec pause = { .tv_nsec = USABLE_POLL_NS };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = address };
+
+	for (int i = 0; i < USABLE_POLLS; i++) {
+		if (bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0 || errno != EADDRNOTAVAIL)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int add_ipv6(const struct link_device *device, struct in6_addr address, unsigned prefix)
 {
 	struct ipv6_address_request request = { .address = address, .prefix_length = prefix };
@@ -147,6 +169,8 @@ static int add_ipv6(const struct link_device *device, struct in6_addr address, u
 	request.interface_index = device->index;
 	if (ioctl(fd, SIOCSIFADDR, &request) < 0 && errno != EEXIST)
 		r = -errno;
+	else
+		await_usable(fd, address);
 	close(fd);
 	return r;
 }
