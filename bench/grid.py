@@ -61,7 +61,7 @@ def measure_case(case, peers, arguments, folder):
                 failed[peer.name] = str(error)
                 print("    %-26s FAILED: %s" % (peer.name, error), flush=True)
                 continue
-            runs.setdefault(peer.name, []).append(result)
+            runs.setdefault(peer.name, []).append({**result, "commit": commit(tw.ROOT)})
             print("    " + report.line(peer.name, result), flush=True)
     return {"runs": runs, "failed": failed, "bytes": measure.tree_bytes(source)}
 
@@ -85,11 +85,18 @@ def by_name(name):
     return next(peer for peer in PEERS if peer.name == name)
 
 
+def links(found):
+    return {run.get("link", "ours") for runs in found["runs"].values() for run in runs} - {"veth"}
+
+
 def beside(earlier, found):
-    """A case as it was, but for the programs that were measured now; another size is another
-    case."""
-    if not earlier or earlier["bytes"] != found["bytes"]:
+    """A case as it was, but for the programs that were measured now, each run with the commit it is
+    of. Another size, or lines made by something else, are another case."""
+    if not earlier or earlier["bytes"] != found["bytes"] or len(links(earlier) | links(found)) > 1:
         return found
+    for runs in earlier["runs"].values():
+        for run in runs:
+            run.setdefault("commit", earlier["commit"])
     now = set(found["runs"]) | set(found["failed"]) | set(found["unfit"])
     kept = {what: {name: value for name, value in earlier[what].items() if name not in now}
             for what in ("runs", "failed", "unfit")}
@@ -106,7 +113,13 @@ def measure_all(arguments):
     if arguments.keep and os.path.exists(arguments.json):
         with open(arguments.json) as file:
             result = json.load(file)
-    result.update(machine=machine(),
+    here = machine()
+    for what in ("processor", "cores", "kernel"):
+        if result["cases"] and result["machine"][what] != here[what]:
+            raise SystemExit("bench/run: %s has results of another machine (%s: %s); figures are"
+                             " only comparable on one: leave out --keep, or choose another --json"
+                             % (arguments.json, what, result["machine"][what]))
+    result.update(machine=here, commit=commit(tw.ROOT),
                   absent={name: why for name, why in {**result.get("absent", {}), **absent}.items()
                           if name in absent or why_not(by_name(name))})
     folder = tempfile.mkdtemp(prefix="tw-bench-input-", dir=arguments.memory)

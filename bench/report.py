@@ -13,7 +13,9 @@ FOLDER = "performance"          # below docs/: the plots and every single run
 
 KEY = """\\* stopped at the time limit: the rate until then, of contents that had arrived.<br>
 † the emulator dropped packets of its own accord in every try: the machine was the limit.<br>
-‡ other programs of this machine took more than a quarter of a core meanwhile."""
+‡ other programs of this machine took more than a quarter of a core meanwhile.<br>
+§ measured with an earlier commit, named in the table of the case.<br>
+¹ one run only; all others are medians of as many runs as the table of the case says."""
 
 
 def busy(run):
@@ -40,15 +42,24 @@ def line(name, run):
 
 
 class Row:
-    """One program in one case: medians of its runs."""
+    """One program in one case: medians of its runs. @newest: the commit that was measured last;
+    @otherwise: the one of runs that do not say it themselves."""
 
-    def __init__(self, case, name, runs):
+    def __init__(self, case, name, runs, newest, otherwise):
         self.case, self.name, self.runs = case, name, runs
         self.ours = name.startswith("Tradewind")
+        self.earlier = sorted({run.get("commit", otherwise) for run in runs} - {newest})
         self.mark = "".join(sign for sign, there in (
             ("*", not all(run["whole"] for run in runs)),
             ("†", any(run["invalid"] for run in runs)),
-            ("‡", any(busy(run) for run in runs))) if there)
+            ("‡", any(busy(run) for run in runs)),
+            ("§", self.earlier),
+            ("¹", len(runs) == 1 and runs[0]["whole"])) if there)
+
+    @property
+    def count(self):
+        """How many runs, and of which commit if not the newest."""
+        return "%d%s" % (len(self.runs), "".join(" § " + each for each in self.earlier))
 
     def median(self, key):
         values = [run[key] for run in self.runs if run[key] is not None]
@@ -69,14 +80,20 @@ class Row:
         return "%.1f %%" % (self.median("mbps") * 1e8 / payload) if payload else "-"
 
 
+def newest_commit(result):
+    found = list(result["cases"].values())
+    return result.get("commit") or found[-1]["commit"]
+
+
 def tables_of(result):
     """Case name -> program name -> row, in the order of the grid."""
-    tables = {}
+    tables, newest = {}, newest_commit(result)
     for case in CASES:
         found = result["cases"].get(case.name)
         if found:
-            tables[case.name] = {peer.name: Row(case, peer.name, found["runs"][peer.name])
-                                 for peer in PEERS if found["runs"].get(peer.name)}
+            tables[case.name] = {
+                peer.name: Row(case, peer.name, found["runs"][peer.name], newest, found["commit"])
+                for peer in PEERS if found["runs"].get(peer.name)}
     return tables
 
 
@@ -120,7 +137,7 @@ def goal_table(tables):
 
 def case_table(case, rows):
     head = [{True: "files/s", False: "Mbit/s"}[case.many], "from - to", "of payload", "seconds",
-            "CPU s" if case.many else "CPU s/GiB", "peak MiB", "on the wire"]
+            "CPU s" if case.many else "CPU s/GiB", "peak MiB", "on the wire", "runs"]
     lines = []
     for row in sorted(rows.values(), key=lambda row: -row.figure):
         wire, last = row.median("wire"), row.runs[-1]
@@ -131,7 +148,7 @@ def case_table(case, rows):
             cpu(row.median("cpuSend"), row.median("cpuReceive")),
             "%s + %s" % (megabytes(row.median("rssSend"), last),
                          megabytes(row.median("rssReceive"), last)),
-            "%.3f" % wire if wire else "-"])
+            "%.3f" % wire if wire else "-", row.count])
     return markdown(["program"] + head, lines)
 
 
@@ -213,15 +230,19 @@ def plots(tables):
     return made
 
 
+LINKS = {"ours": "`bench/link`", "netem": "the kernel's netem"}
+
+
 def origin(result):
-    machine = result["machine"]
-    commits = sorted({(found["date"], found["commit"]) for found in result["cases"].values()})
-    return ("%d cores of %s, %.0f GiB, Linux %s; commit %s.\n"
-            "Medians of up to %d runs; every run is in [results.json](%s/results.json)." % (
+    machine, newest = result["machine"], newest_commit(result)
+    runs = [run for found in result["cases"].values() for several in found["runs"].values()
+            for run in several]
+    links = sorted({run.get("link", "ours") for run in runs} & set(LINKS))
+    date = max(found["date"] for found in result["cases"].values())
+    return ("%d cores of %s, %.0f GiB, Linux %s; commit %s, %s; long lines by %s.\n"
+            "Every run is in [results.json](%s/results.json)." % (
                 machine["cores"], machine["processor"], machine["memoryGiB"], machine["kernel"],
-                ", ".join("%s of %s" % (commit, date) for date, commit in commits),
-                max(len(runs) for found in result["cases"].values()
-                    for runs in found["runs"].values()), FOLDER))
+                newest, date, " and ".join(LINKS[link] for link in links), FOLDER))
 
 
 def page(result, tables, pictures):

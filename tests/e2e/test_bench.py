@@ -93,6 +93,32 @@ def test_keeps_what_is_not_measured_again(result, tmp_path):
     assert len(runs["Tradewind, AES-128-GCM"]) == 1
 
 
+@pytest.mark.root
+def test_says_what_comes_from_where(result, tmp_path):
+    """Runs of an earlier commit, single runs and the maker of the lines are named on the page; what
+    another machine measured is not mixed in."""
+    (tmp_path / "docs").mkdir()
+    shutil.copy(PERFORMANCE, tmp_path / "docs")
+    mixed = json.loads(json.dumps(result))
+    lan = mixed["cases"]["lan"]["runs"]["TCP sendfile, cubic"]
+    for run in lan:
+        run["commit"] = "0ld"
+    del mixed["cases"]["500M-0"]["runs"]["TCP sendfile, cubic"][1:]
+    stored = tmp_path / "mixed.json"
+    stored.write_text(json.dumps(mixed))
+    assert bench("--docs", "--from", str(stored), "--root", str(tmp_path)).returncode == 0
+    page = (tmp_path / "docs" / "performance.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| TCP sendfile, cubic")]
+    assert "§" in rows[0].split("|")[2] and "¹" in rows[0].split("|")[3]
+    assert any(row.rstrip(" |").endswith("2 § 0ld") for row in rows[1:])
+    assert "long lines by `bench/link`" in page or "long lines by the kernel's netem" in page
+    mixed["machine"]["processor"] = "another"
+    stored.write_text(json.dumps(mixed))
+    told = bench("--keep", "--json", str(stored), "--mib", "1", "--runs", "1", "lan")
+    assert told.returncode == 1 and "another machine" in told.stderr
+    assert json.loads(stored.read_text()) == mixed
+
+
 def test_unknown_case():
     told = bench("lann")
     assert told.returncode == 2 and "no such case: lann" in told.stderr
