@@ -7,6 +7,7 @@ from html import escape
 WIDTH = 780
 LEFT, RIGHT, TOP = 212, 90, 36          # of the drawing inside the picture
 ROW, BAR, GAP = 24, 15, 26
+DIGIT = 8                               # about the width of one, at the size of the figures
 OURS, OTHERS, SECOND, INK, FAINT = "#0b7285", "#adb5bd", "#dee2e6", "#212529", "#868e96"
 OURS_SECOND = "#66b2bf"
 COLOURS = ["#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1971c2", "#846358", "#f08c00", "#495057",
@@ -52,7 +53,8 @@ def picture(height, parts):
         '<rect width="100%" height="100%" fill="#ffffff"/>', *parts, "</svg>", ""])
 
 
-def draw_bar(bar, y, scale, form):
+def draw_bar(bar, y, scale, form, line):
+    """@line: where the dashed line is, or None; figures keep clear of it."""
     x = LEFT
     colours = (OURS, OURS_SECOND) if bar.ours else (OTHERS, SECOND)
     weight = ' font-weight="bold"' if bar.ours else ""
@@ -61,12 +63,15 @@ def draw_bar(bar, y, scale, form):
         parts.append('<rect x="%.1f" y="%.1f" width="%.1f" height="%d" fill="%s"/>' % (
             x, y, max(value * scale, 0.5), BAR, colour))
         x += value * scale
-    parts.append(text(x + 6, y + BAR - 3, form(bar.total) + bar.mark, more=weight))
+    figure = form(bar.total) + bar.mark
+    if line is not None and x - 4 < line < x + 14 + DIGIT * len(figure):
+        x = max(x, line)
+    parts.append(text(x + 6, y + BAR - 3, figure, more=weight))
     return parts
 
 
 def draw_panel(panel, y):
-    scale = (WIDTH - LEFT - RIGHT) / panel.top_value
+    scale, x = (WIDTH - LEFT - RIGHT) / panel.top_value, None
     parts = [text(12, y + 20, panel.title, more=' font-weight="bold" font-size="14"')]
     if panel.reference:
         value, label = panel.reference
@@ -77,7 +82,7 @@ def draw_panel(panel, y):
         parts.append(text(x, y + TOP + ROW * len(panel.rows) + 12, label, "middle", FAINT,
                           ' font-size="11"'))
     for number, bar in enumerate(panel.rows):
-        parts += draw_bar(bar, y + TOP + number * ROW, scale, panel.form)
+        parts += draw_bar(bar, y + TOP + number * ROW, scale, panel.form, x)
     return parts
 
 
@@ -130,7 +135,11 @@ def lines(title, ticks, series, top, unit):
     colours = {None: iter([FAINT]), False: iter(COLOURS * 4), True: iter([OURS, OURS_SECOND] * 4)}
     for (label, values, ours), place in zip(series, places):
         colour = next(colours[ours])
-        parts += draw_line([at(*value) for value in values], colour, ours)
+        points = [at(*value) for value in values]
+        parts += draw_line(points, colour, ours)
+        # From the last point to its name, which may have had to make room or be further on.
+        parts.append('<line x1="%.1f" y1="%.1f" x2="%d" y2="%.1f" stroke="%s" stroke-width="0.7" '
+                     'stroke-opacity="0.6"/>' % (*points[-1], WIDTH - right + 10, place, colour))
         parts.append(text(WIDTH - right + 12, place + 4, label, "start", colour,
                           ' font-weight="bold"' if ours else ""))
     return picture(height, parts)
