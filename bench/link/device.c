@@ -143,8 +143,8 @@ static int add_ipv4(const struct link_device *device, struct in_addr address, un
 
 /*
  * The kernel calls a new address tentative until a thread of its own has looked at it, even on a
- * device like ours without neighbours; on a busy machine that takes a while. Until then it cannot be
- * bound.
+ * device like ours without neighbours; on a busy machine that takes a while. Until then nobody can
+ * bind it.
  */
 static void await_usable(int fd, struct in6_addr address)
 {
@@ -152,7 +152,8 @@ static void await_usable(int fd, struct in6_addr address)
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = address };
 
 	for (int i = 0; i < USABLE_POLLS; i++) {
-		if (bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0 || errno != EADDRNOTAVAIL)
+		if (bind(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0 ||
+		    errno != EADDRNOTAVAIL)
 			return;
 		nanosleep(&pause, NULL);
 	}

@@ -196,8 +196,8 @@ class Netem(tw.Network):
                 (self.left, "right", self.right_ip, self.right_ip6),
                 (self.right, "left", self.left_ip, self.left_ip6)):
             for each in (address, address6):
-                tw.ip("-n", host.name, "neighbour", "add", each, "lladdr", MACS[far], "dev", "link0",
-                      "nud", "permanent")
+                tw.ip("-n", host.name, "neighbour", "add", each, "lladdr", MACS[far],
+                      "dev", "link0", "nud", "permanent")
         for family in ("iptables", "ip6tables"):        # no packet filter looks at what passes
             self.middle.sysctl("net.bridge.bridge-nf-call-" + family, "0", check=False)
 
