@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "netio/clock.h"
 #include "netio/gather.h"
+#include "netio/joiner.h"
 #include "netio/sockaddr.h"
 #include "netio/tls.h"
 #include "netio/udp.h"
@@ -95,6 +96,7 @@ struct tw_relay_host {
 	int64_t quantum;
 	bool stop;
 	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
+	struct tw_joiner joiner; /* of what comes by UDP */
 	struct tw_gather gather; /* of what comes over a link */
 	bool no_pwait2;
 };
@@ -246,6 +248,7 @@ int tw_relay_host_new(const struct tw_relay_host_options *options, struct tw_rel
 	if (!host)
 		return -ENOMEM;
 	host->options = *options;
+	tw_joiner_init(&host->joiner);
 	tw_gather_init(&host->gather);
 	host->quantum = choose_quantum(options->relay.rate_bps);
 	config.allowed = allowed;
@@ -321,25 +324,7 @@ static struct tw_udp *socket_to(struct port *port, const struct tw_path *path)
 	return NULL;
 }
 
-static void send_by(struct port *port, const struct tw_path *path, const uint8_t *bytes,
-		    size_t length, uint32_t segment)
-{
-	/* tw_udp_send() does not write to what it sends. */
-	struct tw_train train = { .bytes = (uint8_t *)(uintptr_t)bytes,
-				  .room = length,
-				  .length = length,
-				  .segment = segment,
-				  .path = *path };
-	size_t sent = 0;
-
-	struct tw_udp *udp = socket_to(port, path);
-
-	/* Full or refused is lost, as anywhere on the way. A refusal that belongs to an earlier
-	 * datagram took the call: once more. */
-	if (udp && tw_udp_send(udp, &train, &sent) == TW_E_UNREACHABLE)
-		(void)tw_udp_send(udp, &train, &sent);
-}
-
+/* What a refused or full socket does not take is lost, as anywhere on the way. */
 static void forward(struct tw_relay_host *host, struct port *port,
 		    const struct tw_udp_message *message, tw_ns now)
 {
@@ -348,12 +333,22 @@ static void forward(struct tw_relay_host *host, struct port *port,
 					.length = message->length,
 					.segment = message->segment };
 
-	while (train.length && port->server) {
+	for (size_t at = 0; at < message->length && port->server;) {
 		struct tw_relay_hop hop;
+		struct tw_udp *udp;
 
 		tw_relay_forward(host->relay, port->server, &train, now, &hop);
-		if (hop.to.there && !hop.to.link)
-			send_by(port, &hop.to.path, train.bytes, hop.length, train.segment);
+		udp = hop.to.there && !hop.to.link ? socket_to(port, &hop.to.path) : NULL;
+		if (udp) {
+			const struct tw_train out = { .bytes = message->bytes + at,
+						      .room = hop.length,
+						      .length = hop.length,
+						      .segment = train.segment,
+						      .path = hop.to.path };
+
+			tw_joiner_add(&host->joiner, udp, &out);
+		}
+		at += hop.length;
 		train.bytes += hop.length;
 		train.length -= hop.length;
 	}
@@ -363,9 +358,13 @@ static void send_replies(struct tw_relay_host *host)
 {
 	struct tw_relay_reply reply;
 
-	while (tw_relay_reply(host->relay, &reply))
-		send_by(tw_relay_server_io(reply.server), &reply.path, reply.bytes, reply.length,
-			(uint32_t)reply.length);
+	while (tw_relay_reply(host->relay, &reply)) {
+		struct tw_udp *udp = socket_to(tw_relay_server_io(reply.server), &reply.path);
+		const struct iovec piece = { reply.bytes, reply.length };
+
+		if (udp)
+			tw_udp_send_pieces(udp, &reply.path, (uint32_t)reply.length, &piece, 1);
+	}
 }
 
 /* Up to one batch of one socket. Returns true when it may have more. */
@@ -396,6 +395,8 @@ static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_n
 		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
 		forward(host, port, &messages[i], now);
 	}
+	/* Before the buffers are used again, and before the port may go. */
+	tw_joiner_flush(&host->joiner);
 	return got == wanted;
 }
 

@@ -253,18 +253,20 @@ static size_t address_message(struct msghdr *header, const struct tw_path *path,
 	return used;
 }
 
-/* One system call for @length bytes of datagrams of @segment. Bytes sent or -errno. */
-static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path, uint8_t *bytes,
-			      size_t length, uint32_t segment)
+/* One system call for all of @pieces. Bytes sent or -errno. */
+static ssize_t send_segmented(struct tw_udp *udp, const struct tw_path *path,
+			      const struct iovec *pieces, unsigned count, uint32_t segment)
 {
-	struct iovec piece = { bytes, length };
-	struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
+	struct msghdr header = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
+				 .msg_iovlen = count };
 	struct sockaddr_storage name;
 	union control control;
-	size_t used = 0;
+	size_t length = 0, used = 0;
 	ssize_t sent;
 	int r;
 
+	for (unsigned i = 0; i < count; i++)
+		length += pieces[i].iov_len;
 	if (udp->fail_segmentation && length > segment)
 		return -EIO;
 	memset(&control, 0, sizeof control);
@@ -359,9 +361,15 @@ static void note_segmentation_failure(struct tw_udp *udp, int error, unsigned se
 		udp->segments_max = 1;
 }
 
+static bool segmentation_failed(ssize_t sent)
+{
+	return sent == -EIO || sent == -EINVAL || sent == -EMSGSIZE || sent == -EOPNOTSUPP;
+}
+
 static ssize_t send_some(struct tw_udp *udp, const struct tw_train *train, size_t from)
 {
 	size_t left = train->length - from;
+	struct iovec piece;
 	unsigned segments;
 	ssize_t sent, singly;
 
@@ -370,9 +378,9 @@ static ssize_t send_some(struct tw_udp *udp, const struct tw_train *train, size_
 	if (left > (size_t)train->segment * udp->segments_max)
 		left = (size_t)train->segment * udp->segments_max;
 	segments = (unsigned)((left + train->segment - 1) / train->segment);
-	sent = send_segmented(udp, &train->path, train->bytes + from, left, train->segment);
-	if (segments == 1 ||
-	    (sent != -EIO && sent != -EINVAL && sent != -EMSGSIZE && sent != -EOPNOTSUPP))
+	piece = (struct iovec){ train->bytes + from, left };
+	sent = send_segmented(udp, &train->path, &piece, 1, train->segment);
+	if (segments == 1 || !segmentation_failed(sent))
 		return sent;
 	singly = send_singly(udp, &train->path, train->bytes + from, left, train->segment);
 	note_segmentation_failure(udp, (int)sent, segments, singly > 0);
@@ -408,6 +416,13 @@ static int failure(struct tw_udp *udp, int error)
 	}
 }
 
+static void count_sent(struct tw_udp *udp, size_t bytes, uint32_t segment)
+{
+	udp->counters.sends++;
+	udp->counters.packets_sent += (bytes + segment - 1) / segment;
+	udp->counters.bytes_sent += bytes;
+}
+
 int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent)
 {
 	assert(train->segment > 0 && train->length <= TW_UDP_TRAIN_MAX && *sent <= train->length);
@@ -416,12 +431,51 @@ int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent)
 
 		if (now <= 0)
 			return failure(udp, (int)now);
-		udp->counters.sends++;
-		udp->counters.packets_sent += ((size_t)now + train->segment - 1) / train->segment;
-		udp->counters.bytes_sent += (size_t)now;
+		count_sent(udp, (size_t)now, train->segment);
 		*sent += (size_t)now;
 	}
 	return 0;
+}
+
+static void send_piece(struct tw_udp *udp, const struct tw_path *path, uint32_t segment,
+		       const struct iovec *piece)
+{
+	const struct tw_train train = { .bytes = piece->iov_base,
+					.room = piece->iov_len,
+					.length = piece->iov_len,
+					.segment = segment,
+					.path = *path };
+	size_t sent = 0;
+
+	/* A refusal that belongs to an earlier datagram took the call: once more. */
+	if (tw_udp_send(udp, &train, &sent) == TW_E_UNREACHABLE)
+		(void)tw_udp_send(udp, &train, &sent);
+}
+
+void tw_udp_send_pieces(struct tw_udp *udp, const struct tw_path *path, uint32_t segment,
+			const struct iovec *pieces, unsigned count)
+{
+	size_t length = 0, segments;
+	ssize_t sent;
+
+	assert(count > 0 && count <= TW_UDP_PIECES_MAX);
+	for (unsigned i = 0; i < count; i++)
+		length += pieces[i].iov_len;
+	segments = (length + segment - 1) / segment;
+	if (count > 1 && segments <= udp->segments_max) {
+		sent = send_segmented(udp, path, pieces, count, segment);
+		if (sent > 0) {
+			count_sent(udp, (size_t)sent, segment);
+			return;
+		}
+		if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ENOMEM) {
+			udp->counters.dropped++;
+			return;
+		}
+		note_segmentation_failure(udp, (int)sent, (unsigned)segments, false);
+	}
+	for (unsigned i = 0; i < count; i++)
+		send_piece(udp, path, segment, &pieces[i]);
 }
 
 union receive_control {

@@ -17,12 +17,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/address.h"
 #include "core/endpoint.h"
 
 #define TW_UDP_BATCH 16 /* merged trains a receive call may bring */
 #define TW_UDP_TRAIN_MAX ((size_t)65507)
+#define TW_UDP_PIECES_MAX 32
 #define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20) /* socket buffers asked for, each direction */
 #define TW_UDP_BUFFER_LEAST \
 	((uint32_t)4 << 20) /* granted less than this: worth a word to the operator */
@@ -84,6 +86,14 @@ int tw_udp_reconnect(struct tw_udp *udp);
  * the rest of the train is not sent. Other -errno: as -EMSGSIZE, reason unknown.
  */
 int tw_udp_send(struct tw_udp *udp, const struct tw_train *train, size_t *sent);
+
+/*
+ * A train whose bytes lie in @count pieces (at most TW_UDP_PIECES_MAX), each of whole datagrams of
+ * @segment bytes; only the last of all may be shorter. Together they are no longer than
+ * TW_UDP_TRAIN_MAX. What the system does not take is lost, as on any path.
+ */
+void tw_udp_send_pieces(struct tw_udp *udp, const struct tw_path *path, uint32_t segment,
+			const struct iovec *pieces, unsigned count);
 
 /*
  * What one receive brings: a datagram, or several of @segment bytes behind each other, the last
