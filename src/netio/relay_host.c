@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -28,6 +29,15 @@
 /* A message costs time by itself, about as much as so many bytes: who is sent many small ones must
  * not have more of it than others. */
 #define MESSAGE_COST ((int64_t)8192)
+/* Bytes a batch is to bring, so that they are still in the cache when they leave. */
+#define BATCH_BYTES ((size_t)256 << 10)
+#define BATCH_LEAST 4
+/* While so much is moving, waking up for each train costs more than all the rest: the relay looks
+ * once in a while, when so much will have come. */
+#define NAP_RATE 62.5e6 /* bytes a second */
+#define NAP_BYTES 131072.0
+#define NAP_MAX (100 * TW_USEC)
+#define RATE_EVERY (2 * TW_MSEC)
 #define READS 16         /* of a control connection in a turn */
 #define UNSENT (128 << 10) /* bytes with the kernel: the queue that is bounded is ours */
 #define STRANGERS_MAX 64 /* control connections without a server; above: the oldest goes */
@@ -96,7 +106,12 @@ struct tw_relay_host {
 	int64_t quantum;
 	bool stop;
 	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
-	struct tw_joiner joiner; /* of what comes by UDP */
+	/* What came by UDP lately, and before. */
+	tw_ns counted_since;
+	uint64_t counted, turn_bytes;
+	double rate, message_bytes; /* a second; the mean */
+	bool more;                  /* of what was served, some has more to give */
+	struct tw_joiner joiner;    /* of what comes by UDP */
 	struct tw_gather gather; /* of what comes over a link */
 	bool no_pwait2;
 };
@@ -367,20 +382,33 @@ static void send_replies(struct tw_relay_host *host)
 	}
 }
 
+/* How many messages to take from a port. */
+static unsigned batch(const struct tw_relay_host *host, const struct port *port)
+{
+	double wanted = (double)BATCH_BYTES / (host->message_bytes + 1);
+
+	/* What is too much is owed; with a limit that would be time of others. */
+	if (host->quantum != QUANTUM)
+		wanted = (double)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM);
+	else if (wanted < BATCH_LEAST)
+		wanted = BATCH_LEAST;
+	return wanted < TW_UDP_BATCH ? (unsigned)wanted : TW_UDP_BATCH;
+}
+
+static void note_message(struct tw_relay_host *host, size_t bytes)
+{
+	host->turn_bytes += bytes;
+	host->message_bytes += ((double)bytes - host->message_bytes) / 32;
+}
+
 /* Up to one batch of one socket. Returns true when it may have more. */
 static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_ns now)
 {
 	struct port *port = socket->port;
 	struct tw_udp_message messages[TW_UDP_BATCH];
-	/* What is too much is owed; with a limit that would be time of others. */
-	unsigned wanted = host->quantum == QUANTUM
-				  ? TW_UDP_BATCH
-				  : (unsigned)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM);
-	unsigned got;
+	unsigned wanted = batch(host, port), got;
 	int r;
 
-	if (wanted > TW_UDP_BATCH)
-		wanted = TW_UDP_BATCH;
 	for (unsigned i = 0; i < wanted; i++) {
 		messages[i].bytes = host->buffers + i * MESSAGE_ROOM;
 		messages[i].room = MESSAGE_ROOM;
@@ -393,6 +421,7 @@ static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_n
 			tw_valve_count(&socket->valve, messages[i].bytes[0],
 				       (messages[i].length - 1) / messages[i].segment + 1);
 		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
+		note_message(host, messages[i].length);
 		forward(host, port, &messages[i], now);
 	}
 	/* Before the buffers are used again, and before the port may go. */
@@ -446,6 +475,7 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 		if (more && port->server && tw_relay_ready_at(host->relay, port->server) > now)
 			break;
 	}
+	host->more |= more;
 }
 
 /* Also of ports that nothing comes to: a valve may be shut. */
@@ -694,6 +724,28 @@ static int wait_events(struct tw_relay_host *host, struct epoll_event *events, t
 	return count;
 }
 
+/* Between turns: a moment, if much is moving, the last turn found little of it, and nobody was kept
+ * waiting. */
+static void nap(struct tw_relay_host *host, tw_ns now)
+{
+	tw_ns counted = tw_ns_since(now, host->counted_since), length;
+	double little = NAP_BYTES - (double)host->turn_bytes;
+	bool more = host->more;
+
+	host->counted += host->turn_bytes;
+	host->turn_bytes = 0;
+	host->more = false;
+	if (counted >= RATE_EVERY) {
+		host->rate = (double)host->counted * (double)TW_SECOND / (double)counted;
+		host->counted_since = now;
+		host->counted = 0;
+	}
+	if (more || little <= 0 || host->rate < NAP_RATE)
+		return;
+	length = tw_ns_min((tw_ns)(little * (double)TW_SECOND / host->rate), NAP_MAX);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = (long)length }, NULL);
+}
+
 static void take_event(struct tw_relay_host *host, struct watch *watch, tw_ns now)
 {
 	switch (watch->type) {
@@ -715,9 +767,11 @@ static void take_event(struct tw_relay_host *host, struct watch *watch, tw_ns no
 static int turn(struct tw_relay_host *host, tw_ns limit)
 {
 	struct epoll_event events[EVENTS];
-	tw_ns now = tw_clock_now(), deadline = tw_relay_deadline(host->relay);
+	tw_ns now = tw_clock_now(), deadline;
 	int count;
 
+	nap(host, now);
+	deadline = tw_relay_deadline(host->relay);
 	deadline = tw_ns_min(tw_ns_min(deadline, limit), resume_ports(host, now));
 	if (host->links)
 		deadline = tw_ns_min(deadline, now + TW_SECOND);

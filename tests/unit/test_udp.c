@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "netio/gather.h"
+#include "netio/joiner.h"
 #include "netio/sockaddr.h"
 #include "netio/udp.h"
 
@@ -371,17 +372,39 @@ static void test_reconnect(void **state)
 	close_pair(&pair);
 }
 
+/* Receives datagrams of these lengths, that lie behind each other at @bytes. */
+static void expect_datagrams(struct tw_udp *udp, const uint8_t *bytes, const size_t *lengths,
+			     size_t count)
+{
+	struct tw_udp_message messages[TW_UDP_BATCH];
+	size_t next = 0, at = 0;
+	unsigned got;
+
+	while (next < count) {
+		assert_int_equal(receive_some(udp, messages, &got), 0);
+		for (unsigned i = 0; i < got; i++) {
+			assert_memory_equal(messages[i].bytes, bytes + at, messages[i].length);
+			for (size_t part = 0; part < messages[i].length; part += lengths[next++]) {
+				assert_true(next < count);
+				assert_int_equal(messages[i].length - part < messages[i].segment
+							 ? messages[i].length - part
+							 : messages[i].segment,
+						 lengths[next]);
+			}
+			at += messages[i].length;
+		}
+	}
+}
+
 /* What was put in comes out in that order, cut as it was, in as few calls as it can. */
 static void test_gather(void **state)
 {
 	static const size_t lengths[] = { 1000, 1000, 1000, 400, 1000, 1200, 1200, 1, 7, 65507 };
 	struct tw_gather *gather = malloc(sizeof *gather);
-	struct tw_udp_message messages[TW_UDP_BATCH];
 	struct tw_path to = { .local.family = TW_FAMILY_NONE };
-	size_t next = 0, total = 0, at = 0;
+	size_t total = 0, at = 0;
 	struct tw_train train;
 	struct pair pair;
-	unsigned count;
 
 	(void)state;
 	assert_non_null(gather);
@@ -398,20 +421,7 @@ static void test_gather(void **state)
 	/* 1000 1000 1000 400 | 1000 | 1200 1200 1 | 7 */
 	assert_int_equal(pair.server.counters.sends, 4);
 	assert_int_equal(pair.server.counters.packets_sent, ARRAY_SIZE(lengths) - 1);
-	for (at = 0; at < total;) {
-		assert_int_equal(receive_some(&pair.client, messages, &count), 0);
-		for (unsigned i = 0; i < count; i++) {
-			assert_memory_equal(messages[i].bytes, train.bytes + at,
-					    messages[i].length);
-			for (size_t part = 0; part < messages[i].length; part += lengths[next++])
-				assert_int_equal(messages[i].length - part < messages[i].segment
-							 ? messages[i].length - part
-							 : messages[i].segment,
-						 lengths[next]);
-			at += messages[i].length;
-		}
-	}
-	assert_int_equal(next, ARRAY_SIZE(lengths) - 1);
+	expect_datagrams(&pair.client, train.bytes, lengths, ARRAY_SIZE(lengths) - 1);
 	/* The longest, alone; nothing; one that is too long. */
 	memset(gather->bytes, 0, sizeof gather->bytes);
 	tw_gather_add(gather, &pair.server, &to, train_bytes, 65507);
@@ -421,6 +431,88 @@ static void test_gather(void **state)
 	assert_int_equal(pair.server.counters.packets_sent, ARRAY_SIZE(lengths));
 	free(gather);
 	close_pair(&pair);
+}
+
+struct joined_part {
+	unsigned to; /* of two peers */
+	uint32_t segment;
+	size_t length;
+};
+
+/* Adds the parts; each peer gets its own in that order, cut as they were. Returns the calls. */
+static uint64_t join(struct tw_udp *from, struct tw_udp *const to[2],
+		     const struct joined_part *parts, size_t part_count)
+{
+	static uint8_t streams[2][262144];
+	static size_t lengths[2][512];
+	uint64_t before = from->counters.sends, calls;
+	size_t at[2] = { 0 }, counts[2] = { 0 };
+	struct tw_joiner *joiner = calloc(1, sizeof *joiner);
+
+	assert_non_null(joiner);
+	tw_joiner_init(joiner);
+	for (size_t i = 0; i < sizeof streams[0]; i++) {
+		streams[0][i] = (uint8_t)(i * 7 + i / 251);
+		streams[1][i] = (uint8_t)(i * 5 + i / 253);
+	}
+	for (size_t i = 0; i < part_count; i++) {
+		unsigned peer = parts[i].to;
+		const struct tw_train train = { .bytes = streams[peer] + at[peer],
+						.length = parts[i].length,
+						.segment = parts[i].segment,
+						.path.remote = to[peer]->local };
+
+		for (size_t done = 0; done < parts[i].length; done += parts[i].segment)
+			lengths[peer][counts[peer]++] = parts[i].length - done < parts[i].segment
+								? parts[i].length - done
+								: parts[i].segment;
+		tw_joiner_add(joiner, from, &train);
+		at[peer] += parts[i].length;
+	}
+	tw_joiner_flush(joiner);
+	calls = from->counters.sends - before;
+	tw_joiner_flush(joiner);
+	assert_int_equal(from->counters.sends - before, calls);
+	for (unsigned peer = 0; peer < 2; peer++)
+		expect_datagrams(to[peer], streams[peer], lengths[peer], counts[peer]);
+	free(joiner);
+	return calls;
+}
+
+static void test_joiner(void **state)
+{
+	static const struct joined_part by_turns[] = {
+		{ 0, 1000, 3000 }, { 1, 700, 700 },   { 0, 1000, 2000 },  { 1, 700, 2000 },
+		{ 0, 400, 400 },   { 0, 1000, 1000 }, { 0, 1000, 60000 }, { 0, 1000, 10000 },
+		{ 1, 1200, 2400 }, { 0, 1200, 1200 }, { 1, 1200, 1200 },
+	};
+	static struct joined_part single[3 * TW_UDP_PIECES_MAX];
+	struct pair pair, other;
+	struct tw_udp *peers[2] = { &pair.client, &other.client };
+
+	(void)state;
+	open_pair(&pair, "127.0.0.1", false);
+	open_pair(&other, "127.0.0.1", false);
+	/* The other one listens to the first. */
+	other.client.remote = pair.server.local;
+	assert_int_equal(tw_udp_reconnect(&other.client), 0);
+	if (tw_udp_segments_probe() < 64)
+		skip();
+	/*
+	 * To the first: 3000 2000 400 | 64 or 65 of 1000 | the rest | 1200. To the second:
+	 * 700 2000, whose last is shorter | 1200 in threes.
+	 */
+	assert_int_equal(join(&pair.server, peers, by_turns, ARRAY_SIZE(by_turns)), 6);
+	for (size_t i = 0; i < ARRAY_SIZE(single); i++)
+		single[i] = (struct joined_part){ i % 2, 300, 300 };
+	assert_int_equal(join(&pair.server, peers, single, ARRAY_SIZE(single)), 4);
+	/* A system that cannot gives the same datagrams. */
+	pair.server.fail_segmentation = true;
+	join(&pair.server, peers, by_turns, ARRAY_SIZE(by_turns));
+	assert_int_equal(pair.server.segments_max, 1);
+	join(&pair.server, peers, single, ARRAY_SIZE(single));
+	close_pair(&pair);
+	close_pair(&other);
 }
 
 static void test_granted_and_advice(void **state)
@@ -504,12 +596,19 @@ static void test_helped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_trains),       cmocka_unit_test(test_trains_ipv6),
-		cmocka_unit_test(test_sizes_change), cmocka_unit_test(test_one_call_a_train),
-		cmocka_unit_test(test_refused),      cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_full_socket),  cmocka_unit_test(test_reconnect),
-		cmocka_unit_test(test_gather),       cmocka_unit_test(test_granted_and_advice),
-		cmocka_unit_test(test_helped),       cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_trains),
+		cmocka_unit_test(test_trains_ipv6),
+		cmocka_unit_test(test_sizes_change),
+		cmocka_unit_test(test_one_call_a_train),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_port_in_use),
+		cmocka_unit_test(test_full_socket),
+		cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_gather),
+		cmocka_unit_test(test_joiner),
+		cmocka_unit_test(test_granted_and_advice),
+		cmocka_unit_test(test_helped),
+		cmocka_unit_test(test_too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
