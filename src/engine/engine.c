@@ -252,8 +252,9 @@ static int check_sandbox(struct tw_engine *engine)
 
 static int open_folders(struct tw_engine *engine, char ret_message[512])
 {
+	int r = engine->options.sandbox_dir ? check_sandbox(engine) : 0;
+	/* As it is now: the look at it may have made it whole. */
 	const char *path = engine->options.sandbox_dir;
-	int r = path ? check_sandbox(engine) : 0;
 
 	if (!r && engine->options.receive && engine->options.receive_dir) {
 		path = engine->options.receive_dir;

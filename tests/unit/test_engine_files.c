@@ -162,6 +162,24 @@ static void stays_in_the_sandbox(void **state)
 	free((char *)world->options.sandbox_dir);
 }
 
+/* The message names the folder as it was found. */
+static void wants_a_folder_for_the_sandbox(void **state)
+{
+	struct world *world = *state;
+	struct host *host = &world->hosts[0];
+	struct tw_engine_options options = world->options;
+	char message[512];
+
+	file_make(host, "box", 5, 1);
+	options.base = world->base;
+	options.identity = &host->identity;
+	options.state_dir = host->state;
+	options.sandbox_dir = place_of(host, "./box");
+	assert_int_equal(tw_engine_new(&options, &host->engine, message), -ENOTDIR);
+	assert_non_null(strstr(message, "/box: "));
+	assert_non_null(strstr(message, tw_strerror(-ENOTDIR)));
+}
+
 /* Does UDP get through to the other one, and as whom? */
 static void discovers(void **state)
 {
@@ -190,8 +208,13 @@ static void discovers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILES(makes_and_lists), FILES(moves_and_removes),    FILES(lists_several),
-		FILES(refuses),         FILES(stays_in_the_sandbox), FILES(discovers),
+		FILES(makes_and_lists),
+		FILES(moves_and_removes),
+		FILES(lists_several),
+		FILES(refuses),
+		FILES(stays_in_the_sandbox),
+		FILES(wants_a_folder_for_the_sandbox),
+		FILES(discovers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
