@@ -236,6 +236,15 @@ static bool run_idle(PARAMETERS)
 	return many_run(many, ret, ret_failure, judge_idle);
 }
 
+/* One transfer at once, and another like it @later. */
+static void same_again(struct many *many, uint64_t size, tw_ns later)
+{
+	many_lane(many, 1, size, 0);
+	many_lane(many, 1, size, 0);
+	order(many, 1, MANY_ADD, 0, 0);
+	order(many, later, MANY_ADD, 1, 0);
+}
+
 /* A connection that has rested goes on about as fast as a new one begins. */
 static void judge_rested(struct many *many)
 {
@@ -248,10 +257,7 @@ static bool run_rested(PARAMETERS)
 {
 	RUN;
 
-	many_lane(many, 1, 8 * MIB, 0);
-	many_lane(many, 1, 8 * MIB, 0);
-	order(many, 1, MANY_ADD, 0, 0);
-	order(many, 20 * TW_SECOND, MANY_ADD, 1, 0);
+	same_again(many, 8 * MIB, 20 * TW_SECOND);
 	return many_run(many, ret, ret_failure, judge_rested);
 }
 
@@ -271,10 +277,7 @@ static bool run_known(PARAMETERS)
 {
 	RUN;
 
-	many_lane(many, 1, 16 * MIB, 0);
-	many_lane(many, 1, 16 * MIB, 0);
-	order(many, 1, MANY_ADD, 0, 0);
-	order(many, 60 * TW_SECOND, MANY_ADD, 1, 0);
+	same_again(many, 16 * MIB, 60 * TW_SECOND);
 	return many_run(many, ret, ret_failure, judge_known);
 }
 
