@@ -472,15 +472,6 @@ static int take_entry(void *context, const struct tw_agent_entry *entry)
 	return 0;
 }
 
-static void empty_listing(struct tw_files_listing *listing)
-{
-	for (size_t i = 0; i < listing->entry_count; i++)
-		free(listing->entries[i].name);
-	free(listing->entries);
-	listing->entries = NULL;
-	listing->entry_count = 0;
-}
-
 static int make_listing(const char *path, struct tw_files_result *ret)
 {
 	ret->listings = calloc(1, sizeof(*ret->listings));
@@ -508,7 +499,7 @@ static void take_answer(const struct call *call, int r, struct tw_files_result *
 	listing->size = call->answer.stat.size;
 	listing->mtime_ns = call->answer.stat.mtime_ns;
 	if (r)
-		empty_listing(listing);
+		tw_files_listing_empty(listing);
 }
 
 void tw_agent_files_run(const struct tw_agent_files *files, struct tw_files_result *ret)

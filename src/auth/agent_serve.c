@@ -6,10 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <linux/fs.h>
 
 #include "auth/agent.h"
 #include "auth/agent_message.h"
@@ -190,21 +187,6 @@ static int do_mkdir(struct client *client)
 	return r;
 }
 
-static int rename_place(const struct tw_place *from, const struct tw_place *to, bool replace)
-{
-	if (replace)
-		return renameat(from->folder, from->name, to->folder, to->name) ? -errno : 0;
-	if (!syscall(SYS_renameat2, from->folder, from->name, to->folder, to->name,
-		     RENAME_NOREPLACE))
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	/* Storage that cannot refuse to replace: a second name is as atomic. */
-	if (linkat(from->folder, from->name, to->folder, to->name, 0))
-		return -errno;
-	return unlinkat(from->folder, from->name, 0) ? -errno : 0;
-}
-
 static int do_rename(struct client *client)
 {
 	struct tw_place from, to;
@@ -214,7 +196,8 @@ static int do_rename(struct client *client)
 		return r;
 	r = tw_root_find_place(&client->root, client->question.to, &to);
 	if (!r) {
-		r = rename_place(&from, &to, client->question.flags & TW_AGENT_REPLACE);
+		r = tw_fd_rename(from.folder, from.name, to.folder, to.name,
+				 client->question.flags & TW_AGENT_REPLACE);
 		close(to.folder);
 	}
 	close(from.folder);

@@ -19,9 +19,7 @@ struct run {
 
 static int fail(struct run *run, int error, const char *path)
 {
-	run->result->error = error;
-	snprintf(run->result->path, sizeof(run->result->path), "%s", path);
-	return error;
+	return tw_files_fail(run->result, error, path);
 }
 
 /* What the agent says of its part; its paths become ours. @ret has to be deinited. */
@@ -55,18 +53,13 @@ static bool leads_to_mounts(const struct run *run, const struct tw_view_place *p
 
 /* Listing. */
 
-static int compare_entries(const void *a, const void *b)
-{
-	return strcmp(((const struct tw_files_entry *)a)->name,
-		      ((const struct tw_files_entry *)b)->name);
-}
-
 static struct tw_files_entry *find_entry(const struct tw_files_listing *listing, size_t count,
 					 const char *name)
 {
 	const struct tw_files_entry key = { .name = (char *)name };
 
-	return count ? bsearch(&key, listing->entries, count, sizeof(key), compare_entries) : NULL;
+	return count ? bsearch(&key, listing->entries, count, sizeof(key), tw_files_compare_entries)
+		     : NULL;
 }
 
 /* Mounts are folders, whatever lies under them. */
@@ -99,7 +92,7 @@ static int add_mounts(struct run *run, const char *path, struct tw_files_listing
 	free(names);
 	if (count && listing->entry_count)
 		qsort(listing->entries, listing->entry_count, sizeof(*listing->entries),
-		      compare_entries);
+		      tw_files_compare_entries);
 	return r;
 }
 
@@ -118,8 +111,9 @@ static void take_listing(struct tw_files_listing *listing, struct tw_files_resul
 	from->entry_count = 0;
 }
 
-static int list_path(struct run *run, struct tw_files_listing *listing)
+static int list_path(void *context, struct tw_files_listing *listing)
 {
+	struct run *run = context;
 	struct tw_view_place *place = &run->from;
 	struct tw_files_request request = { .operation = TW_FILES_LS };
 	struct tw_agent_files files = { .request = &request };
@@ -150,39 +144,9 @@ static int list_path(struct run *run, struct tw_files_listing *listing)
 	return !r && run->entries > TW_FILES_ENTRIES_MAX ? TW_E_FULL : r;
 }
 
-static void free_entries(struct tw_files_listing *listing)
-{
-	for (size_t i = 0; i < listing->entry_count; i++)
-		free(listing->entries[i].name);
-	free(listing->entries);
-	listing->entries = NULL;
-	listing->entry_count = 0;
-}
-
 static int run_ls(struct run *run)
 {
-	const struct tw_files_request *request = run->request;
-	const char *const *paths = request->paths ? request->paths : &request->path;
-	size_t count = request->paths ? request->path_count : 1;
-	struct tw_files_result *result = run->result;
-
-	result->listings = calloc(count + 1, sizeof(*result->listings));
-	if (!result->listings)
-		return fail(run, -ENOMEM, "");
-	for (size_t i = 0; i < count; i++) {
-		struct tw_files_listing *listing = &result->listings[i];
-
-		listing->path = strdup(paths[i]);
-		if (!listing->path)
-			return fail(run, -ENOMEM, "");
-		result->listing_count++;
-		listing->error = list_path(run, listing);
-		if (listing->error)
-			free_entries(listing);
-		if (listing->error == -ECANCELED || (listing->error && !request->paths))
-			return fail(run, listing->error, listing->path);
-	}
-	return 0;
+	return tw_files_list(run->request, list_path, run, run->result);
 }
 
 /* Measuring. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "content/fs_fd.h"
 
 #define PATH_ONLY (O_PATH | O_CLOEXEC)
 #define FOLDER_TO_READ (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -48,9 +49,7 @@ static bool stopped(const struct run *run)
 
 static int fail(struct run *run, int error, const char *path)
 {
-	run->result->error = error;
-	snprintf(run->result->path, sizeof(run->result->path), "%s", path);
-	return error;
+	return tw_files_fail(run->result, error, path);
 }
 
 /* Listing. */
@@ -112,12 +111,6 @@ static int add_entry(struct run *run, struct tw_files_listing *listing, int fold
 	return 0;
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-	return strcmp(((const struct tw_files_entry *)a)->name,
-		      ((const struct tw_files_entry *)b)->name);
-}
-
 /* Takes @fd. */
 static int list_folder(struct run *run, struct tw_files_listing *listing, int fd)
 {
@@ -145,16 +138,19 @@ static int list_folder(struct run *run, struct tw_files_listing *listing, int fd
 	closedir(folder);
 	if (!r && listing->entry_count)
 		qsort(listing->entries, listing->entry_count, sizeof(*listing->entries),
-		      compare_entries);
+		      tw_files_compare_entries);
 	return r;
 }
 
-static int list_path(struct run *run, struct tw_files_listing *listing)
+static int list_path(void *context, struct tw_files_listing *listing)
 {
 	struct tw_files_entry self = { 0 };
+	struct run *run = context;
 	struct stat st;
 	int fd, folder, r;
 
+	if (stopped(run))
+		return -ECANCELED;
 	r = tw_root_open_in(run->request->root, listing->path, PATH_ONLY, 0, &fd);
 	if (r)
 		return r;
@@ -175,39 +171,9 @@ static int list_path(struct run *run, struct tw_files_listing *listing)
 	return r;
 }
 
-static void free_entries(struct tw_files_listing *listing)
-{
-	for (size_t i = 0; i < listing->entry_count; i++)
-		free(listing->entries[i].name);
-	free(listing->entries);
-	listing->entries = NULL;
-	listing->entry_count = 0;
-}
-
 static int run_ls(struct run *run)
 {
-	const struct tw_files_request *request = run->request;
-	const char *const *paths = request->paths ? request->paths : &request->path;
-	size_t count = request->paths ? request->path_count : 1;
-	struct tw_files_result *result = run->result;
-
-	result->listings = calloc(count + 1, sizeof(*result->listings));
-	if (!result->listings)
-		return fail(run, -ENOMEM, "");
-	for (size_t i = 0; i < count; i++) {
-		struct tw_files_listing *listing = &result->listings[i];
-
-		listing->path = strdup(paths[i]);
-		if (!listing->path)
-			return fail(run, -ENOMEM, "");
-		result->listing_count++;
-		listing->error = stopped(run) ? -ECANCELED : list_path(run, listing);
-		if (listing->error)
-			free_entries(listing);
-		if (listing->error == -ECANCELED || (listing->error && !request->paths))
-			return fail(run, listing->error, listing->path);
-	}
-	return 0;
+	return tw_files_list(run->request, list_path, run, run->result);
 }
 
 /* Measuring and removing: both go down folder by folder. */
@@ -501,35 +467,6 @@ static int run_mk_file(struct run *run)
 	return r;
 }
 
-/* Storage that does not know RENAME_NOREPLACE. */
-static int move_with_care(const struct tw_place *from, const struct tw_place *to)
-{
-	struct stat st;
-
-	if (fstatat(from->folder, from->name, &st, AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	if (!S_ISDIR(st.st_mode)) {
-		if (linkat(from->folder, from->name, to->folder, to->name, 0))
-			return -errno;
-		return unlinkat(from->folder, from->name, 0) ? -errno : 0;
-	}
-	/* Whoever makes one this instant makes an empty folder, or it fails. */
-	if (!fstatat(to->folder, to->name, &st, AT_SYMLINK_NOFOLLOW))
-		return -EEXIST;
-	return renameat(from->folder, from->name, to->folder, to->name) ? -errno : 0;
-}
-
-static int move(const struct tw_place *from, const struct tw_place *to, bool overwrite)
-{
-	if (overwrite)
-		return renameat(from->folder, from->name, to->folder, to->name) ? -errno : 0;
-	if (!renameat2(from->folder, from->name, to->folder, to->name, RENAME_NOREPLACE))
-		return 0;
-	if (errno == EINVAL || errno == ENOSYS)
-		return move_with_care(from, to);
-	return -errno;
-}
-
 static int run_mv(struct run *run)
 {
 	const struct tw_files_request *request = run->request;
@@ -545,7 +482,7 @@ static int run_mv(struct run *run)
 		close(from.folder);
 		return fail(run, r, request->to);
 	}
-	r = move(&from, &to, request->overwrite);
+	r = tw_fd_rename(from.folder, from.name, to.folder, to.name, request->overwrite);
 	close(from.folder);
 	close(to.folder);
 	if (!r)
@@ -571,14 +508,4 @@ void tw_files_run(const struct tw_files_request *request, bool (*cancelled)(void
 
 	*ret = (struct tw_files_result){ 0 };
 	operations[request->operation](&run);
-}
-
-void tw_files_result_deinit(struct tw_files_result *result)
-{
-	for (size_t i = 0; i < result->listing_count; i++) {
-		free_entries(&result->listings[i]);
-		free(result->listings[i].path);
-	}
-	free(result->listings);
-	*result = (struct tw_files_result){ 0 };
 }

@@ -87,3 +87,19 @@ struct tw_files_result {
 void tw_files_run(const struct tw_files_request *request, bool (*cancelled)(void *context),
 		  void *context, struct tw_files_result *ret);
 void tw_files_result_deinit(struct tw_files_result *result);
+
+/* For those who carry them out in other ways, and tell the same. */
+
+/* What went wrong, and where; returns @error. */
+int tw_files_fail(struct tw_files_result *result, int error, const char *path);
+/*
+ * LS: a listing for each path of @request. @list fills one, whose path is there already; what it
+ * returns is its error, after which no entries are kept. 0, or what @result has as its error.
+ */
+int tw_files_list(const struct tw_files_request *request,
+		  int (*list)(void *context, struct tw_files_listing *listing), void *context,
+		  struct tw_files_result *result);
+/* Frees its entries. */
+void tw_files_listing_empty(struct tw_files_listing *listing);
+/* For qsort() and bsearch(): the order of entries. */
+int tw_files_compare_entries(const void *a, const void *b);

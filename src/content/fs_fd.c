@@ -317,6 +317,35 @@ int tw_fd_listen(int fd, int inotify, uint32_t mask)
 	return inotify_add_watch(inotify, path, mask | IN_ONLYDIR) < 0 ? -errno : 0;
 }
 
+/* Storage that does not know RENAME_NOREPLACE: a second name fails when it is taken. */
+static int rename_with_care(int from_folder, const char *from, int to_folder, const char *to)
+{
+	struct stat st;
+
+	if (fstatat(from_folder, from, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (!S_ISDIR(st.st_mode)) {
+		if (linkat(from_folder, from, to_folder, to, 0))
+			return -errno;
+		return unlinkat(from_folder, from, 0) ? -errno : 0;
+	}
+	/* Whoever makes one this instant makes an empty folder, or it fails. */
+	if (!fstatat(to_folder, to, &st, AT_SYMLINK_NOFOLLOW))
+		return -EEXIST;
+	return renameat(from_folder, from, to_folder, to) ? -errno : 0;
+}
+
+int tw_fd_rename(int from_folder, const char *from, int to_folder, const char *to, bool replace)
+{
+	if (replace)
+		return renameat(from_folder, from, to_folder, to) ? -errno : 0;
+	if (!renameat2(from_folder, from, to_folder, to, RENAME_NOREPLACE))
+		return 0;
+	if (errno == EINVAL || errno == ENOSYS)
+		return rename_with_care(from_folder, from, to_folder, to);
+	return -errno;
+}
+
 static bool read_boot_id(uint8_t ret[16])
 {
 	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");

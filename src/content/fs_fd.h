@@ -35,6 +35,11 @@ void tw_fd_stat(const struct stat *st, struct tw_file_stat *ret);
 int tw_fd_set_times(int fd, uint32_t mode, int64_t mtime_ns);
 /* Takes @fd, a folder opened for reading. */
 int tw_fd_list(int fd, int (*each)(void *context, const char *name), void *context);
+/*
+ * Renames @from in one folder to @to in another. @replace false: -EEXIST when @to exists,
+ * atomically also on storage that cannot refuse to replace, but for folders there.
+ */
+int tw_fd_rename(int from_folder, const char *from, int to_folder, const char *to, bool replace);
 /* Adds the folder @fd, opened for reading, to the queue @inotify with @mask. */
 int tw_fd_listen(int fd, int inotify, uint32_t mask);
 /*

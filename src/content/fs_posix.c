@@ -4,10 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <linux/fs.h>
 
 #include "base/error.h"
 #include "content/fs_fd.h"
@@ -73,29 +70,6 @@ static int posix_mkdir(void *context, const char *path, uint32_t mode)
 	return r;
 }
 
-/*
- * For file systems that cannot refuse to replace: a second name is as atomic, and fails when it is
- * taken.
- */
-static int rename_by_link(const struct tw_fs_place *from, const struct tw_fs_place *to)
-{
-	if (linkat(from->folder, from->name, to->folder, to->name, 0))
-		return -errno;
-	return unlinkat(from->folder, from->name, 0) ? -errno : 0;
-}
-
-static int rename_place(const struct tw_fs_place *from, const struct tw_fs_place *to, bool replace)
-{
-	if (replace)
-		return renameat(from->folder, from->name, to->folder, to->name) ? -errno : 0;
-	if (!syscall(SYS_renameat2, from->folder, from->name, to->folder, to->name,
-		     RENAME_NOREPLACE))
-		return 0;
-	if (errno == EINVAL || errno == ENOSYS)
-		return rename_by_link(from, to);
-	return -errno;
-}
-
 static int posix_rename(void *context, const char *from, const char *to, bool replace)
 {
 	struct tw_fs_posix *fs = context;
@@ -107,7 +81,8 @@ static int posix_rename(void *context, const char *from, const char *to, bool re
 		return r;
 	r = tw_fs_posix_locate(fs, to, &to_place);
 	if (!r) {
-		r = rename_place(&from_place, &to_place, replace);
+		r = tw_fd_rename(from_place.folder, from_place.name, to_place.folder, to_place.name,
+				 replace);
 		tw_fs_posix_leave(fs, &to_place);
 	}
 	tw_fs_posix_leave(fs, &from_place);
