@@ -26,6 +26,7 @@ struct tw_question {
 	void *context;
 	bool forgotten;
 	char *user, *password; /* owned; NULL: of no use to it */
+	char *made;            /* owned; NULL: nothing yet */
 	json_t *groups;        /* owned, a copy: jansson counts without a lock */
 	int socket, r;
 	struct tw_account account;
@@ -68,6 +69,7 @@ static void free_question(struct tw_question *question)
 		close(question->socket);
 	free_text(question->password);
 	free(question->user);
+	free(question->made);
 	json_decref(question->groups);
 	free(question);
 }
@@ -120,9 +122,9 @@ static struct tw_question *submit(struct tw_question *question)
 /* False, and the question is gone: no memory. */
 static bool copy_texts(struct tw_question *question, const char *user, const char *password)
 {
-	question->user = strdup(user);
+	question->user = user ? strdup(user) : NULL;
 	question->password = password ? strdup(password) : NULL;
-	if (question->user && (!password || question->password))
+	if ((!user || question->user) && (!password || question->password))
 		return true;
 	free_question(question);
 	return false;
@@ -227,6 +229,25 @@ struct tw_question *tw_ask_password(struct tw_asker *asker, const char *made, co
 	struct tw_question *question = begin(asker, answered, context, ask_password);
 
 	return question && copy_texts(question, made, password) ? submit(question) : NULL;
+}
+
+static int ask_to_make(struct tw_question *question)
+{
+	question->made = tw_password_make(question->password);
+	return question->made ? 0 : -ENOMEM;
+}
+
+struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *password,
+				   tw_answered *answered, void *context)
+{
+	struct tw_question *question = begin(asker, answered, context, ask_to_make);
+
+	return question && copy_texts(question, NULL, password) ? submit(question) : NULL;
+}
+
+const char *tw_question_made(const struct tw_question *question)
+{
+	return question->made;
 }
 
 void tw_question_forget(struct tw_question *question)

@@ -1,7 +1,7 @@
 /*
  * asker.h - questions that take time, asked on threads of their own: the accounts' (accounts.h),
- * and whether a token's password is right. Callers from outside keep these threads busy; no other
- * work waits behind them.
+ * and whether a token's password is right, or what to keep of one. Callers from outside keep these
+ * threads busy; no other work waits behind them.
  *
  * A question is answered once, from the control thread's loop, or forgotten. What it was given is
  * copied, and wiped afterwards.
@@ -40,4 +40,9 @@ struct tw_question *tw_ask_groups(struct tw_asker *asker, const char *user, json
 /* Whether @password is what @made was made of (tw_password_check()). 0, or -EACCES. */
 struct tw_question *tw_ask_password(struct tw_asker *asker, const char *made, const char *password,
 				    tw_answered *answered, void *context);
+/* What tw_password_check() will know @password by, as tw_question_made() has it. 0, or -ENOMEM. */
+struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *password,
+				   tw_answered *answered, void *context);
+/* Lent while the answer is given. */
+const char *tw_question_made(const struct tw_question *question);
 void tw_question_forget(struct tw_question *question);

@@ -39,7 +39,7 @@ static bool token_allows(const struct tw_api_session *session, const struct tw_a
 static int check_rights(struct tw_api_call *call)
 {
 	const struct tw_api_method *method = call->method;
-	const struct tw_api_session *session = call->exchange->session;
+	const struct tw_api_session *session = call->session;
 	bool known = session->authenticated || !call->api->options.auth_required;
 
 	if (method->role == TW_API_NOBODY || !method->token)
@@ -134,7 +134,9 @@ void tw_api_call_run(struct tw_api_call *call)
 	int code;
 
 	call->api->figures.calls++;
-	tw_api_session_caller(call->exchange->session, call->api->wranglers, &call->caller);
+	call->session = call->exchange->session;
+	tw_api_session_hold(call->session);
+	tw_api_session_caller(call->session, call->api->wranglers, &call->caller);
 	if (!call->caller.authenticated && !call->api->options.auth_required)
 		call->caller.user = "anonymous";
 	if (call->exchange->too_new)

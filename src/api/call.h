@@ -28,7 +28,8 @@ struct tw_api_call {
 	struct tw_engine *engine;
 	struct tw_api_exchange *exchange;
 	const struct tw_api_method *method;
-	struct tw_caller caller;
+	struct tw_api_session *session; /* who calls; held, a login in the batch does not matter */
+	struct tw_caller caller;        /* of it */
 	json_t *parameters; /* borrowed from the exchange; NULL: none */
 	json_t *id;         /* borrowed from the exchange; NULL: unknown */
 	bool notification, finished;

@@ -6,15 +6,14 @@
 #include "api/guess.h"
 #include "api/private.h"
 #include "api/rows.h"
+#include "api/secrets.h"
 #include "base/secret.h"
-#include "engine/password.h"
 
 /* Somebody who says who he is; goes on by itself once begun. */
 struct tw_api_login {
 	struct tw_api *api;
 	struct tw_api_call *call;   /* that waits; NULL: authAsync */
 	struct tw_request *request; /* of authAsync */
-	bool by_token;              /* the guess's name is a token */
 	struct tw_guess guess;
 	char password[TW_ACCOUNT_PASSWORD_MAX + 1];
 	struct tw_question *question; /* NULL: not asked yet */
@@ -91,24 +90,10 @@ static void end_login(struct tw_api_login *login, json_t *answer, const struct t
 	}
 }
 
-static int make_session(struct tw_api_login *login, int r, const struct tw_account *account,
-			struct tw_api_session *ret, struct tw_fault *fault)
-{
-	if (login->by_token)
-		return tw_api_token_session(&login->api->options, login->guess.name, !r, ret,
-					    fault);
-	if (r)
-		return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, NULL,
-				    "the account or its password is wrong");
-	*ret = (struct tw_api_session){ 0 };
-	tw_api_session_account(ret, account);
-	return 0;
-}
-
 static void told(void *context, int r, const struct tw_account *account)
 {
 	struct tw_api_login *login = context;
-	struct tw_api_session session;
+	struct tw_api_session session = { 0 };
 	struct tw_fault fault = { 0 };
 	json_t *answer = NULL;
 
@@ -119,9 +104,12 @@ static void told(void *context, int r, const struct tw_account *account)
 		end_login(login, NULL, &fault);
 		return;
 	}
-	r = make_session(login, r, account, &session, &fault);
 	tw_guess_outcome(&login->guess, !r);
-	if (!r) {
+	if (r) {
+		tw_fault_set(&fault, TW_FAULT_NOT_AUTHENTICATED, NULL,
+			     "the account or its password is wrong");
+	} else {
+		tw_api_session_account(&session, account);
 		answer = enter(login->api, &session, login->call ? login->call->exchange : NULL);
 		if (!answer)
 			tw_fault_set(&fault, TW_FAULT_INTERNAL, NULL, "out of memory");
@@ -132,8 +120,6 @@ static void told(void *context, int r, const struct tw_account *account)
 static void login_due(void *context, tw_ns closed)
 {
 	struct tw_api_login *login = context;
-	struct tw_asker *asker = login->api->asker;
-	const char *name = login->guess.name, *made;
 	struct tw_fault fault = { 0 };
 
 	if (closed) {
@@ -141,18 +127,13 @@ static void login_due(void *context, tw_ns closed)
 		end_login(login, NULL, &fault);
 		return;
 	}
-	if (login->by_token) {
-		made = tw_engine_token_password(login->api->options.engine, name);
-		login->question = tw_ask_password(asker, made ? made : tw_password_nobody,
-						  login->password, told, login);
-	} else {
-		login->question = tw_ask_check(asker, name, login->password, told, login);
-	}
+	login->question =
+		tw_ask_check(login->api->asker, login->guess.name, login->password, told, login);
 	if (!login->question)
 		told(login, -EBUSY, NULL);
 }
 
-static struct tw_api_login *begin_login(struct tw_api_call *call, const char *name, bool by_token)
+static struct tw_api_login *begin_login(struct tw_api_call *call, const char *name)
 {
 	const char *password = tw_api_string(call, "password");
 	struct tw_api *api = call->api;
@@ -169,7 +150,6 @@ static struct tw_api_login *begin_login(struct tw_api_call *call, const char *na
 		return NULL;
 	}
 	login->api = api;
-	login->by_token = by_token;
 	login->guess.due = login_due;
 	login->guess.context = login;
 	login->guess.source = tw_api_source_of(call->exchange->peer);
@@ -206,12 +186,12 @@ static int wait_for_login(struct tw_api_call *call, struct tw_api_login *login)
 
 static int auth(struct tw_api_call *call)
 {
-	return wait_for_login(call, begin_login(call, tw_api_string(call, "user"), false));
+	return wait_for_login(call, begin_login(call, tw_api_string(call, "user")));
 }
 
 static int auth_async(struct tw_api_call *call)
 {
-	struct tw_api_login *login = begin_login(call, tw_api_string(call, "user"), false);
+	struct tw_api_login *login = begin_login(call, tw_api_string(call, "user"));
 	const char *id;
 	int r;
 
@@ -225,22 +205,25 @@ static int auth_async(struct tw_api_call *call)
 	return tw_api_result_request(call, id);
 }
 
+static int enter_by_token(struct tw_api_call *call, bool right)
+{
+	struct tw_api_session session;
+	int r = tw_api_token_session(&call->api->options, tw_api_string(call, "token"), right,
+				     &session, &call->fault);
+
+	return r ? r : tw_api_result_json(call, enter(call->api, &session, call->exchange));
+}
+
 /* A token that needs no password is known by itself; all others are guesses. */
 static int auth_token(struct tw_api_call *call)
 {
-	const char *token = tw_api_string(call, "token");
-	struct tw_api_session session;
-	int r;
-
-	if (tw_engine_token_password(call->engine, token))
-		return wait_for_login(call, begin_login(call, token, true));
-	r = tw_api_token_session(&call->api->options, token, false, &session, &call->fault);
-	return r ? r : tw_api_result_json(call, enter(call->api, &session, call->exchange));
+	return tw_api_guess_token(call, tw_api_string(call, "token"),
+				  tw_api_string(call, "password"), enter_by_token);
 }
 
 static int superuser(struct tw_api_call *call)
 {
-	struct tw_api_session *session = call->exchange->session;
+	struct tw_api_session *session = call->session;
 
 	if (!session->superuser_allowed)
 		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL,
@@ -252,7 +235,7 @@ static int superuser(struct tw_api_call *call)
 
 static int become_wrangler(struct tw_api_call *call, bool allowed)
 {
-	struct tw_api_session *session = call->exchange->session;
+	struct tw_api_session *session = call->session;
 
 	session->wrangler_allowed = allowed;
 	if (!allowed)
@@ -300,8 +283,7 @@ static int ask_groups(struct tw_api_call *call, json_t *groups)
 		return become_wrangler(call, false);
 	if (!tw_api_call_wait(call, cancel_question))
 		return (int)call->fault.code;
-	question = tw_ask_groups(call->api->asker, call->exchange->session->user, groups,
-				 groups_told, call);
+	question = tw_ask_groups(call->api->asker, call->session->user, groups, groups_told, call);
 	call->waiting = question;
 	if (!question)
 		return tw_api_call_give_up(
@@ -312,7 +294,7 @@ static int ask_groups(struct tw_api_call *call, json_t *groups)
 
 static int wrangler(struct tw_api_call *call)
 {
-	struct tw_api_session *session = call->exchange->session;
+	struct tw_api_session *session = call->session;
 	json_t *wranglers = tw_engine_wranglers(call->engine), *groups;
 	bool allowed = tw_api_session_wrangler(session, wranglers);
 	int r;

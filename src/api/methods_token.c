@@ -4,6 +4,7 @@
 
 #include "api/private.h"
 #include "api/rows.h"
+#include "api/secrets.h"
 
 static int show(struct tw_api_call *call, bool shared, const char *token)
 {
@@ -14,17 +15,21 @@ static int show(struct tw_api_call *call, bool shared, const char *token)
 		    : tw_api_gone(call, "token");
 }
 
+static int check_allowed(struct tw_api_call *call, bool shared)
+{
+	const struct tw_api_options *options = &call->api->options;
+
+	if (shared ? options->shared_tokens : options->api_tokens)
+		return 0;
+	return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL, "this server takes no %s tokens",
+			    shared ? "shared" : "API");
+}
+
 static int create(struct tw_api_call *call, const struct tw_token_options *options)
 {
-	bool allowed =
-		options->shared ? call->api->options.shared_tokens : call->api->options.api_tokens;
 	const char *token;
 	int r;
 
-	if (!allowed)
-		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, NULL,
-				    "this server takes no %s tokens",
-				    options->shared ? "shared" : "API");
 	r = tw_engine_create_token(call->engine, &call->caller, options, &token, &call->fault);
 	return r ? r : show(call, options->shared, token);
 }
@@ -45,11 +50,11 @@ static int check_permissions(struct tw_api_call *call, const struct tw_strings *
 	return 0;
 }
 
-static int create_api(struct tw_api_call *call)
+static int create_api_with(struct tw_api_call *call, const char *password)
 {
 	struct tw_token_options options = {
 		.path = tw_api_string(call, "path"),
-		.password = tw_api_string(call, "password"),
+		.password = password,
 		.description = tw_api_string(call, "description"),
 		.expiry_time = tw_api_integer(call, "expiryTime", 0),
 		.download_limit = UINT64_MAX,
@@ -65,18 +70,33 @@ static int create_api(struct tw_api_call *call)
 	return r;
 }
 
-static int create_shared(struct tw_api_call *call)
+static int create_api(struct tw_api_call *call)
+{
+	int r = check_allowed(call, false);
+
+	return r ? r : tw_api_make_password(call, tw_api_string(call, "password"), create_api_with);
+}
+
+static int create_shared_with(struct tw_api_call *call, const char *password)
 {
 	const struct tw_token_options options = {
 		.shared = true,
 		.manifest_id = tw_api_string(call, "manifestId"),
-		.password = tw_api_string(call, "password"),
+		.password = password,
 		.description = tw_api_string(call, "description"),
 		.expiry_time = tw_api_integer(call, "expiryTime", 0),
 		.download_limit = tw_api_u64(call, "downloadLimit", UINT64_MAX),
 	};
 
 	return create(call, &options);
+}
+
+static int create_shared(struct tw_api_call *call)
+{
+	int r = check_allowed(call, true);
+
+	return r ? r
+		 : tw_api_make_password(call, tw_api_string(call, "password"), create_shared_with);
 }
 
 static int get_api(struct tw_api_call *call)

@@ -1,8 +1,7 @@
 /* methods_transfer.c - transfers. */
-#include "api/guess.h"
 #include "api/private.h"
 #include "api/rows.h"
-#include "netio/clock.h"
+#include "api/secrets.h"
 
 static int show(struct tw_api_call *call, const char *id)
 {
@@ -12,32 +11,8 @@ static int show(struct tw_api_call *call, const char *id)
 		    : tw_api_gone(call, "transferId");
 }
 
-/* A shared token with a password is a guess at it: it costs what guesses cost. */
-static int create_by_token(struct tw_api_call *call, const struct tw_transfer_options *options,
-			   const char **ret_id)
-{
-	const struct tw_penalty_source source = tw_api_source_of(call->exchange->peer);
-	struct tw_penalties *penalties = call->api->penalties;
-	bool guess = tw_engine_token_password(call->engine, options->token) != NULL;
-	tw_ns closed = 0;
-	int r;
-
-	if (!call->api->options.shared_tokens)
-		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, "token",
-				    "this server takes no shared tokens");
-	if (guess)
-		closed = tw_penalty_begin(penalties, &source, tw_clock_now());
-	if (closed)
-		return tw_guess_refuse(closed, &call->fault);
-	r = tw_engine_create_transfer(call->engine, &call->caller, options, ret_id, &call->fault);
-	if (guess && r == TW_FAULT_NOT_AUTHENTICATED)
-		tw_penalty_wrong(penalties, &source, options->token, tw_clock_now());
-	else if (guess)
-		tw_penalty_right(penalties, &source, tw_clock_now());
-	return r;
-}
-
-static int create(struct tw_api_call *call)
+/* @right: the password that came with a shared token is. */
+static int create_with(struct tw_api_call *call, bool right)
 {
 	struct tw_transfer_options options;
 	const char *id = "";
@@ -46,7 +21,7 @@ static int create(struct tw_api_call *call)
 	tw_transfer_options_init(&options);
 	options.manifest_id = tw_api_string(call, "manifestId");
 	options.token = tw_api_string(call, "token");
-	options.token_password = tw_api_string(call, "tokenPassword");
+	options.token_password_right = right;
 	options.destination_id = tw_api_string(call, "destinationId");
 	options.destination_path = tw_api_string(call, "destinationPath");
 	options.priority = tw_api_integer(call, "priority", 100);
@@ -61,13 +36,23 @@ static int create(struct tw_api_call *call)
 	options.client_request_id = tw_api_string(call, "clientRequestId");
 	if (!options.destination_path)
 		options.destination_path = "";
-	if (!options.manifest_id == !options.token)
+	r = tw_engine_create_transfer(call->engine, &call->caller, &options, &id, &call->fault);
+	return r ? r : show(call, id);
+}
+
+static int create(struct tw_api_call *call)
+{
+	const char *token = tw_api_string(call, "token");
+
+	if (!tw_api_given(call, "manifestId") == !token)
 		return tw_api_fault(call, TW_FAULT_INVALID_PARAMETER, "manifestId",
 				    "give either manifestId or a shared token");
-	r = options.token ? create_by_token(call, &options, &id)
-			  : tw_engine_create_transfer(call->engine, &call->caller, &options, &id,
-						      &call->fault);
-	return r ? r : show(call, id);
+	if (!token)
+		return create_with(call, false);
+	if (!call->api->options.shared_tokens)
+		return tw_api_fault(call, TW_FAULT_NOT_PERMITTED, "token",
+				    "this server takes no shared tokens");
+	return tw_api_guess_token(call, token, tw_api_string(call, "tokenPassword"), create_with);
 }
 
 static int get(struct tw_api_call *call)

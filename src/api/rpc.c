@@ -83,8 +83,13 @@ static struct tw_api_exchange *new_exchange(struct tw_api *api, struct tw_http_c
 
 static void free_exchange(struct tw_api_exchange *exchange)
 {
-	for (size_t i = 0; i < exchange->count; i++)
-		tw_jsontext_deinit(&exchange->calls[i].result);
+	for (size_t i = 0; i < exchange->count; i++) {
+		struct tw_api_call *call = &exchange->calls[i];
+
+		tw_jsontext_deinit(&call->result);
+		if (call->session)
+			tw_api_session_drop(call->session);
+	}
 	tw_api_session_drop(exchange->session);
 	json_decref(exchange->body);
 	free(exchange->calls);

@@ -202,7 +202,8 @@ int tw_engine_manifest_files(struct tw_engine *engine, const struct tw_caller *c
 
 /* Transfers. */
 struct tw_transfer_options {
-	const char *manifest_id, *token, *token_password; /* manifest or shared token */
+	const char *manifest_id, *token; /* one of them; a shared token */
+	bool token_password_right;       /* it was checked: see tw_engine_token_password() */
 	const char *destination_id, *destination_path;
 	int64_t priority;            /* 100 */
 	int64_t overwrite_mode;      /* 4 */
@@ -261,7 +262,8 @@ int tw_engine_transfer_samples(struct tw_engine *engine, const struct tw_caller 
 /* Tokens. */
 struct tw_token_options {
 	bool shared;
-	const char *manifest_id, *path, *password, *description;
+	const char *manifest_id, *path, *description;
+	const char *password; /* made by tw_password_make(), which takes its time; NULL: none */
 	struct tw_strings permissions;
 	int64_t expiry_time;     /* 0: never */
 	uint64_t download_limit; /* UINT64_MAX: none */

@@ -572,7 +572,8 @@ void tw_waits_deinit(struct tw_engine *engine);
 /* The object of that id is no longer processing, or is gone. */
 void tw_waits_wake(struct tw_engine *engine, const char *id);
 /* tokens.c */
-struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *token, const char *password,
+/* For a transfer; @right: its password is. NULL and a fault. */
+struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *token, bool right,
 				 struct tw_fault *fault);
 bool tw_token_expired(const struct tw_token *token, int64_t now_us);
 void tw_token_remove(struct tw_token *token);

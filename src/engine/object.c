@@ -1,4 +1,5 @@
 /* object.c - what all objects share: ids, shelves, being found again by a clientRequestId. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,14 +161,16 @@ static char *request_key(enum tw_store_kind kind, const char *owner, const char 
 int tw_object_place(struct tw_object *object, const char *client_request_id)
 {
 	struct tw_engine *engine = object->engine;
+	struct tw_shelf *shelf = tw_engine_shelf(engine, object->kind);
 	int r;
 
+	assert(shelf);
 	if (client_request_id && *client_request_id && !object->request) {
 		object->request = request_key(object->kind, object->owner, client_request_id);
 		if (!object->request)
 			return -ENOMEM;
 	}
-	r = shelf_add(tw_engine_shelf(engine, object->kind), object);
+	r = shelf_add(shelf, object);
 	if (r || !object->request)
 		return r;
 	return tw_index_add(&engine->by_request, &object->by_request, object->request);
@@ -194,6 +197,7 @@ void tw_object_remove(struct tw_object *object)
 	struct tw_engine *engine = object->engine;
 	struct tw_shelf *shelf = tw_engine_shelf(engine, object->kind);
 
+	assert(shelf);
 	tw_index_remove(&shelf->by_id, &object->by_id);
 	if (object->request)
 		tw_index_remove(&engine->by_request, &object->by_request);

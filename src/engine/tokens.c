@@ -11,7 +11,6 @@
 #include "engine/engine_internal.h"
 #include "netio/clock.h"
 
-#define PASSWORD_LONGEST 1024
 #define DESCRIPTION_LONGEST 4096
 
 static const struct {
@@ -134,9 +133,6 @@ static int check(const struct tw_engine *engine, const struct tw_caller *caller,
 		r = tw_fault_set(fault, TW_FAULT_NOT_PERMITTED, NULL,
 				 "This server was started without %s tokens.",
 				 options->shared ? "shared" : "API");
-	if (!r && options->password && strlen(options->password) > PASSWORD_LONGEST)
-		r = tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "password",
-				 "A password has at most %d bytes.", PASSWORD_LONGEST);
 	if (!r && options->description && strlen(options->description) > DESCRIPTION_LONGEST)
 		r = tw_fault_set(fault, TW_FAULT_INVALID_PARAMETER, "description",
 				 "A description has at most %d bytes.", DESCRIPTION_LONGEST);
@@ -179,13 +175,9 @@ static int fill(struct tw_token *token, const struct tw_caller *caller,
 	token->shared = options->shared;
 	token->expiry_time = options->expiry_time;
 	token->download_limit = options->shared ? options->download_limit : TW_UNSET;
-	if (!tw_copy_text(options->description, &token->description))
+	if (!tw_copy_text(options->description, &token->description) ||
+	    !tw_copy_text(options->password, &token->password))
 		return tw_no_memory(fault);
-	if (options->password && *options->password) {
-		token->password = tw_password_make(options->password);
-		if (!token->password)
-			return tw_no_memory(fault);
-	}
 	return TW_FAULT_NONE;
 }
 
@@ -317,36 +309,23 @@ static struct tw_token *find_valid(struct tw_engine *engine, const char *id)
 	return token && !tw_token_expired(token, (int64_t)tw_clock_wall_us()) ? token : NULL;
 }
 
-static int refused(struct tw_fault *fault)
-{
-	return tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, "token",
-			    "There is no such token, it has expired, or its password is another "
-			    "one.");
-}
-
-/* Unknown, expired and a wrong password are answered alike, and take the same time. */
-static struct tw_token *enter(struct tw_engine *engine, const char *id, const char *password,
+/* Unknown, expired and a wrong password are answered alike. */
+static struct tw_token *enter(struct tw_engine *engine, const char *id, bool right,
 			      struct tw_fault *fault)
 {
 	struct tw_token *token = find_valid(engine, id);
-	const char *wanted = token ? token->password : NULL;
-	bool right = true;
 
-	if (password && strlen(password) > PASSWORD_LONGEST)
-		password = NULL;
-	if (wanted || (password && *password))
-		right = tw_password_check(wanted ? wanted : tw_password_nobody,
-					  password ? password : "");
-	if (token && (right || !wanted))
+	if (token && (right || !token->password))
 		return token;
-	refused(fault);
+	tw_fault_set(fault, TW_FAULT_NOT_AUTHENTICATED, "token",
+		     "There is no such token, it has expired, or its password is another one.");
 	return NULL;
 }
 
-struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *id, const char *password,
+struct tw_token *tw_token_redeem(struct tw_engine *engine, const char *id, bool right,
 				 struct tw_fault *fault)
 {
-	struct tw_token *token = enter(engine, id, password, fault);
+	struct tw_token *token = enter(engine, id, right, fault);
 
 	if (!token)
 		return NULL;
@@ -375,10 +354,10 @@ const char *tw_engine_token_password(struct tw_engine *engine, const char *id)
 int tw_engine_token_login(struct tw_engine *engine, const char *id, bool right,
 			  struct tw_caller *ret, struct tw_fault *fault)
 {
-	struct tw_token *token = find_valid(engine, id);
+	struct tw_token *token = enter(engine, id, right, fault);
 
-	if (!token || (token->password && !right))
-		return refused(fault);
+	if (!token)
+		return (int)fault->code;
 	tw_random_id(engine->token_session);
 	*ret = (struct tw_caller){
 		.user = token->object.owner,

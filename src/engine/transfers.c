@@ -429,7 +429,8 @@ static int find_manifest(struct tw_engine *engine, const struct tw_caller *calle
 	struct tw_token *token = NULL;
 
 	if (options->token) {
-		token = tw_token_redeem(engine, options->token, options->token_password, fault);
+		token = tw_token_redeem(engine, options->token, options->token_password_right,
+					fault);
 		if (!token)
 			return (int)fault->code;
 		*ret = token->manifest;

@@ -453,6 +453,7 @@ const uint8_t *tw_outgoing_data_take(struct tw_outgoing *outgoing, const struct 
 {
 	struct tw_sender *sender = sender_of(outgoing, piece->transfer);
 
+	assert(sender); /* whose piece it is */
 	outgoing->seats[sender->place].credit -= (int64_t)piece->length;
 	return tw_sender_data_take(sender, piece);
 }

@@ -394,12 +394,7 @@ int tw_engine_create_token(struct tw_engine *engine, const struct tw_caller *cal
 			   const struct tw_token_options *options, const char **ret_token,
 			   struct tw_fault *fault)
 {
-	const char *password = options->password;
-	char *made = password && *password ? tw_password_make(password) : NULL;
-	int r = make(engine, engine->tokens, caller, made, ret_token);
-
-	free(made);
-	return r ? full(fault) : 0;
+	return make(engine, engine->tokens, caller, options->password, ret_token) ? full(fault) : 0;
 }
 
 static const struct tw_token_view *show_token(const struct fake_object *object)

@@ -341,6 +341,142 @@ static void test_tokens(void **state)
 	close(fd);
 }
 
+static struct tw_api_session *find(struct tw_api_sessions *sessions, const char *bearer)
+{
+	return tw_api_sessions_find(sessions, (struct tw_slice){ bearer, strlen(bearer) });
+}
+
+#define METHOD(id, name, parameters) \
+	"{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" name "\",\"params\":" parameters "}"
+#define KEEP METHOD("1", "createAPIToken", "{\"password\":\"right\"}")
+
+/* All threads that look at passwords are busy. */
+static void keep_busy(struct world *world, int fds[4])
+{
+	for (unsigned i = 0; i < 4; i++) {
+		fds[i] = dial_tcp(world);
+		say_body(fds[i], "", AUTH("right"));
+	}
+	wait_for_question(world, 4);
+}
+
+static void let_go(struct world *world, const int fds[4])
+{
+	open_gate();
+	for (unsigned i = 0; i < 4; i++) {
+		assert_non_null(strstr(hear(world, fds[i]), "alice"));
+		close(fds[i]);
+	}
+}
+
+/* A password to keep, or one to compare, holds up nobody else. */
+static void test_passwords_wait(void **state)
+{
+	struct world *world = *state;
+	int local = dial_local(world), other = dial_local(world), fd = dial_tcp(world), busy[4];
+	char ask[256];
+	json_t *token = result(world, local, "createAPIToken", "{\"password\":\"right\"}");
+	json_t *place = result(world, local, "createDestination", "{\"destinationAddress\":\"a\"}");
+	json_t *said;
+
+	keep_busy(world, busy);
+	say_body(local, "", KEEP);
+	snprintf(ask, sizeof ask,
+		 METHOD("1", "send.createTransfer",
+			"{\"destinationId\":\"%s\",\"token\":\"%s\","
+			"\"tokenPassword\":\"x\"}"),
+		 json_string_value(json_object_get(place, "destinationId")),
+		 json_string_value(json_object_get(token, "token")));
+	say_body(other, "", ask);
+	for (int i = 0; i < 3; i++) {
+		json_decref(result(world, fd, "echo", "{\"text\":\"there\"}"));
+		turn(world);
+	}
+	assert_int_equal(world->api->waits, 4 + 2);
+	let_go(world, busy);
+	said = json_loads(hear(world, local), 0, NULL);
+	assert_true(
+		json_is_true(json_object_get(json_object_get(said, "result"), "passwordRequired")));
+	json_decref(said);
+	json_decref(place);
+	json_decref(token);
+	assert_non_null(strstr(hear(world, other), "\"result\""));
+	assert_int_equal(world->api->waits, 0);
+	close(local);
+	close(other);
+	close(fd);
+}
+
+/* Who goes away meanwhile has asked for nothing, nor has whoever is there when the server ends. */
+static void test_passwords_forgotten(void **state)
+{
+	struct world *world = *state;
+	int fds[2] = { dial_local(world), dial_local(world) }, busy[4];
+
+	json_decref(result(world, fds[0], "getDestinations", "{}")); /* it is known who calls */
+	keep_busy(world, busy);
+	say_body(fds[0], "", KEEP);
+	say_body(fds[1], "", KEEP);
+	while (world->api->waits < 4 + 2)
+		turn(world);
+	close(fds[0]);
+	for (int i = 0; i < 100; i++)
+		turn(world);
+	assert_int_equal(world->engine->made, 0);
+	close(fds[1]);
+	for (unsigned i = 0; i < 4; i++)
+		close(busy[i]);
+}
+
+/* Whose session ends meanwhile gets nothing made. */
+static void test_session_ends_meanwhile(void **state)
+{
+	struct world *world = *state;
+	int fd = dial_tcp(world), busy[4];
+	char bearer[TW_API_BEARER], fields[160];
+	struct tw_api_session session = { .user = "alice",
+					  .authenticated = true,
+					  .proven = tw_clock_now() };
+
+	tw_api_bearer_make(bearer);
+	tw_api_sessions_add(world->api->sessions, &session, bearer);
+	snprintf(fields, sizeof fields, "Authorization: Bearer %s\r\n", bearer);
+	keep_busy(world, busy);
+	say_body(fd, fields, KEEP);
+	while (world->api->waits < 4 + 1)
+		turn(world);
+	find(world->api->sessions, bearer)->over = true;
+	let_go(world, busy);
+	expect_fault(json_loads(hear(world, fd), 0, NULL), "NotAuthenticated", NULL);
+	assert_int_equal(world->engine->made, 0);
+	close(fd);
+}
+
+/* A call of a batch is its session's, also after another one in it has logged in. */
+static void test_login_beside_a_wait(void **state)
+{
+	struct world *world = *state;
+	int fd = dial_local(world), busy[4];
+	json_t *token = result(world, fd, "createAPIToken", "{}"), *said, *made;
+	char ask[512];
+
+	keep_busy(world, busy);
+	snprintf(ask, sizeof ask, "[" KEEP "," METHOD("2", "authToken", "{\"token\":\"%s\"}") "]",
+		 json_string_value(json_object_get(token, "token")));
+	say_body(fd, "", ask);
+	while (world->api->waits < 4 + 1)
+		turn(world);
+	let_go(world, busy);
+	said = json_loads(hear(world, fd), 0, NULL);
+	made = json_object_get(json_array_get(said, 0), "result");
+	assert_string_not_equal(json_string_value(json_object_get(made, "token")),
+				json_string_value(json_object_get(token, "token")));
+	assert_non_null(json_object_get(json_array_get(said, 1), "result"));
+	json_decref(said);
+	json_decref(token);
+	close(fd);
+}
+
 /* As the engine was told by the last call. */
 static bool is_wrangler(struct world *world, int fd)
 {
@@ -370,11 +506,6 @@ static void test_wranglers(void **state)
 	expect_fault(call(world, fd, "wrangler", "{}"), "NotPermitted", NULL);
 	close(fd);
 	close(boss);
-}
-
-static struct tw_api_session *find(struct tw_api_sessions *sessions, const char *bearer)
-{
-	return tw_api_sessions_find(sessions, (struct tw_slice){ bearer, strlen(bearer) });
 }
 
 /* As if the session had not been asked after for long. */
@@ -470,6 +601,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_basic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_basic_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tokens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_passwords_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_passwords_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_session_ends_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_login_beside_a_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wranglers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_proven_again, setup, teardown),
 		cmocka_unit_test(test_sessions),

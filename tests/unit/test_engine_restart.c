@@ -144,7 +144,8 @@ static void remembers_settings(void **state)
 	struct tw_bandwidth_change change = { .outgoing_rate_limit = &limit,
 					      .borrow_outgoing_rate = &yes };
 	char uid[TW_SERVER_ID], id[TW_SERVER_ID], token[TW_OBJECT_ID], key[TW_KEY_TEXT];
-	struct tw_token_options options = { .password = "secret",
+	char *password = tw_password_make("secret");
+	struct tw_token_options options = { .password = password,
 					    .description = "for a friend",
 					    .download_limit = TW_UNSET };
 	struct tw_server_view server;
@@ -170,6 +171,7 @@ static void remembers_settings(void **state)
 	assert_int_equal(tw_engine_create_token(engine, &caller, &options, &made, &world->fault),
 			 TW_FAULT_NONE);
 	strcpy(token, made);
+	free(password);
 	destination_make(world, 0, 1, &caller);
 	host_stop(world, 0);
 	host_start(world, 0);

@@ -360,7 +360,7 @@ static void shared_tokens(void **state)
 {
 	struct tw_token_options options = { .shared = true,
 					    .download_limit = 1,
-					    .password = "please" };
+					    .password = tw_password_nobody };
 	struct tw_transfer_options transfer;
 	const struct tw_token_view *view;
 	struct scene scene;
@@ -384,11 +384,10 @@ static void shared_tokens(void **state)
 			 TW_FAULT_NOT_FOUND);
 	transfer.manifest_id = NULL;
 	transfer.token = token;
-	transfer.token_password = "wrong";
 	assert_int_equal(tw_engine_create_transfer(scene.engine, &scene.bob, &transfer, &id,
 						   scene.fault),
 			 TW_FAULT_NOT_AUTHENTICATED);
-	transfer.token_password = "please";
+	transfer.token_password_right = true;
 	assert_int_equal(tw_engine_create_transfer(scene.engine, &scene.bob, &transfer, &id,
 						   scene.fault),
 			 TW_FAULT_NONE);

@@ -1,0 +1,2 @@
+"""Asks for a name that nothing has: for tools/lint."""
+print(nothing)
