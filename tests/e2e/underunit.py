@@ -1,10 +1,10 @@
 """Runs a command as a unit of systemd's would: underunit.py UNIT STATE_FOLDER COMMAND...
 
 What of the unit's settings the kernel takes from any process that asks: account, capabilities, new
-privileges, executable memory, files (ProtectSystem=strict by a name space of mounts), socket
-families, system calls (by libseccomp, sets expanded by systemd-analyze). The rest (devices, /proc,
-users) is left as it is. Needs root. A setting that is not known here is an error, so that a unit
-cannot gain one that nobody tried.
+privileges, executable memory, files (ProtectSystem=strict by a name space of mounts), others'
+processes in /proc, socket families, system calls (by libseccomp, sets expanded by systemd-analyze).
+The rest (devices, users) is left as it is. Needs root. A setting that is not known here is an
+error, so that a unit cannot gain one that nobody tried.
 """
 import ctypes
 import errno
@@ -26,7 +26,7 @@ ELSEWHERE = {
     "TimeoutStopSec", "LimitNOFILE", "StateDirectory", "StateDirectoryMode", "Group",
     "PrivateUsers", "ProtectHome", "PrivateTmp", "PrivateMounts", "PrivateDevices", "DevicePolicy",
     "ProtectClock", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
-    "ProtectKernelTunables", "ProtectControlGroups", "ProtectProc", "KeyringMode",
+    "ProtectKernelTunables", "ProtectControlGroups", "KeyringMode",
     "LockPersonality", "RemoveIPC", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
     "SystemCallArchitectures", "SystemCallErrorNumber"}
 
@@ -104,6 +104,11 @@ def protect_files(state, everything):
     assert os.access(state, os.W_OK)
 
 
+def hide_processes():
+    """In the name space of mounts that protect_files() has made."""
+    check(libc.mount(b"proc", b"/proc", b"proc", 0, b"hidepid=invisible"), "mount /proc")
+
+
 def filter_calls(calls, families):
     seccomp = ctypes.CDLL("libseccomp.so.2")
     seccomp.seccomp_init.restype = ctypes.c_void_p
@@ -125,12 +130,15 @@ def main():
     wanted = settings(unit)
     unknown = set(wanted) - ELSEWHERE - {
         "User", "DynamicUser", "CapabilityBoundingSet", "NoNewPrivileges", "ProtectSystem",
-        "MemoryDenyWriteExecute", "RestrictAddressFamilies", "SystemCallFilter", "UMask"}
+        "MemoryDenyWriteExecute", "ProtectProc", "RestrictAddressFamilies", "SystemCallFilter", "UMask"}
     assert not unknown, unknown
     kept = {CAPABILITIES[name] for value in wanted["CapabilityBoundingSet"]
             for name in value.split()}
     calls = allowed_calls(wanted["SystemCallFilter"])
     protect_files(state, wanted["ProtectSystem"] == ["strict"])
+    if "ProtectProc" in wanted:
+        assert wanted["ProtectProc"] == ["invisible"]
+        hide_processes()
     os.environ["STATE_DIRECTORY"] = state
     os.umask(int(wanted.get("UMask", ["0022"])[0], 8))
     for capability in set(range(64)) - kept:
