@@ -50,9 +50,7 @@ int tw_conn_new(struct tw_endpoint *endpoint, bool initiator, tw_ns now, struct 
 	tw_stream_table_init(&conn->send_streams);
 	tw_stream_table_init(&conn->receive_streams);
 	tw_path_model_init(&conn->model, now);
-	do {
-		conn->cid = tw_cid_make(&endpoint->cid_salt, &endpoint->config.random);
-	} while (tw_table_get(&endpoint->by_cid, conn->cid));
+	conn->cid = tw_endpoint_new_cid(endpoint);
 	*ret = conn;
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "core/conn_internal.h"
 #include "core/endpoint_internal.h"
+#include "wire/steer.h"
 
 #define ACTIVE_SPAN (20 * TW_MSEC) /* what a connection wants holds so long after it was active */
 
@@ -29,7 +30,10 @@ int tw_endpoint_new(const struct tw_endpoint_config *config, tw_ns now, struct t
 	tw_table_init(&endpoint->by_cid, 0);
 	tw_table_init(&endpoint->by_init, tw_random_u64(&config->random));
 	tw_heap_init(&endpoint->timers);
-	tw_cid_salt_init(&endpoint->cid_salt, &config->random);
+	if (config->places)
+		endpoint->cid_salt = config->salt;
+	else
+		tw_cid_salt_init(&endpoint->cid_salt, &config->random);
 	tw_cookie_jar_init(&endpoint->cookies, &config->random, now);
 	tw_door_init(&endpoint->door, &config->random);
 	*ret = endpoint;
@@ -68,6 +72,18 @@ void tw_endpoint_set_offers(struct tw_endpoint *endpoint, const struct tw_addres
 		count = TW_OFFERS_MAX;
 	memcpy(endpoint->config.offers, offers, count * sizeof(*offers));
 	endpoint->config.offer_count = count;
+}
+
+uint64_t tw_endpoint_new_cid(struct tw_endpoint *endpoint)
+{
+	const struct tw_endpoint_config *config = &endpoint->config;
+	uint64_t cid;
+
+	do {
+		cid = tw_cid_make(&endpoint->cid_salt, &config->random);
+	} while (tw_table_get(&endpoint->by_cid, cid) ||
+		 (config->places && !tw_steer_leads(cid, config->place, config->places)));
+	return cid;
 }
 
 /* Takes a connection into the tables; on failure it is freed. */
@@ -260,7 +276,7 @@ uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote)
  * May this INIT cost more than a look? Under load only with a good cookie (a RETRY is on its way
  * then), and from one address only so often.
  */
-static bool let_in(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+static bool proved(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 		   const struct tw_path *path, tw_ns now)
 {
 	if (!init->cookie || !tw_cookie_check(&endpoint->cookies, &endpoint->config.random, now,
@@ -271,7 +287,13 @@ static bool let_in(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 		reply_retry(endpoint, init, path, now);
 		return false;
 	}
-	if (!tw_door_proved(&endpoint->door, &path->remote, now))
+	return tw_door_proved(&endpoint->door, &path->remote, now);
+}
+
+static bool let_in(struct tw_endpoint *endpoint, const struct tw_datagram *init,
+		   const struct tw_path *path, tw_ns now, bool vouched)
+{
+	if (!vouched && !proved(endpoint, init, path, now))
 		return false;
 	if (endpoint->half_open >= TW_HALF_OPEN_MAX) {
 		struct tw_conn *oldest = oldest_half_open(endpoint);
@@ -283,7 +305,7 @@ static bool let_in(struct tw_endpoint *endpoint, const struct tw_datagram *init,
 }
 
 static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram *init,
-			 const struct tw_path *path, tw_ns now)
+			 const struct tw_path *path, tw_ns now, bool vouched)
 {
 	if (!endpoint->config.accept)
 		return;
@@ -304,7 +326,7 @@ static void receive_init(struct tw_endpoint *endpoint, const struct tw_datagram 
 	}
 	if (init->pattern == TW_PATTERN_PLAIN && endpoint->config.cipher_min != TW_CIPHER_NONE)
 		return;
-	if (!let_in(endpoint, init, path, now) || tw_conn_new(endpoint, false, now, &conn))
+	if (!let_in(endpoint, init, path, now, vouched) || tw_conn_new(endpoint, false, now, &conn))
 		return;
 	tw_conn_path_init(conn, path, false);
 	if (tw_handshake_answer(conn, init, path, now)) {
@@ -329,7 +351,7 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 	if (tw_datagram_parse(bytes, length, &datagram))
 		return;
 	if (datagram.type == TW_DATAGRAM_INIT) {
-		receive_init(endpoint, &datagram, path, now);
+		receive_init(endpoint, &datagram, path, now, false);
 		return;
 	}
 	if (datagram.type == TW_DATAGRAM_DISCOVER || datagram.type == TW_DATAGRAM_DISCOVERED) {
@@ -404,6 +426,15 @@ void tw_endpoint_receive_opened(struct tw_endpoint *endpoint, const struct tw_pa
 	else
 		tw_conn_receive_forged(conn);
 	tw_conn_touch(conn);
+}
+
+void tw_endpoint_receive_vouched(struct tw_endpoint *endpoint, const struct tw_path *path,
+				 uint8_t *bytes, size_t length, tw_ns now)
+{
+	struct tw_datagram datagram;
+	endpoint->now = now;
+	if (!tw_datagram_parse(bytes, length, &datagram) && datagram.type == TW_DATAGRAM_INIT)
+		receive_init(endpoint, &datagram, path, now, true);
 }
 
 void tw_endpoint_unreachable(struct tw_endpoint *endpoint, const struct tw_address *remote,

@@ -21,6 +21,7 @@
 #include "base/address.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "core/cid.h"
 #include "core/conn.h"
 #include "core/opener.h"
 #include "crypto/cookie.h"
@@ -35,6 +36,8 @@ enum tw_verdict {
 	TW_ACCEPT_YES = 0,
 	TW_ACCEPT_NOT_AUTHORIZED,
 	TW_ACCEPT_BUSY,
+	/* Another endpoint serves him, which has been handed the INIT: nothing is said here. */
+	TW_ACCEPT_ELSEWHERE,
 };
 
 struct tw_endpoint_config {
@@ -44,6 +47,13 @@ struct tw_endpoint_config {
 	uint64_t aeads; /* what to offer and take; 0: tw_aead_supported() */
 	struct tw_random random;
 	bool accept; /* takes connections from outside */
+	/*
+	 * One of several endpoints behind the same address: the ids that it draws lead to its place
+	 * (wire/steer.h), and all make theirs with the same salt. @places 0: it is alone, and has a
+	 * salt of its own.
+	 */
+	unsigned place, places;
+	struct tw_cid_salt salt;
 	/* Where else than by the address that was dialled initiators may try (a relay's servers).
 	 */
 	struct tw_address offers[TW_OFFERS_MAX];
@@ -107,6 +117,10 @@ int tw_endpoint_connect(struct tw_endpoint *endpoint, const struct tw_connect *c
  */
 void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *path, uint8_t *bytes,
 			 size_t length, tw_ns now);
+/* The same with an INIT that another endpoint of ours has let in and opened: no cookie is asked
+ * for. */
+void tw_endpoint_receive_vouched(struct tw_endpoint *endpoint, const struct tw_path *path,
+				 uint8_t *bytes, size_t length, tw_ns now);
 /*
  * For opener.h. The established connection whose id a PACKET of @phase is to: what another thread
  * opens it with (a new copy, the caller's), or with @ret_copy NULL only whether there is one, and

@@ -40,6 +40,8 @@ struct tw_endpoint {
 	tw_ns hurried_until, patient_until, patience;
 };
 
+/* An id that no connection here has, and that leads here. */
+uint64_t tw_endpoint_new_cid(struct tw_endpoint *endpoint);
 /* The key of an INIT in by_init. */
 uint64_t tw_endpoint_init_key(uint64_t scid, const struct tw_address *remote);
 /* @conn has sent or received something: for how long it may be left alone now. */

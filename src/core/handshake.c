@@ -289,6 +289,9 @@ static uint64_t agree(struct tw_conn *conn, const struct tw_params *theirs)
 	return TW_HANDSHAKE_OK;
 }
 
+/* No status of the wire's: nothing is answered. */
+#define ELSEWHERE UINT64_MAX
+
 static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 {
 	const struct tw_endpoint_config *config = &conn->endpoint->config;
@@ -304,6 +307,8 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 		return TW_HANDSHAKE_OK;
 	case TW_ACCEPT_BUSY:
 		return TW_HANDSHAKE_BUSY;
+	case TW_ACCEPT_ELSEWHERE:
+		return ELSEWHERE;
 	default:
 		return TW_HANDSHAKE_NOT_AUTHORIZED;
 	}
@@ -334,6 +339,8 @@ int tw_handshake_answer(struct tw_conn *conn, const struct tw_datagram *init,
 	uint64_t status = agree(conn, &conn->peer);
 	if (status == TW_HANDSHAKE_OK)
 		status = admit(conn, path);
+	if (status == ELSEWHERE)
+		return TW_E_CLOSED;
 	struct tw_params params;
 	own_params(conn, &params);
 	params.status = status;
