@@ -33,6 +33,14 @@ struct tw_receiver_events {
 			 const char *message);
 };
 
+/* What a hub has of a peer. */
+enum tw_receiver_held {
+	TW_RECEIVER_HELD_CONN,
+	/* One that another connection of his may have to find here. */
+	TW_RECEIVER_HELD_TRANSFER,
+	TW_RECEIVER_HELD_COUNT,
+};
+
 struct tw_receiver_options {
 	const struct tw_fs *fs;                 /* borrowed */
 	struct tw_job_port port;
@@ -49,6 +57,15 @@ struct tw_receiver_options {
 	tw_ns linger;
 	struct tw_receiver_events events;
 	void *events_context;
+	/* Numbers of transfers begin with this one and grow by @id_step; 0: 1. */
+	uint64_t id_first, id_step;
+	/*
+	 * It has one more (@change 1) or less (-1) of @peer's; for whoever must send him here again
+	 * (netio/homes.h). NULL: nobody has to know. With the hub's end all is given up unsaid.
+	 */
+	void (*held)(void *context, const struct tw_public_key *peer, enum tw_receiver_held what,
+		     int change);
+	void *held_context;
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 };
 

@@ -27,7 +27,11 @@ int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now,
 	if (!hub->options.linger)
 		hub->options.linger = LINGER_DEFAULT;
 	hub->now = now;
-	hub->id_next = 1;
+	if (!hub->options.id_first)
+		hub->options.id_first = 1;
+	if (!hub->options.id_step)
+		hub->options.id_step = 1;
+	hub->id_next = hub->options.id_first;
 	*ret = hub;
 	return 0;
 }
@@ -178,6 +182,13 @@ void tw_receiver_tick(struct tw_receiver_hub *hub, tw_ns now)
 		tw_receiver_transfer_tick(hub->transfers[i]);
 }
 
+void tw_receiver_held(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
+		      enum tw_receiver_held what, int change)
+{
+	if (hub->options.held)
+		hub->options.held(hub->options.held_context, peer, what, change);
+}
+
 /* Connections. */
 
 int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
@@ -209,6 +220,7 @@ int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *p
 	conn->hello_unsaid = true;
 	tw_inbox_init(&conn->inbox, TW_MESSAGE_ROOM);
 	hub->conns[hub->conn_count++] = conn;
+	tw_receiver_held(hub, peer, TW_RECEIVER_HELD_CONN, 1);
 	*ret_app = &tw_receiver_app;
 	*ret_context = conn;
 	return 0;
@@ -291,6 +303,7 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 			tw_receiver_transfer_detach(ours->transfers[i], lost);
 		tw_receiver_early_drop(ours, &ours->early[i]);
 	}
+	tw_receiver_held(ours->hub, &ours->peer, TW_RECEIVER_HELD_CONN, -1);
 	tw_receiver_conn_put(ours);
 }
 

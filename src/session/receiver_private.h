@@ -73,6 +73,7 @@ struct tw_receiver_transfer {
 	struct tw_receiver_conn *conn; /* NULL: none now */
 	uint64_t number;               /* within @conn */
 	bool let_go;                   /* the sender has said its last words */
+	bool held;                     /* counted by tw_receiver_held() */
 	bool paused;                   /* and goes on another time */
 	bool answer_unsaid;
 	uint64_t answer_flags;
@@ -167,6 +168,9 @@ void tw_receiver_submit(struct tw_receiver_transfer *transfer, struct tw_receive
 void tw_receiver_refuse(struct tw_receiver_conn *conn, enum tw_session_close code,
 			const char *reason);
 void tw_receiver_conn_put(struct tw_receiver_conn *conn);
+/* Tells whoever wants to know (tw_receiver_options.held). */
+void tw_receiver_held(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
+		      enum tw_receiver_held what, int change);
 /* The transfer with this number in @conn; NULL: none now. */
 struct tw_receiver_transfer *tw_receiver_transfer_of(const struct tw_receiver_conn *conn,
 						     uint64_t number);

@@ -27,10 +27,22 @@ static_assert(sizeof(successors) / sizeof(successors[0]) == TW_RECEIVING_COUNT,
 #define FINISHED_KEPT 64
 #define AGAIN_PERIOD (2 * TW_SECOND)
 
+/* One whose end both sides know is only shown: nobody comes back to it. */
+static void count_held(struct tw_receiver_transfer *transfer)
+{
+	bool held = !transfer->let_go || transfer->state != TW_RECEIVING_OVER;
+
+	if (held == transfer->held)
+		return;
+	transfer->held = held;
+	tw_receiver_held(transfer->hub, &transfer->peer, TW_RECEIVER_HELD_TRANSFER, held ? 1 : -1);
+}
+
 static void set_state(struct tw_receiver_transfer *transfer, enum tw_receiver_state state)
 {
 	assert(successors[transfer->state] & (1U << state));
 	transfer->state = state;
+	count_held(transfer);
 }
 
 static bool has_sink(const struct tw_receiver_transfer *transfer)
@@ -78,6 +90,8 @@ static void deinit_sets(struct tw_receiver_transfer *transfer)
 
 void tw_receiver_transfer_free(struct tw_receiver_transfer *transfer)
 {
+	if (transfer->held)
+		tw_receiver_held(transfer->hub, &transfer->peer, TW_RECEIVER_HELD_TRANSFER, -1);
 	deinit_sets(transfer);
 	if (transfer->close_job)
 		tw_receiver_job_free(transfer->hub, transfer->close_job);
@@ -152,7 +166,8 @@ int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_mess
 		tw_receiver_transfer_free(transfer);
 		return -ENOMEM;
 	}
-	transfer->id = hub->id_next++;
+	transfer->id = hub->id_next;
+	hub->id_next += hub->options.id_step;
 	transfer->peer = conn->peer;
 	transfer->instance = offer->offer.instance;
 	transfer->checkpoint_seconds = (unsigned)offer->offer.checkpoint_seconds;
@@ -165,6 +180,7 @@ int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_mess
 		      transfer->destination_shown, sizeof(transfer->destination_shown));
 	transfer->started_at = transfer->checkpoint_at = hub->now;
 	hub->transfers[hub->transfer_count++] = transfer;
+	count_held(transfer);
 	*ret = transfer;
 	return 0;
 }
@@ -259,6 +275,7 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 	transfer->conn = conn;
 	transfer->number = number;
 	transfer->let_go = false;
+	count_held(transfer);
 	conn->transfers[number % TW_SESSION_TRANSFERS_MAX] = transfer;
 	tw_inbox_reset(&transfer->digests);
 	transfer->answer_unsaid = transfer->state != TW_RECEIVING_WAITING;
@@ -302,6 +319,7 @@ void tw_receiver_transfer_let_go(struct tw_receiver_transfer *transfer)
 	tw_receiver_gather_leave(transfer);
 	give_up_place(transfer);
 	transfer->let_go = true;
+	count_held(transfer);
 	transfer->done_unsaid = transfer->answer_unsaid = false;
 	transfer->disconnected_at = transfer->hub->now;
 }
