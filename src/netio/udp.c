@@ -171,11 +171,16 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 		udp.segments_max = tw_udp_segments_probe();
 	if (!r && options->shared_port)
 		r = set(udp.fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!r && options->group == TW_UDP_JOINS)
+		r = set(udp.fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!r && options->local.family != TW_FAMILY_NONE) {
 		length = tw_address_to_sockaddr(&options->local, &storage);
 		if (bind(udp.fd, (struct sockaddr *)&storage, length))
 			r = -errno;
 	}
+	/* Not before: it would join whoever is there. */
+	if (!r && options->group == TW_UDP_FOUNDS)
+		r = set(udp.fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!r && connected)
 		r = connect_to(udp.fd, &options->remote);
 	/* Now that the system has chosen a port that is nobody else's. */

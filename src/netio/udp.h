@@ -38,6 +38,13 @@ struct tw_udp_helper {
 	void *context;
 };
 
+/* Several sockets may listen at one address together (SO_REUSEPORT, of one user's programs). */
+enum tw_udp_group {
+	TW_UDP_ALONE = 0,
+	TW_UDP_FOUNDS, /* nobody else is there yet: -EADDRINUSE; others may join it */
+	TW_UDP_JOINS,
+};
+
 struct tw_udp_options {
 	/* listening: where to bind; connected: family NONE for any */
 	struct tw_address local;
@@ -46,6 +53,7 @@ struct tw_udp_options {
 	/* The own port named may serve other sockets too, each connected to somebody else; any
 	 * connected socket lends its port so. */
 	bool shared_port;
+	enum tw_udp_group group;            /* of a listening one */
 	const struct tw_udp_helper *helper; /* borrowed while it is opened; NULL: none */
 	bool no_segmentation;               /* never use UDP_SEGMENT: what an old kernel does */
 };

@@ -22,6 +22,7 @@
 #define REST_MIN (50 * TW_USEC) /* a shorter one costs more than it saves */
 
 /* What epoll reports beside the places of sockets. */
+#define FROM_POST (UINT32_MAX - 3)
 #define FROM_DISK (UINT32_MAX - 2)
 #define FROM_COMMANDS (UINT32_MAX - 1)
 #define FROM_TIMER UINT32_MAX
@@ -80,6 +81,8 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *peer,
 		return TW_ACCEPT_BUSY;
 	if (!tw_worker_admits(worker, peer))
 		return TW_ACCEPT_NOT_AUTHORIZED;
+	if (worker->crew && tw_worker_crew_elsewhere(worker, peer))
+		return TW_ACCEPT_ELSEWHERE;
 	tw_worker_limits_arrival(worker, tw_clock_now());
 	*ret_config =
 		(struct tw_conn_config){ .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX };
@@ -110,6 +113,8 @@ static int open_descriptors(struct tw_worker *worker)
 		r = add_to_epoll(worker, worker->timer_fd, FROM_TIMER);
 	if (!r)
 		r = add_to_epoll(worker, tw_disk_fd(worker->disk), FROM_DISK);
+	if (!r && worker->crew)
+		r = add_to_epoll(worker, tw_crew_fd(worker->crew, worker->place), FROM_POST);
 	return r;
 }
 
@@ -124,8 +129,12 @@ static int make_endpoint(struct tw_worker *worker, const struct tw_worker_option
 		.admit = admit,
 		.discovered = tw_worker_discovered,
 		.context = worker,
+		.place = worker->place,
+		.places = worker->places,
 	};
 
+	if (worker->crew)
+		config.salt = *tw_crew_salt(worker->crew);
 	memcpy(config.server_id, options->server_id, TW_ID_SIZE);
 	memcpy(config.server_uid, options->server_uid, TW_ID_SIZE);
 	return tw_endpoint_new(&config, now, &worker->endpoint);
@@ -140,6 +149,10 @@ static int make_hub(struct tw_worker *worker, const struct tw_worker_options *op
 		.buffer_context = worker,
 		.events = tw_worker_receiver_events(),
 		.events_context = worker,
+		.id_first = worker->place + 1,
+		.id_step = worker->places,
+		.held = worker->crew ? tw_worker_crew_held : NULL,
+		.held_context = worker,
 	};
 
 	memcpy(hub.server_id, options->server_id, TW_ID_SIZE);
@@ -157,6 +170,11 @@ static struct tw_worker *make(const struct tw_worker_options *options, tw_ns now
 	memset(worker, 0, sizeof *worker);
 	worker->epoll_fd = worker->control_fd = worker->command_fd = worker->timer_fd = -1;
 	worker->helper = options->helper;
+	if (options->crew && tw_crew_count(options->crew) > 1) {
+		worker->crew = options->crew;
+		worker->place = options->place;
+		worker->places = tw_crew_count(options->crew);
+	}
 	worker->publish_every = options->publish_every ? options->publish_every : TW_SECOND;
 	worker->hub_client.done = hub_done;
 	worker->reading = 1;
@@ -408,6 +426,8 @@ static void dispatch(struct tw_worker *worker, const struct epoll_event *event,
 
 	if (from == FROM_DISK) {
 		*ret_disk_woken = true;
+	} else if (from == FROM_POST) {
+		tw_worker_crew_post(worker, tw_clock_now());
 	} else if (from == FROM_COMMANDS) {
 		empty(worker->command_fd);
 	} else if (from == FROM_TIMER) {

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "core/endpoint.h"
+#include "netio/crew.h"
 #include "netio/udp.h"
 #include "session/dialer.h"
 #include "session/receiver.h"
@@ -64,6 +65,13 @@ struct tw_worker_options {
 	tw_ns publish_every;                         /* 0: a second */
 	unsigned disk_threads;                       /* 0: 2 */
 	struct tw_udp_helper helper;                 /* copied; without a function: none */
+	/*
+	 * One of several that take connections at the same addresses, borrowed; NULL: it is alone.
+	 * They are made in the order of their places; @receiving of all has the same binds, those
+	 * behind the first one with the ports that its sockets have got.
+	 */
+	struct tw_crew *crew;
+	unsigned place;
 };
 
 /* A destination, as it is added or changed. */

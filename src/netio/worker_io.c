@@ -27,6 +27,7 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 {
 	bool in_place = content && message->length >= SPARSE &&
 			worker->buffers.free_count >= 2 * TW_UDP_BATCH;
+	bool shared = content && worker->crew;
 
 	if (in_place)
 		tw_worker_io_flush(worker, now);
@@ -36,8 +37,12 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 
 		if (length > message->segment)
 			length = message->segment;
-		tw_endpoint_receive(worker->endpoint, &message->path, message->bytes + at, length,
-				    now);
+		if (shared)
+			tw_worker_crew_receive(worker, &message->path, message->bytes + at, length,
+					       now);
+		else
+			tw_endpoint_receive(worker->endpoint, &message->path, message->bytes + at,
+					    length, now);
 	}
 	worker->current = NULL;
 	if (in_place)

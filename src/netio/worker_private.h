@@ -7,6 +7,7 @@
  *   worker_limits.c        totals shared out, admission
  *   worker_sockets.c       opening, finding, closing
  *   worker_io.c            datagrams
+ *   worker_crew.c          one of several workers at the same addresses: whose a datagram is
  *   worker_discover.c      as whom others see our sockets
  *   worker_events.c        what happened, told once
  *   worker_publish.c       snapshots: how things stand
@@ -202,6 +203,8 @@ struct tw_worker {
 	int epoll_fd, control_fd, command_fd, timer_fd;
 	tw_ns publish_every;
 	struct tw_udp_helper helper;
+	struct tw_crew *crew; /* NULL: alone */
+	unsigned place, places;
 	pthread_t thread;
 	bool started;
 
@@ -213,6 +216,8 @@ struct tw_worker {
 	struct tw_buffers buffers;
 	struct tw_buffer *armed[TW_UDP_BATCH];
 	struct tw_buffer *current; /* its datagrams are being handed in; NULL: to be copied */
+	struct tw_post at_hand;    /* with a crew: the datagram that is being handed in */
+	unsigned busy_told;
 	struct tw_train train;
 	size_t parcels; /* trains that wait for room in their sockets */
 
@@ -375,6 +380,20 @@ void tw_worker_io_flush(struct tw_worker *worker, tw_ns now);
 bool tw_worker_io_send(struct tw_worker *worker, tw_ns now);
 /* A socket has room again. */
 void tw_worker_io_writable(struct tw_worker *worker, struct slot *slot);
+
+/* worker_crew.c; only with a crew */
+/* Whose it is: handed in, or handed on. */
+void tw_worker_crew_receive(struct tw_worker *worker, const struct tw_path *path, uint8_t *bytes,
+			    size_t length, tw_ns now);
+/* There is post. */
+void tw_worker_crew_post(struct tw_worker *worker, tw_ns now);
+/* @peer, who has proved his key, is at home with another worker, which has the INIT at hand now. */
+bool tw_worker_crew_elsewhere(struct tw_worker *worker, const struct tw_public_key *peer);
+/* For tw_receiver_options. */
+void tw_worker_crew_held(void *context, const struct tw_public_key *peer,
+			 enum tw_receiver_held what, int change);
+/* It sends to so many. */
+void tw_worker_crew_busy(struct tw_worker *worker, unsigned destinations);
 
 /* worker_events.c */
 void tw_worker_ring_bell(struct tw_worker *worker);

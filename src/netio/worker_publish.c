@@ -68,6 +68,7 @@ void tw_worker_transfer_status(const struct transfer *transfer,
 static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *snapshot, tw_ns now)
 {
 	size_t shown = 0;
+	unsigned busy = 0;
 
 	snapshot->destination_count = snapshot->sending_count = 0;
 	if (!make_room((void **)&snapshot->destinations, &snapshot->destination_room,
@@ -79,6 +80,7 @@ static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *sn
 		struct destination *destination = worker->destinations[i];
 
 		tw_worker_account(destination);
+		busy += destination->seated > 0;
 		for (const struct transfer *transfer = destination->transfers; transfer;
 		     transfer = transfer->next)
 			tw_worker_transfer_status(transfer, &snapshot->sending[shown++]);
@@ -89,6 +91,8 @@ static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *sn
 	}
 	assert(shown <= snapshot->sending_room);
 	snapshot->sending_count = shown;
+	if (worker->crew)
+		tw_worker_crew_busy(worker, busy);
 }
 
 static void fill_receiving(const struct tw_worker *worker, struct tw_worker_snapshot *snapshot,

@@ -89,6 +89,9 @@ int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_rece
 			.local = receiving->binds[i],
 			.receive_bytes = receiving->socket_receive_bytes,
 			.send_bytes = receiving->socket_send_bytes,
+			.group = !worker->crew   ? TW_UDP_ALONE
+				 : worker->place ? TW_UDP_JOINS
+						 : TW_UDP_FOUNDS,
 		};
 		struct slot *slot;
 		int r = open_slot(worker, &options, &slot);
@@ -98,6 +101,8 @@ int tw_worker_sockets_open(struct tw_worker *worker, const struct tw_worker_rece
 			return r;
 		}
 		assert(slot->index == i);
+		if (options.group == TW_UDP_JOINS)
+			(void)tw_crew_steer(worker->crew, slot->udp.fd);
 		tw_valve_init(&slot->valve, slot->udp.fd, slot->udp.local.family == TW_FAMILY_IPV6,
 			      tw_endpoint_cid_salt(worker->endpoint), &random, tw_clock_now());
 		worker->listening = i + 1;
