@@ -50,7 +50,7 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	  "least protection demanded: 0 none, 1 auth, 2 128 (the default), 3 256", false },
 	{ "server-name", "NAME", "name for people; default: the machine's", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
-	{ "workers", "N", "threads for data; default: processors but one", false },
+	{ "workers", "N", "threads for data; 0, default: half the processors, 1 to 8", false },
 	{ "active-transfers", "N", "running at a time to one destination; default 1", false },
 	{ "log-level", "LEVEL", "error, warning, info (the default) or debug", false },
 	{ "config", "FILE", "more options, one a line; default $TRADEWIND_CONFIG", false },
@@ -274,7 +274,7 @@ static int read_numbers(const struct tw_arguments *arguments, struct tw_engine_o
 	if (!r)
 		r = read_rate(arguments, "outgoing-rate-limit", &options->outgoing_rate_limit);
 	if (!r)
-		r = read_number(arguments, "workers", 1, 64, &workers);
+		r = read_number(arguments, "workers", 0, 64, &workers);
 	if (!r)
 		r = read_number(arguments, "active-transfers", 1, 1000, &active);
 	if (!r)

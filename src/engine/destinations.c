@@ -160,17 +160,31 @@ static void destination_free(struct tw_object *object)
 	free(destination);
 }
 
+void tw_destination_place(struct tw_destination *destination)
+{
+	struct tw_engine *engine = destination->object.engine;
+	struct tw_link *best = &engine->links[0];
+
+	if (destination->link)
+		destination->link->destinations--;
+	for (unsigned i = 1; i < engine->link_count; i++) {
+		struct tw_link *link = &engine->links[i];
+
+		if (link->running < best->running ||
+		    (link->running == best->running && link->destinations < best->destinations))
+			best = link;
+	}
+	destination->link = best;
+	best->destinations++;
+}
+
 int tw_destination_attach(struct tw_destination *destination)
 {
 	struct tw_engine *engine = destination->object.engine;
 	int r;
 
 	destination->number = ++engine->next_number;
-	destination->link = &engine->links[0];
-	for (unsigned i = 1; i < engine->link_count; i++)
-		if (engine->links[i].destinations < destination->link->destinations)
-			destination->link = &engine->links[i];
-	destination->link->destinations++;
+	tw_destination_place(destination);
 	r = tw_index_add_number(&engine->destination_numbers, &destination->by_number,
 				destination->number);
 	return r ? r

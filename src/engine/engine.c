@@ -92,8 +92,7 @@ static void on_tenth(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	tw_resolve_due(engine, now);
 	tw_queue_retry_due(engine, now);
-	if (engine->links[0].admission_unsent)
-		tw_links_admission(engine);
+	tw_links_admission_again(engine);
 	if (engine->stop_unsent)
 		engine->stop_unsent = tw_links_stop(engine) == TW_E_FULL;
 	if (engine->incoming_limit != TW_UNSET || engine->outgoing_limit != TW_UNSET) {

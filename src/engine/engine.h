@@ -83,7 +83,7 @@ struct tw_engine_options {
 	/* kbit/s; UINT64_MAX: not given on the command line */
 	uint64_t incoming_rate_limit, outgoing_rate_limit;
 	bool borrow_incoming_rate, borrow_outgoing_rate;
-	unsigned workers;                /* 0: cores but one, at least 1 */
+	unsigned workers;                /* 0: half as many as processors, 1 to 8 */
 	unsigned active_per_destination; /* transfers running at a time to one destination; 0: 1 */
 	const char *relay_host;          /* NULL: none */
 	uint16_t relay_port;             /* its control port */

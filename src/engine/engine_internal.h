@@ -24,6 +24,7 @@
 #include "content/listing.h"
 #include "content/root.h"
 #include "engine/caller.h"
+#include "engine/deal.h"
 #include "engine/engine.h"
 #include "engine/eventlog.h"
 #include "engine/index.h"
@@ -72,8 +73,9 @@ struct tw_link {
 	struct tw_worker *worker;
 	struct event *readable;
 	const struct tw_worker_snapshot *snapshot; /* NULL: none yet; lent until the next refresh */
-	unsigned destinations;                     /* added to it */
-	uint64_t outgoing_bps, incoming_bps;       /* as last given to it */
+	unsigned destinations;                     /* that are its */
+	unsigned running;                          /* their transfers that it has */
+	struct tw_deal outgoing, incoming;         /* as last given to it */
 	bool admission_unsent;
 	bool stopped;
 	struct {
@@ -266,6 +268,7 @@ struct tw_engine {
 	void (*stopped)(void *context);
 	void *stopped_context;
 
+	struct tw_crew *crew; /* of the workers, where several receive; NULL */
 	struct tw_link links[TW_ENGINE_WORKERS_MAX];
 	unsigned link_count;
 	struct tw_relay_agent *relay; /* NULL: nobody comes by one */
@@ -440,7 +443,9 @@ int tw_destination_check_host(const char *host);
 void tw_destination_describe(const struct tw_destination *destination,
 			     struct tw_worker_destination *ret);
 void tw_destination_event(struct tw_destination *destination, const char *name);
-/* Chooses its worker and gives it its number. -ENOMEM. */
+/* Chooses its worker, the one with the least to do; only before it is added there. */
+void tw_destination_place(struct tw_destination *destination);
+/* Gives it a worker and its number. -ENOMEM. */
 int tw_destination_attach(struct tw_destination *destination);
 
 /* rates.c */
@@ -533,6 +538,8 @@ void tw_links_refresh(struct tw_engine *engine, bool now_please);
 /* Wall time of a monotonic one, by the clock as it was at the newest refresh; 0 for 0. */
 int64_t tw_engine_wall(const struct tw_engine *engine, tw_ns at);
 void tw_links_admission(struct tw_engine *engine);
+/* Those that had no room for it are told again. */
+void tw_links_admission_again(struct tw_engine *engine);
 const struct tw_worker_destination_status *tw_destination_live(
 	const struct tw_destination *destination);
 const struct tw_worker_transfer_status *tw_transfer_live(const struct tw_transfer *transfer);

@@ -5,16 +5,19 @@
  * With borrowIncomingRate outgoing gets what incoming has left over at the moment, with
  * borrowOutgoingRate the other way round; but a tenth of the lender's limit stays free so that it
  * can grow back at once, and what it then needs it takes back within two tenths of a second.
- * Several workers share by need: each gets what it uses and an equal share of the rest.
+ * Several workers share by need (engine/deal.h).
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "netio/clock.h"
 
 #define SMOOTH 0.5
 #define HEADROOM_PER_CENT 10
 #define LIMITS "limits"
+#define SETTLE (300 * TW_MSEC) /* and two round trips, until peers keep to less */
 
 void tw_limits_init(struct tw_engine *engine)
 {
@@ -133,44 +136,67 @@ uint64_t tw_limits_borrowed(uint64_t own, uint64_t other, uint64_t other_used, b
 	return kept < other ? own + (other - kept) : own;
 }
 
-static uint64_t share(uint64_t total, uint64_t used, uint64_t used_together, unsigned count)
+/* Who has something to do, and how long peers take to hear of a smaller share. */
+static void look_at(struct tw_link *link)
 {
-	uint64_t rest;
+	const struct tw_worker_snapshot *snapshot = link->snapshot;
+	tw_ns rtt = 0;
 
-	if (total == UINT64_MAX || count == 1)
-		return total;
-	/* Above the limit (it has just shrunk) the shares shrink alike. */
-	if (used_together > total)
-		return (uint64_t)((double)total * (double)used / (double)used_together);
-	rest = total - used_together;
-	return used + rest / count;
+	link->outgoing.used_bps = link->sending_bps;
+	link->incoming.used_bps = link->receiving_bps;
+	link->outgoing.active = link->incoming.active = 0;
+	if (!snapshot)
+		return;
+	for (size_t i = 0; i < snapshot->destination_count; i++)
+		link->outgoing.active += snapshot->destinations[i].transfers > 0;
+	for (size_t i = 0; i < snapshot->conn_count; i++) {
+		link->incoming.active += snapshot->conns[i].state == TW_CONN_ESTABLISHED;
+		rtt = tw_ns_max(rtt, snapshot->conns[i].rtt_smoothed);
+	}
+	link->incoming.settle = SETTLE + 2 * rtt;
+}
+
+static void deal(struct tw_engine *engine, uint64_t may_send, uint64_t may_receive)
+{
+	struct tw_deal outgoing[TW_ENGINE_WORKERS_MAX], incoming[TW_ENGINE_WORKERS_MAX];
+	tw_ns now = tw_clock_now();
+
+	static_assert(TW_ENGINE_WORKERS_MAX <= TW_DEAL_MAX, "all of them");
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		look_at(&engine->links[i]);
+		outgoing[i] = engine->links[i].outgoing;
+		incoming[i] = engine->links[i].incoming;
+	}
+	tw_deal_out(may_send, outgoing, engine->link_count, now);
+	tw_deal_out(may_receive, incoming, engine->link_count, now);
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		struct tw_link *link = &engine->links[i];
+
+		if (outgoing[i].part_bps == link->outgoing.part_bps &&
+		    incoming[i].part_bps == link->incoming.part_bps)
+			continue;
+		/* It may have no room for it now: then all is as it was, and it is tried again. */
+		if (!tw_worker_set_limits(link->worker, outgoing[i].part_bps,
+					  incoming[i].part_bps)) {
+			link->outgoing = outgoing[i];
+			link->incoming = incoming[i];
+		}
+	}
 }
 
 void tw_limits_divide(struct tw_engine *engine)
 {
 	uint64_t outgoing = to_bps(engine->outgoing_limit);
 	uint64_t incoming = to_bps(engine->incoming_limit);
-	uint64_t sending = 0, receiving = 0, may_send, may_receive;
+	uint64_t sending = 0, receiving = 0;
 
 	for (unsigned i = 0; i < engine->link_count; i++) {
 		measure(&engine->links[i]);
 		sending += engine->links[i].sending_bps;
 		receiving += engine->links[i].receiving_bps;
 	}
-	may_send = tw_limits_borrowed(outgoing, incoming, receiving, engine->borrow_incoming);
-	may_receive = tw_limits_borrowed(incoming, outgoing, sending, engine->borrow_outgoing);
-	for (unsigned i = 0; i < engine->link_count; i++) {
-		struct tw_link *link = &engine->links[i];
-		uint64_t out = share(may_send, link->sending_bps, sending, engine->link_count);
-
-		/* Only the first one receives. */
-		if (out == link->outgoing_bps && may_receive == link->incoming_bps)
-			continue;
-		if (!tw_worker_set_limits(link->worker, out, may_receive)) {
-			link->outgoing_bps = out;
-			link->incoming_bps = may_receive;
-		}
-	}
+	deal(engine, tw_limits_borrowed(outgoing, incoming, receiving, engine->borrow_incoming),
+	     tw_limits_borrowed(incoming, outgoing, sending, engine->borrow_outgoing));
 }
 
 void tw_limits_view(const struct tw_engine *engine, struct tw_bandwidth_view *ret)

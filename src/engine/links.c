@@ -22,6 +22,7 @@
 
 #define PUBLISH_EVERY (100 * TW_MSEC)
 #define EVENTS_A_TURN 512
+#define WORKERS_AUTOMATIC_MAX 8
 
 /* Events. */
 
@@ -122,13 +123,28 @@ void tw_links_check_stopped(struct tw_engine *engine)
 
 /* Opening. */
 
-static void fill_receiving(const struct tw_engine *engine, struct tw_worker_receiving *ret)
+/* Where the first one listens all do. */
+static void join(const struct tw_engine *engine, struct tw_worker_receiving *ret)
 {
+	const struct tw_udp *udp;
+
+	while ((udp = tw_worker_socket(engine->links[0].worker, ret->bind_count)))
+		ret->binds[ret->bind_count++] = udp->local;
+}
+
+static void fill_receiving(const struct tw_link *link, struct tw_worker_receiving *ret)
+{
+	const struct tw_engine *engine = link->engine;
+
 	*ret = (struct tw_worker_receiving){
 		.fs = &engine->receive_fs,
 		.cipher_min = (enum tw_cipher)engine->options.min_cipher,
 		.file_events = engine->file_events,
 	};
+	if (link->index) {
+		join(engine, ret);
+		return;
+	}
 	static_assert(TW_WORKER_BINDS_MAX >= 2 * TW_RECEIVE_PORTS_MAX, "both families of each");
 	for (size_t i = 0; i < engine->options.receive_port_count; i++) {
 		uint16_t port = engine->options.receive_ports[i];
@@ -157,6 +173,8 @@ static int make_worker(struct tw_link *link, struct tw_worker_receiving *receivi
 		.receiving = receiving,
 		.publish_every = PUBLISH_EVERY,
 		.helper = { set_buffers, engine->options.accounts },
+		.crew = receiving ? engine->crew : NULL,
+		.place = link->index,
 	};
 	int r = receiving ? tw_receive_admission(engine, &receiving->admission) : 0;
 
@@ -174,11 +192,11 @@ static int open_receiving(struct tw_link *link, struct tw_address *ret_failed)
 	unsigned kept = 0;
 	int r;
 
-	fill_receiving(link->engine, &receiving);
+	fill_receiving(link, &receiving);
 	r = make_worker(link, &receiving, ret_failed);
 	if ((r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL) || ret_failed->family != TW_FAMILY_IPV6)
 		return r;
-	fill_receiving(link->engine, &receiving);
+	fill_receiving(link, &receiving);
 	for (unsigned i = 0; i < receiving.bind_count; i++)
 		if (receiving.binds[i].family == TW_FAMILY_IPV4)
 			receiving.binds[kept++] = receiving.binds[i];
@@ -198,9 +216,13 @@ static void note_ports(const struct tw_link *link)
 			options->receive_ports[count++] = udp->local.port;
 }
 
+static bool receives(const struct tw_engine *engine)
+{
+	return engine->options.receive && engine->receive_fs_open;
+}
+
 static int open_link(struct tw_engine *engine, unsigned index, char ret_message[512])
 {
-	bool receives = index == 0 && engine->options.receive && engine->receive_fs_open;
 	struct tw_link *link = &engine->links[index];
 	struct tw_address failed = { 0 };
 	char text[TW_ADDRESS_TEXT];
@@ -208,9 +230,9 @@ static int open_link(struct tw_engine *engine, unsigned index, char ret_message[
 
 	*link = (struct tw_link){ .engine = engine,
 				  .index = index,
-				  .outgoing_bps = UINT64_MAX,
-				  .incoming_bps = UINT64_MAX };
-	r = receives ? open_receiving(link, &failed) : make_worker(link, NULL, &failed);
+				  .outgoing.part_bps = UINT64_MAX,
+				  .incoming.part_bps = UINT64_MAX };
+	r = receives(engine) ? open_receiving(link, &failed) : make_worker(link, NULL, &failed);
 	if (r) {
 		snprintf(ret_message, 512,
 			 "%s: %s. Free the port, or choose another with "
@@ -220,41 +242,58 @@ static int open_link(struct tw_engine *engine, unsigned index, char ret_message[
 		return r;
 	}
 	engine->link_count = index + 1;
-	if (receives)
+	if (receives(engine) && !index)
 		note_ports(link);
 	link->readable = event_new(engine->base, tw_worker_fd(link->worker), EV_READ | EV_PERSIST,
 				   on_readable, link);
 	if (!link->readable || event_add(link->readable, NULL))
-		r = -ENOMEM;
-	if (!r && receives) {
-		r = tw_engine_relay_open(engine, link->worker, ret_message);
-		if (r)
-			return r;
-	}
-	if (!r)
-		r = tw_worker_start(link->worker);
+		return -ENOMEM;
+	return 0;
+}
+
+static int start_links(struct tw_engine *engine, char ret_message[512])
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < engine->link_count && !r; i++)
+		r = tw_worker_start(engine->links[i].worker);
 	if (r)
 		snprintf(ret_message, 512, "A data worker could not be started: %s.",
 			 tw_strerror(r));
 	return r;
 }
 
-int tw_links_open(struct tw_engine *engine, char ret_message[512])
+/*
+ * A worker at full speed keeps one processor busy and its disk threads most of a second one; small
+ * machines have nothing to spare.
+ */
+static unsigned worker_count(const struct tw_engine *engine)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned count = engine->options.workers;
 
-	if (!count)
-		count = cores > 2 ? (unsigned)cores - 1 : 1;
-	if (count > TW_ENGINE_WORKERS_MAX)
-		count = TW_ENGINE_WORKERS_MAX;
-	for (unsigned i = 0; i < count; i++) {
-		int r = open_link(engine, i, ret_message);
+	if (!count) {
+		count = cores >= 4 ? (unsigned)cores / 2 : 1;
+		count = count < WORKERS_AUTOMATIC_MAX ? count : WORKERS_AUTOMATIC_MAX;
+	}
+	return count < TW_ENGINE_WORKERS_MAX ? count : TW_ENGINE_WORKERS_MAX;
+}
 
+int tw_links_open(struct tw_engine *engine, char ret_message[512])
+{
+	unsigned count = worker_count(engine);
+	int r = 0;
+
+	if (count > 1 && receives(engine)) {
+		r = tw_crew_new(count, &engine->crew);
 		if (r)
 			return r;
 	}
-	return 0;
+	for (unsigned i = 0; i < count && !r; i++)
+		r = open_link(engine, i, ret_message);
+	if (!r && receives(engine))
+		r = tw_engine_relay_open(engine, engine->links[0].worker, ret_message);
+	return r ? r : start_links(engine, ret_message);
 }
 
 int tw_links_stop(struct tw_engine *engine)
@@ -282,22 +321,34 @@ void tw_links_close(struct tw_engine *engine)
 		link->worker = NULL;
 	}
 	engine->link_count = 0;
+	tw_crew_free(engine->crew);
+	engine->crew = NULL;
+}
+
+static void send_admission(struct tw_link *link)
+{
+	struct tw_worker_admission admission;
+
+	link->admission_unsent = false;
+	if (tw_receive_admission(link->engine, &admission)) {
+		link->admission_unsent = true;
+	} else if (tw_worker_set_admission(link->worker, &admission)) {
+		free(admission.keys);
+		link->admission_unsent = true; /* again with the next tick */
+	}
 }
 
 void tw_links_admission(struct tw_engine *engine)
 {
-	struct tw_worker_admission admission;
-	struct tw_link *link = &engine->links[0];
+	for (unsigned i = 0; i < engine->link_count && engine->options.receive; i++)
+		send_admission(&engine->links[i]);
+}
 
-	link->admission_unsent = false;
-	if (!engine->options.receive || !link->worker)
-		return;
-	if (tw_receive_admission(engine, &admission))
-		link->admission_unsent = true;
-	else if (tw_worker_set_admission(link->worker, &admission)) {
-		free(admission.keys);
-		link->admission_unsent = true; /* again with the next tick */
-	}
+void tw_links_admission_again(struct tw_engine *engine)
+{
+	for (unsigned i = 0; i < engine->link_count; i++)
+		if (engine->links[i].admission_unsent)
+			send_admission(&engine->links[i]);
 }
 
 /* Looking. */

@@ -75,6 +75,7 @@ void tw_queue_deinit(struct tw_destination *destination)
 	/* Their ends will still be reported, by their numbers. */
 	while ((transfer = TAILQ_FIRST(&destination->running))) {
 		TAILQ_REMOVE(&destination->running, transfer, running_link);
+		destination->link->running--;
 		transfer->destination = NULL;
 	}
 	tw_heap_deinit(&destination->waiting);
@@ -151,6 +152,9 @@ static bool tell_destination(struct tw_destination *destination)
 		return true;
 	if (destination->added && !destination->changed)
 		return true;
+	/* From here on it stays. */
+	if (!destination->added)
+		tw_destination_place(destination);
 	tw_destination_describe(destination, &told);
 	r = destination->added ? tw_worker_change_destination(destination->link->worker, &told)
 			       : tw_worker_add_destination(destination->link->worker, &told);
@@ -250,6 +254,7 @@ static int start(struct tw_transfer *transfer)
 	transfer->changed = false;
 	TAILQ_INSERT_TAIL(&destination->running, transfer, running_link);
 	destination->running_count++;
+	destination->link->running++;
 	tw_transfer_enter(transfer, TW_STATE_ACTIVE, NULL);
 	tw_samples_begin(transfer);
 	return 0;
@@ -368,6 +373,7 @@ static void leave(struct tw_transfer *transfer)
 		return;
 	TAILQ_REMOVE(&destination->running, transfer, running_link);
 	destination->running_count--;
+	destination->link->running--;
 	if (transfer->ending)
 		destination->leaving_count--;
 	transfer->ending = 0;

@@ -348,6 +348,11 @@ void tw_receive_event(struct tw_engine *engine, const struct tw_worker_event *ev
 	if (event->type != TW_WORKER_STARTED && event->type != TW_WORKER_RESUMED &&
 	    event->type != TW_WORKER_FINISHED)
 		return;
+	/* Put away where it was; it has begun anew with another worker, which is heard by itself.
+	 */
+	if (event->type == TW_WORKER_FINISHED && event->transfer.put_away &&
+	    !by_number(engine, event->id))
+		return;
 	reception = find(engine, &event->transfer, &begins);
 	if (!reception)
 		return;
@@ -358,22 +363,10 @@ void tw_receive_event(struct tw_engine *engine, const struct tw_worker_event *ev
 		announce(engine, reception, "recv.transferStarted", NULL);
 }
 
-/* The snapshot of the first worker, the one that receives. */
-static const struct tw_worker_snapshot *receiving(const struct tw_engine *engine)
-{
-	return engine->link_count ? engine->links[0].snapshot : NULL;
-}
-
 static void refresh_conns(struct tw_engine *engine, const struct tw_worker_snapshot *snapshot)
 {
 	struct tw_source_group *group;
 
-	TAILQ_FOREACH(group, &engine->sources, link)
-	{
-		group->connected = group->negotiating = false;
-		group->active = group->inactive = group->conn_bytes = 0;
-		group->live_bytes = group->live_ns = 0;
-	}
 	for (size_t i = 0; i < snapshot->conn_count; i++) {
 		const struct tw_conn_info *conn = &snapshot->conns[i];
 
@@ -391,36 +384,54 @@ static void refresh_conns(struct tw_engine *engine, const struct tw_worker_snaps
 	}
 }
 
-void tw_receive_refresh(struct tw_engine *engine)
+static void refresh_transfers(struct tw_engine *engine, const struct tw_worker_snapshot *snapshot)
 {
-	const struct tw_worker_snapshot *snapshot = receiving(engine);
-	struct tw_reception *reception;
-
-	if (!snapshot)
-		return;
-	refresh_conns(engine, snapshot);
-	TAILQ_FOREACH(reception, &engine->receptions_live, live_link)
-	reception->connected = false;
 	for (size_t i = 0; i < snapshot->transfer_count; i++) {
 		const struct tw_receiver_status *status = &snapshot->transfers[i];
+		struct tw_reception *reception = by_number(engine, status->id);
 
 		/* Those that are not known yet are announced by an event that is on its way. */
-		reception = by_number(engine, status->id);
 		if (reception && reception->state == RECEIVING)
 			update(engine, reception, status);
 	}
-	TAILQ_FOREACH(reception, &engine->receptions_live, live_link)
+}
+
+static void count_live(struct tw_reception *reception, tw_ns at)
+{
+	struct tw_source_group *group = reception->group;
+
+	if (!group)
+		return;
+	group->active += reception->connected;
+	group->inactive += !reception->connected;
+	group->live_bytes += fresh_bytes(reception);
+	if (reception->connected)
+		group->live_ns = tw_ns_max(group->live_ns, time_alone(group, reception, at));
+}
+
+void tw_receive_refresh(struct tw_engine *engine)
+{
+	struct tw_source_group *group;
+	struct tw_reception *reception;
+
+	TAILQ_FOREACH(group, &engine->sources, link)
 	{
-		if (!reception->group)
-			continue;
-		reception->group->active += reception->connected;
-		reception->group->inactive += !reception->connected;
-		reception->group->live_bytes += fresh_bytes(reception);
-		if (reception->connected)
-			reception->group->live_ns =
-				tw_ns_max(reception->group->live_ns,
-					  time_alone(reception->group, reception, snapshot->at));
+		group->connected = group->negotiating = false;
+		group->active = group->inactive = group->conn_bytes = 0;
+		group->live_bytes = group->live_ns = 0;
 	}
+	TAILQ_FOREACH(reception, &engine->receptions_live, live_link)
+	reception->connected = false;
+	for (unsigned i = 0; i < engine->link_count; i++) {
+		const struct tw_worker_snapshot *snapshot = engine->links[i].snapshot;
+
+		if (!snapshot)
+			continue;
+		refresh_conns(engine, snapshot);
+		refresh_transfers(engine, snapshot);
+	}
+	TAILQ_FOREACH(reception, &engine->receptions_live, live_link)
+	count_live(reception, engine->snapshot_at);
 }
 
 /* Once a second. */

@@ -41,7 +41,8 @@ static void offer_direct_ways(struct tw_engine *engine, const struct tw_relay_ag
 		own[i].port = engine->options.receive_ports[0];
 	count = tw_relay_agent_offers(status, own, count, offers);
 	/* A full ring: what was offered before is as good, or it is told with the next change. */
-	(void)tw_worker_set_offers(engine->links[0].worker, offers, count);
+	for (unsigned i = 0; i < engine->link_count; i++)
+		(void)tw_worker_set_offers(engine->links[i].worker, offers, count);
 }
 
 static void look(struct tw_engine *engine, struct tw_relay_agent_status *ret)

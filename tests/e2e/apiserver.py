@@ -113,7 +113,7 @@ class Server:
         self.process = self.side.start(
             "server", "--persistent-state-dir", self.state, "--recv-dir", self.received,
             "--identity", os.path.join(self.side.home, "identity"), "--api-port", "0",
-            "--recv-port", "0", *self.options, *more)
+            "--recv-port", "0", *tw.SERVER_OPTIONS, *self.options, *more)
         match = self.process.wait_for(r"controlled by https?://\S+:(\d+)/ and (\S+);", 20)
         self.port, self.socket = int(match.group(1)), match.group(2)
         self.api = self.session()

@@ -35,7 +35,8 @@ class Service:
         """Starts it and waits for nothing."""
         command = [tw.TRADEWIND, "server", "--persistent-state-dir", self.state, "--recv-dir",
                    self.received, "--identity", os.path.join(self.folder, "identity"),
-                   "--api-port", str(self.api_port), "--recv-port", str(self.port), *self.options]
+                   "--api-port", str(self.api_port), "--recv-port", str(self.port),
+                   *tw.SERVER_OPTIONS, *self.options]
         self.process = tw.Process(self.space.inside(command) if self.space else command,
                                   env={"HOME": self.folder})
         self.processes.append(self.process)

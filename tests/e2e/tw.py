@@ -25,6 +25,9 @@ BUILD = os.environ.get("TRADEWIND_BUILD", os.path.join(ROOT, "build"))
 TRADEWIND = os.path.join(BUILD, "tradewind")
 LINK = os.path.join(BUILD, "bench", "link", "tradewind-link")
 
+# More for every `tradewind server`, such as `--workers 4`: the suite as on another machine.
+SERVER_OPTIONS = os.environ.get("TRADEWIND_SERVER_OPTIONS", "").split()
+
 MIB = 1 << 20
 numbers = itertools.count(1)
 
