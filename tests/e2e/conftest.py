@@ -40,8 +40,7 @@ class Maker:
         return network
 
     def close(self):
-        for network in self.made:
-            network.close()
+        tw.close_all(self.made)
 
 
 @pytest.fixture
@@ -80,5 +79,4 @@ def pair(place):
         return made[-1]
 
     yield make
-    for each in made:
-        each.close()
+    tw.close_all(made)

@@ -222,7 +222,7 @@ def every_second(deed, process):
 
 
 def wait_until(condition, limit, what):
-    deadline = time.monotonic() + limit
+    deadline = tw.deadline(limit)
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)

@@ -48,8 +48,7 @@ class Service:
         self.process.kill()
 
     def close(self):
-        for process in self.processes:
-            process.close()
+        tw.close_all(self.processes)
 
     def api(self):
         """A session of the Python client, for a `with` statement."""
@@ -84,8 +83,7 @@ def services(folder, count=2, *options):
             made.append(Service(os.path.join(os.fspath(folder), "server-%d" % number), *options))
         yield made
     finally:
-        for service in made:
-            service.close()
+        tw.close_all(made)
 
 
 def last_lines(service):

@@ -162,7 +162,7 @@ def test_console_sees_a_transfer_run(pair, tmp_path):
     with left.api() as api:
         there = left.destination(api, right, sendRateMax=RATE, userData={"for": "console"})
         transfer = left.send(api, there, source + ":slow", destinationPath="console")
-        deadline = time.monotonic() + 20
+        deadline = tw.deadline(20)
         while api.send.getTransfer(transferId=transfer.transferId).status != "active":
             assert time.monotonic() < deadline, service.last_lines(left)
             time.sleep(0.05)

@@ -29,7 +29,7 @@ needs_filters = pytest.mark.skipif(not filters(), reason="no filter of system ca
 
 
 def until(condition, limit=10):
-    deadline = time.monotonic() + limit
+    deadline = tw.deadline(limit)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -63,7 +63,7 @@ class World:
 
     def until(self, condition, limit=20):
         """Polls a connection until it is as wanted; returns it."""
-        deadline = time.monotonic() + limit
+        deadline = tw.deadline(limit)
         while True:
             connection = self.connection()
             if condition(connection):

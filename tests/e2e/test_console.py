@@ -77,7 +77,7 @@ class Terminal:
 
     def wait_for(self, pattern, limit=10):
         """Waits for it in what is shown from now on."""
-        deadline = time.monotonic() + limit
+        deadline = tw.deadline(limit)
         while not re.search(pattern, self.shown):
             assert time.monotonic() < deadline, "no /%s/ in %r" % (pattern, self.shown[-2000:])
             self.read(0.1)
@@ -88,7 +88,7 @@ class Terminal:
         os.write(self.main, text.encode())
 
     def ended(self, limit=10):
-        deadline = time.monotonic() + limit
+        deadline = tw.deadline(limit)
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "it goes on: %r" % self.shown
             self.read(0.05)

@@ -91,7 +91,7 @@ class Shell:
         self.process.stdin.write(text.encode() + b"\nprintf '%s%d\\n' '" + mark + b"' $failures\n")
         self.process.stdin.flush()
         os.set_blocking(self.process.stdout.fileno(), False)
-        deadline = time.monotonic() + BLOCK_SECONDS
+        deadline = tw.deadline(BLOCK_SECONDS)
         while True:
             found = re.search(re.escape(mark) + rb"(\d+)\n", self.pending)
             if found:

@@ -95,6 +95,18 @@ def test_process_that_hangs_is_ended():
     process.close()
 
 
+@pytest.mark.parametrize("said", ["WARNING: ThreadSanitizer: data race (pid=1)",
+                                  "==1==ERROR: AddressSanitizer: heap-use-after-free",
+                                  "src/x.c:1:2: runtime error: signed integer overflow"])
+def test_what_sanitizers_say_is_heard(said):
+    """Whatever else the test looks at, and others are closed nevertheless."""
+    process, other = tw.Process(["sh", "-c", "echo '%s' >&2" % said]), tw.Process(["sleep", "60"])
+    assert process.wait(20).code == 0
+    with pytest.raises(AssertionError, match="Sanitizer|runtime"):
+        tw.close_all([other, process])
+    assert other.code == -9
+
+
 def test_process_that_ends_early_is_noticed():
     process = tw.Process(["sh", "-c", "echo something else; exit 5"])
     with pytest.raises(AssertionError, match="something else"):

@@ -141,7 +141,7 @@ class Scene:
                 and before is not None and sent > before)
 
     def wait_going(self):
-        deadline = time.monotonic() + GOING_LIMIT
+        deadline = tw.deadline(GOING_LIMIT)
         self.sent = None
         while not self.going():
             assert time.monotonic() < deadline, "it does not go on; the sender said:\n%s\nand " \
@@ -152,7 +152,7 @@ class Scene:
         """All complete by themselves, as many as were answered, and nothing is left over."""
         self.jobs.stop()
         assert not self.jobs.failure, self.jobs.failure
-        deadline = time.monotonic() + 60
+        deadline = tw.deadline(60)
         while True:
             self.look()
             there = self.transfers()

@@ -75,7 +75,7 @@ def alive(pid):
 
 
 def until(condition, limit=30):
-    deadline = time.monotonic() + limit
+    deadline = tw.deadline(limit)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -22,7 +22,7 @@ def close_all():
 
 
 def until(condition, limit=60):
-    deadline = time.monotonic() + limit
+    deadline = tw.deadline(limit)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import tw
 from apiserver import Fault, Server
 
 
@@ -27,7 +28,7 @@ def kill(server):
 
 
 def until(look, condition, limit=60):
-    end = time.monotonic() + limit
+    end = tw.deadline(limit)
     while True:
         seen = look()
         if condition(seen):

@@ -29,7 +29,20 @@ LINK = os.path.join(BUILD, "bench", "link", "tradewind-link")
 SERVER_OPTIONS = os.environ.get("TRADEWIND_SERVER_OPTIONS", "").split()
 
 MIB = 1 << 20
+# How much longer than planned whatever has a limit may take: a program that sanitizers look over, or
+# a machine with much else to do, is slower and not wrong.
+PATIENCE = float(os.environ.get("TRADEWIND_PATIENCE", "1"))
 numbers = itertools.count(1)
+SANITIZERS = re.compile(rb"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
+
+
+def patient(seconds):
+    return seconds * PATIENCE
+
+
+def deadline(limit):
+    """The time.monotonic() by which what may take `limit` seconds must have happened."""
+    return time.monotonic() + patient(limit)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -88,15 +101,15 @@ class Process:
 
     def wait(self, limit):
         """Waits for the end; kills and fails when it takes longer than `limit` seconds."""
-        if not self.ended(limit):
+        if not self.ended(patient(limit)):
             self.kill()
             raise AssertionError("%s took more than %g s; it said:\n%s"
-                                 % (self.command, limit, self.text()))
+                                 % (self.command, patient(limit), self.text()))
         return self
 
     def wait_for(self, pattern, limit):
         """Waits until standard output or error matches; returns the match."""
-        deadline = time.monotonic() + limit
+        end = deadline(limit)
         while True:
             ended = not self.running()
             match = re.search(pattern, self.text(), re.MULTILINE)
@@ -105,9 +118,9 @@ class Process:
             if ended:
                 raise AssertionError("%s ended with %s before it said /%s/; it said:\n%s"
                                      % (self.command, self.code, pattern, self.text()))
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:
                 raise AssertionError("%s did not say /%s/ within %g s; it said:\n%s"
-                                     % (self.command, pattern, limit, self.text()))
+                                     % (self.command, pattern, patient(limit), self.text()))
             time.sleep(0.005)
 
     def signal(self, number):
@@ -128,10 +141,22 @@ class Process:
             self.kill()
 
     def close(self):
+        """Also fails when a sanitizer has found something that no test has noticed."""
+        if self.stderr.closed:
+            return
         self.kill()
+        said = self.err()
         for stream in (self.stdout, self.stderr, self.popen.stdin):
             if stream:
                 stream.close()
+        assert not SANITIZERS.search(said), said.decode("utf-8", "replace")
+
+
+def close_all(things):
+    """Closes each, whatever the others say of it."""
+    with contextlib.ExitStack() as stack:
+        for thing in things:
+            stack.callback(thing.close)
 
 
 def read_all(stream):
@@ -196,9 +221,10 @@ class Namespace:
         if not self.open:
             return
         self.open = False
-        for process in self.processes:
-            process.close()
-        ip("netns", "del", self.name, check=False)
+        try:
+            close_all(self.processes)
+        finally:
+            ip("netns", "del", self.name, check=False)
 
 
 def remove_stale_namespaces():
@@ -220,8 +246,7 @@ class Network:
         self.left_ip6, self.right_ip6 = "fd77:%x::1" % n, "fd77:%x::2" % n
 
     def close(self):
-        self.left.close()
-        self.right.close()
+        close_all([self.left, self.right])
 
 
 class Direct(Network):
@@ -271,9 +296,9 @@ class Link(Network):
         if os.path.exists(self.statistics):
             os.unlink(self.statistics)
         self.emulator.signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 5
+        end = deadline(5)
         while not os.path.exists(self.statistics):
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:
                 raise AssertionError("the emulator does not answer: " + self.emulator.text())
             time.sleep(0.002)
         with open(self.statistics) as file:
@@ -321,8 +346,7 @@ class Side:
         return self.start(*arguments, prefix=prefix).wait(limit)
 
     def close(self):
-        for process in self.processes:
-            process.close()
+        close_all(self.processes)
 
 
 # What `receive` prints: an address, and a public key of 32 bytes in base64url.
@@ -377,8 +401,7 @@ class Pair:
         return os.path.join(self.folder, *parts)
 
     def close(self):
-        self.left.close()
-        self.right.close()
+        close_all([self.left, self.right])
 
 
 def json_lines(process):
