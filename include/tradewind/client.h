@@ -77,7 +77,7 @@ struct tw_client_error {
 /* "InvalidParameter", ..., "KeyChanged", "NoMemory"; "" for TW_CLIENT_OK. */
 TW_CLIENT_API const char *tw_client_fault_name(enum tw_client_fault fault);
 
-/* All of it may be zero; the text is copied. */
+/* All of it may be zero; the text is copied, @context must be there as long as the client. */
 struct tw_client_options {
 	/* Where. A socket path wins over a host. Neither: the Unix socket of this user's server
 	 * (root: /var/lib/tradewind/state/api.sock, others: tradewind/api.sock below XDG_STATE_HOME

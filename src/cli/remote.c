@@ -83,16 +83,20 @@ static bool ask_password(const char *user, const char *server, char ret[PASSWORD
 	return length > 0;
 }
 
-/* Whether to believe a server's first key: people are asked, scripts have to say so before. */
+/* A server's first key, when it has been said beforehand that any will do. */
 static bool believe(void *context, const char *server, const char *key)
 {
-	const bool *accept = context;
+	(void)context;
+	tw_say("%s is new here: its key is %s, and is remembered", server, key);
+	return true;
+}
+
+/* Whether to believe a server's first key: people are asked, scripts have to say so before. */
+static bool ask(void *context, const char *server, const char *key)
+{
 	char answer[8] = "";
 
-	if (*accept) {
-		tw_say("%s is new here: its key is %s, and is remembered", server, key);
-		return true;
-	}
+	(void)context;
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
 		tw_say("%s is new here, and nobody can be asked: its key is %s; if that is what "
 		       "the server said at its start, give --server-key or set "
@@ -150,15 +154,14 @@ int tw_remote_open(const struct tw_arguments *arguments, uint32_t timeout_ms,
 {
 	const char *port = tw_argument(arguments, "api-control-port");
 	const char *fingerprint = getenv("TRADEWIND_API_FINGERPRINT");
-	bool accept = tw_argument(arguments, "accept-new") != NULL;
 	struct tw_client_options options = {
 		.socket_path = tw_argument(arguments, "socket"),
 		.host = tw_argument(arguments, "host"),
 		.user = tw_argument(arguments, "user"),
 		.server_key = tw_argument(arguments, "server-key"),
 		.token = getenv("TRADEWIND_API_TOKEN"),
-		.trust = believe,
-		.context = &accept,
+		/* Called while the client lives, so nothing of this function may be lent to it. */
+		.trust = tw_argument(arguments, "accept-new") ? believe : ask,
 		.timeout_ms = timeout_ms,
 	};
 	uint64_t number = 0;

@@ -157,6 +157,21 @@ static uint64_t least_limit(const struct tw_relay_config *config)
 							  : config->server_rate_bps;
 }
 
+static size_t known_sources(void *context, struct tw_address *ret, size_t room)
+{
+	const struct port *port = context;
+
+	return port->server ? tw_relay_server_sources(port->server, ret, room) : 0;
+}
+
+static void open_valve(struct tw_relay_host *host, struct port_socket *socket)
+{
+	tw_valve_init(&socket->valve, socket->udp.fd, socket->udp.local.family == TW_FAMILY_IPV6,
+		      NULL, &host->options.relay.random, tw_clock_now());
+	socket->valve.known = known_sources;
+	socket->valve.context = socket->port;
+}
+
 static int open_port(void *context, struct tw_relay_server *server, uint16_t number)
 {
 	struct tw_relay_host *host = context;
@@ -183,9 +198,7 @@ static int open_port(void *context, struct tw_relay_server *server, uint16_t num
 		if (r)
 			break;
 		port->count++;
-		tw_valve_init(&port->sockets[i].valve, port->sockets[i].udp.fd,
-			      port->sockets[i].udp.local.family == TW_FAMILY_IPV6, NULL,
-			      &host->options.relay.random, tw_clock_now());
+		open_valve(host, &port->sockets[i]);
 		r = watch_fd(host, EPOLL_CTL_ADD, port->sockets[i].udp.fd, &port->sockets[i].watch,
 			     EPOLLIN);
 	}
@@ -339,10 +352,19 @@ static struct tw_udp *socket_to(struct port *port, const struct tw_path *path)
 	return NULL;
 }
 
+/* Something that came in a row of datagrams belonged to no connection. */
+static void count_stray(struct port_socket *socket, const struct tw_relay_train *train,
+			size_t length)
+{
+	if (tw_valve_class(train->bytes[0]) == TW_VALVE_CONNECTED)
+		tw_valve_count_strays(&socket->valve, (length - 1) / train->segment + 1);
+}
+
 /* What a refused or full socket does not take is lost, as anywhere on the way. */
-static void forward(struct tw_relay_host *host, struct port *port,
+static void forward(struct tw_relay_host *host, struct port_socket *socket,
 		    const struct tw_udp_message *message, tw_ns now)
 {
+	struct port *port = socket->port;
 	struct tw_relay_train train = { .from = { .there = true, .path = message->path },
 					.bytes = message->bytes,
 					.length = message->length,
@@ -362,6 +384,8 @@ static void forward(struct tw_relay_host *host, struct port *port,
 						      .path = hop.to.path };
 
 			tw_joiner_add(&host->joiner, udp, &out);
+		} else if (!hop.to.there) {
+			count_stray(socket, &train, hop.length);
 		}
 		at += hop.length;
 		train.bytes += hop.length;
@@ -422,7 +446,7 @@ static bool receive(struct tw_relay_host *host, struct port_socket *socket, tw_n
 				       (messages[i].length - 1) / messages[i].segment + 1);
 		port->credit -= (int64_t)messages[i].length + MESSAGE_COST;
 		note_message(host, messages[i].length);
-		forward(host, port, &messages[i], now);
+		forward(host, socket, &messages[i], now);
 	}
 	/* Before the buffers are used again, and before the port may go. */
 	tw_joiner_flush(&host->joiner);

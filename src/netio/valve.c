@@ -16,9 +16,9 @@
 #define WIDTH_BITS 10
 static_assert(1 << WIDTH_BITS == TW_VALVE_OPEN, "the top bits of the hash");
 
-#define CODE_MAX 80
+#define CODE_MAX (100 + 2 * TW_VALVE_SOURCES)
 /* Where a test leads: the jump is filled in when the place is known. */
-enum label { NEXT, TAKE, DROP, ID_AT_1, ID_AT_5, QUESTION, ANSWER, LABELS };
+enum label { NEXT, BUT_ONE, TAKE, DROP, ID_AT_1, ID_AT_5, QUESTION, ANSWER, CONNECTED, LABELS };
 
 struct code {
 	struct sock_filter lines[CODE_MAX];
@@ -78,8 +78,7 @@ static void check_id(struct code *code, const struct tw_cid_salt *ids, uint32_t 
 }
 
 /* Address and port of the source, mixed. */
-static void check_source(struct code *code, const struct tw_valve *valve,
-			 const struct tw_valve_window *window)
+static void mix_source(struct code *code, const struct tw_valve *valve)
 {
 	load(code, BPF_W, (uint32_t)SKF_NET_OFF + (valve->ipv6 ? SOURCE_IPV6 : SOURCE_IPV4));
 	compute(code, BPF_MUL | BPF_K, valve->salt[0] | 1);
@@ -87,32 +86,79 @@ static void check_source(struct code *code, const struct tw_valve *valve,
 	load(code, BPF_H, PORT);
 	compute(code, BPF_ADD | BPF_X, 0);
 	compute(code, BPF_MUL | BPF_K, valve->salt[1] | 1);
+}
+
+static uint32_t mixed(const struct tw_valve *valve, const struct tw_address *source)
+{
+	const uint8_t *ip = source->ip + (valve->ipv6 ? 12 : 0);
+	uint32_t low = (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3];
+
+	return (low * (valve->salt[0] | 1) + source->port) * (valve->salt[1] | 1);
+}
+
+/* Behind mix_source(). */
+static void check_window(struct code *code, const struct tw_valve_window *window)
+{
 	compute(code, BPF_RSH | BPF_K, 32 - WIDTH_BITS);
 	compute(code, BPF_ADD | BPF_K, window->place);
 	compute(code, BPF_AND | BPF_K, TW_VALVE_OPEN - 1);
-	test(code, BPF_JGE | BPF_K, window->width, DROP, TAKE);
+	test(code, BPF_JGE | BPF_K, window->width, NEXT, BUT_ONE);
+	add(code, BPF_RET | BPF_K, 0);
+	add(code, BPF_RET | BPF_K, ALL);
+}
+
+static void check_source(struct code *code, const struct tw_valve *valve, enum tw_valve_class class)
+{
+	mix_source(code, valve);
+	check_window(code, &valve->windows[class]);
+}
+
+/* Of ids that others have chosen: whoever is known, and of the rest who is in the window. */
+static void check_known(struct code *code, const struct tw_valve *valve)
+{
+	const struct tw_valve_window *window = &valve->windows[TW_VALVE_CONNECTED];
+	enum tw_family family = valve->ipv6 ? TW_FAMILY_IPV6 : TW_FAMILY_IPV4;
+	struct tw_address known[TW_VALVE_SOURCES];
+	size_t count = 0;
+
+	if (window->width < TW_VALVE_OPEN && valve->known)
+		count = valve->known(valve->context, known, TW_VALVE_SOURCES);
+	if (window->width == TW_VALVE_OPEN || count > TW_VALVE_SOURCES) {
+		add(code, BPF_RET | BPF_K, ALL);
+		return;
+	}
+	mix_source(code, valve);
+	for (size_t i = 0; i < count; i++) {
+		if (known[i].family != family)
+			continue;
+		test(code, BPF_JEQ | BPF_K, mixed(valve, &known[i]), NEXT, BUT_ONE);
+		add(code, BPF_RET | BPF_K, ALL);
+	}
+	check_window(code, window);
 }
 
 static void by_type(struct code *code, bool marked)
 {
+	enum label at_1 = marked ? ID_AT_1 : CONNECTED, at_5 = marked ? ID_AT_5 : CONNECTED;
+
 	load(code, BPF_B, PAYLOAD);
 	test(code, BPF_JGT | BPF_K, HIGHEST_TYPE, DROP, NEXT);
 	test(code, BPF_JGE | BPF_K, BETWEEN_RELAYS, ANSWER, NEXT);
 	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_INIT, QUESTION, NEXT);
 	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_DISCOVER, QUESTION, NEXT);
 	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_DISCOVERED, ANSWER, NEXT);
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_ACCEPT, marked ? ID_AT_5 : TAKE, NEXT);
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_RETRY, marked ? ID_AT_5 : TAKE, NEXT);
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_VERSIONS, marked ? ID_AT_1 : TAKE, NEXT);
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_PROBE, marked ? ID_AT_1 : TAKE, NEXT);
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_ECHO, marked ? ID_AT_1 : TAKE, NEXT);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_ACCEPT, at_5, NEXT);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_RETRY, at_5, NEXT);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_VERSIONS, at_1, NEXT);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_PROBE, at_1, NEXT);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_ECHO, at_1, NEXT);
 	compute(code, BPF_AND | BPF_K, 0xfe); /* the key phase */
-	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_PACKET, marked ? ID_AT_1 : TAKE, DROP);
+	test(code, BPF_JEQ | BPF_K, TW_DATAGRAM_PACKET, at_1, DROP);
 }
 
 static uint8_t distance(const struct code *code, unsigned from, enum label label)
 {
-	unsigned to = label == NEXT ? from + 1 : code->at[label];
+	unsigned to = label == NEXT ? from + 1 : label == BUT_ONE ? from + 2 : code->at[label];
 
 	assert(to > from && to - from <= 256);
 	return (uint8_t)(to - from - 1);
@@ -131,9 +177,10 @@ static void link_jumps(struct code *code)
 /* What is in force stays so when it fails: nothing, or the last windows. */
 static void set_filter(struct tw_valve *valve)
 {
-	struct code code = { .count = 0 };
+	struct code code;
 	struct sock_fprog program;
 
+	code.count = 0;
 	by_type(&code, valve->marked);
 	if (valve->marked) {
 		here(&code, ID_AT_1);
@@ -142,13 +189,17 @@ static void set_filter(struct tw_valve *valve)
 		check_id(&code, &valve->ids, 5);
 	}
 	here(&code, QUESTION);
-	check_source(&code, valve, &valve->windows[TW_VALVE_QUESTIONS]);
+	check_source(&code, valve, TW_VALVE_QUESTIONS);
 	here(&code, ANSWER);
-	check_source(&code, valve, &valve->windows[TW_VALVE_ANSWERS]);
+	check_source(&code, valve, TW_VALVE_ANSWERS);
 	here(&code, TAKE);
 	add(&code, BPF_RET | BPF_K, ALL);
 	here(&code, DROP);
 	add(&code, BPF_RET | BPF_K, 0);
+	/* Last, because it can be longer than a jump. */
+	here(&code, CONNECTED);
+	if (!valve->marked)
+		check_known(&code, valve);
 	link_jumps(&code);
 	program = (struct sock_fprog){ (unsigned short)code.count, code.lines };
 	if (setsockopt(valve->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program))

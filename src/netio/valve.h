@@ -5,14 +5,19 @@
  * Strangers and peers come to the same socket. A flood, which the endpoint turns away for next to
  * nothing, would still fill the buffer and push out what peers send. So a filter in the kernel lets
  * through
- *   - of what names a connection: what names one that can be (core/cid.h);
- *   - of the rest, in two classes, everything until there is more a second than any true crowd
- * would send, and from then on only what comes from sources whose address and port fall into a
- * window of a keyed hash. A window is as wide as the flood allows, and moves on every
- * TW_VALVE_WINDOW: whoever is in earnest, and so keeps his address and repeats his INIT, has his
- * turn within a few seconds, and in it both his INIT and the one with the cookie come through.
- * Invented addresses fall everywhere. The classes are apart so that a flood of questions does not
- * keep answers out.
+ *
+ * - of what names a connection: what names one that can be (core/cid.h), where the ids are this
+ *   program's own;
+ * - of the rest, in two classes, everything until there is more a second than any true crowd would
+ *   send, and from then on only what comes from sources whose address and port fall into a window
+ *   of a keyed hash. A window is as wide as the flood allows, and moves on every TW_VALVE_WINDOW:
+ *   whoever is in earnest, and so keeps his address and repeats his INIT, has his turn within a few
+ *   seconds, and in it both his INIT and the one with the cookie come through. Invented addresses
+ *   fall everywhere.
+ *
+ * The classes are apart so that a flood of questions does not keep answers out. Where ids are
+ * others' (a relay), what names a connection is a third class, of which only what belonged to none
+ * is counted, and the sources of the connections that there are always come through.
  *
  * Datagrams of no known type never come through. A kernel that takes no filter has none: nothing
  * depends on it.
@@ -20,8 +25,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/random.h"
 #include "base/time.h"
 #include "core/cid.h"
@@ -30,12 +37,13 @@
 #define TW_VALVE_PERIOD (20 * TW_MSEC)  /* at least so long is counted */
 #define TW_VALVE_WINDOW (600 * TW_MSEC) /* longer than between two INITs of one who asks */
 #define TW_VALVE_OPEN 1024              /* the width that is all */
+#define TW_VALVE_SOURCES 512            /* known ones; with more the third class has no limit */
 
 enum tw_valve_class {
 	TW_VALVE_QUESTIONS, /* INIT, DISCOVER */
 	TW_VALVE_ANSWERS,   /* DISCOVERED, and those between a server and its relay */
-	TW_VALVE_CLASSES,
 	TW_VALVE_CONNECTED, /* what names a connection */
+	TW_VALVE_CLASSES,
 };
 
 struct tw_valve_window {
@@ -50,6 +58,13 @@ struct tw_valve {
 	struct tw_cid_salt ids; /* if @marked */
 	uint32_t salt[2];
 	struct tw_valve_window windows[TW_VALVE_CLASSES];
+	/*
+	 * Unless @marked, may be set after tw_valve_init(): where connections come from. Fills in
+	 * up to @room addresses and returns how many; more than @room: not all. NULL: nobody is
+	 * known.
+	 */
+	size_t (*known)(void *context, struct tw_address *ret, size_t room);
+	void *context;
 };
 
 /*
@@ -65,8 +80,13 @@ static inline void tw_valve_count(struct tw_valve *valve, uint8_t type, uint64_t
 {
 	enum tw_valve_class class = tw_valve_class(type);
 
-	if (class < TW_VALVE_CLASSES)
+	if (class != TW_VALVE_CONNECTED)
 		valve->windows[class].came += count;
+}
+/* @count that name a connection have come for which there is none. */
+static inline void tw_valve_count_strays(struct tw_valve *valve, uint64_t count)
+{
+	valve->windows[TW_VALVE_CONNECTED].came += count;
 }
 /* Looks at what has been counted, if it is time to, and turns the valve. */
 void tw_valve_turn(struct tw_valve *valve, tw_ns now);

@@ -162,6 +162,13 @@ struct tw_relay_server_info {
 	struct tw_relay_counters counters;
 };
 void tw_relay_server_info(const struct tw_relay_server *server, struct tw_relay_server_info *ret);
+/*
+ * Where packets of its connections come from: the server's own address, those of the connections'
+ * other sides and then, as far as there is room, those of connections in the making. Returns how
+ * many of @ret were filled in; @room + 1: not even all connections have found room.
+ */
+size_t tw_relay_server_sources(const struct tw_relay_server *server, struct tw_address *ret,
+			       size_t room);
 size_t tw_relay_server_count(const struct tw_relay *relay);
 struct tw_relay_server *tw_relay_server_at(const struct tw_relay *relay, size_t index);
 size_t tw_relay_route_count(const struct tw_relay *relay);

@@ -667,6 +667,51 @@ void tw_relay_forward(struct tw_relay *relay, struct tw_relay_server *server,
 		relay_bill(server, run, now);
 }
 
+struct sources {
+	struct tw_address *list;
+	size_t count, room; /* count > room: more than that */
+};
+
+static void add_source(struct sources *sources, const struct tw_relay_end *end)
+{
+	if (!end->there || end->link)
+		return;
+	if (sources->count < sources->room)
+		sources->list[sources->count] = end->path.remote;
+	sources->count++;
+}
+
+/* What is known already is not added again: the server comes from one place for all. */
+static void add_sides(struct sources *sources, const struct route *route)
+{
+	for (int which = 0; which < SIDES; which++) {
+		const struct side *side = &route->sides[which];
+
+		if (!same_end(&side->end, &route->server->leg))
+			add_source(sources, &side->end);
+		if (!same_end(&side->before, &side->end) &&
+		    !same_end(&side->before, &route->server->leg))
+			add_source(sources, &side->before);
+	}
+}
+
+size_t tw_relay_server_sources(const struct tw_relay_server *server, struct tw_address *ret,
+			       size_t room)
+{
+	struct sources sources = { ret, 0, room };
+
+	add_source(&sources, &server->leg);
+	for (const struct route *route = server->open.oldest; route; route = route->newer)
+		add_sides(&sources, route);
+	if (sources.count > room)
+		return room + 1;
+	/* The newest first: a flood makes old ones. */
+	for (const struct route *route = server->half_open.newest; route && sources.count < room;
+	     route = route->older)
+		add_sides(&sources, route);
+	return sources.count < room ? sources.count : room;
+}
+
 /* The peer has been sending into the void: it need not wait for its own timer. */
 static void wake_peer(struct route *route)
 {

@@ -17,6 +17,10 @@ DELAY_MS = 50
 OVERHEAD = 14 + 20 + 8          # Ethernet, IPv4 and UDP headers: the emulator counts frames
 
 
+def slower(kbps):
+    return int(tw.slower(kbps))
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     place = tmp_path_factory.mktemp("connection")
@@ -122,7 +126,7 @@ def test_before_the_first_contact(world):
 
 
 def test_while_it_sends(world):
-    world.rate(sendRateMax=50000)
+    world.rate(sendRateMax=slower(50000))
     running = world.send()
     waiting = [world.send(destinationPath="more-%d" % i) for i in range(4)]
     connection = world.until(lambda c: c["roundTripTimeMs"] and c["sendRateAverageWindow"])
@@ -142,9 +146,9 @@ def test_while_it_sends(world):
     assert (connection["socketRecvBufferSize"], connection["socketSendBufferSize"]) == known[local]
 
     # Times.
-    assert now_us() - 3_000_000 < connection["snapshotTime"] <= now_us()
+    assert now_us() - tw.patient(3_000_000) < connection["snapshotTime"] <= now_us()
     for name in ("lastSendTime", "lastRecvTime"):
-        assert connection["snapshotTime"] - 3_000_000 < connection[name]
+        assert connection["snapshotTime"] - tw.patient(3_000_000) < connection[name]
         assert connection[name] <= connection["snapshotTime"]
     later = world.until(lambda c: c["snapshotTime"] > connection["snapshotTime"])
     assert later["lastSendTime"] > connection["lastSendTime"]
@@ -156,7 +160,7 @@ def test_while_it_sends(world):
     for _ in range(20):
         time.sleep(0.1)
         trips.append(world.connection()["roundTripTimeMs"])
-    assert DELAY_MS <= min(trips) <= DELAY_MS * 1.1, trips
+    assert DELAY_MS <= min(trips) <= tw.patient(DELAY_MS * 1.1), trips
     world.until(lambda c: c["pathMtu"] == 1500)
 
     # What is counted on the line, over two seconds: the average of what was said meanwhile.
@@ -168,7 +172,7 @@ def test_while_it_sends(world):
     end, after = world.payload()
     counted = (after - before) * 8 / (end - begin) / 1000
     assert sum(said) / len(said) == pytest.approx(counted, rel=0.05)
-    assert counted <= 50000 * 1.02
+    assert counted <= slower(50000) * 1.02
 
     # The mean over the running transfer.
     transfer = world.transfer(running)
@@ -187,7 +191,7 @@ def test_while_it_sends(world):
 
 
 def test_times_of_a_transfer_fit_each_other(world):
-    world.rate(sendRateMax=200000)
+    world.rate(sendRateMax=slower(200000))
     before = now_us()
     transfer = world.send(destinationPath="times")
     world.here.api.call("send.waitForTransfer", transferId=transfer, timeoutMs=30000)
@@ -205,38 +209,38 @@ def test_times_of_a_transfer_fit_each_other(world):
 
 def test_live_changes(world):
     """What is set is shown, and what is shown is held: counted on the line."""
-    world.rate(sendRateMax=80000)
+    world.rate(sendRateMax=slower(80000))
     transfer = world.send(destinationPath="live")
-    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > 60000)
-    world.rate(sendRateMax=20000, rateControlMethod="bbr")
-    assert world.connection()["sendRateMax"] == 20000
+    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > slower(60000))
+    world.rate(sendRateMax=slower(20000), rateControlMethod="bbr")
+    assert world.connection()["sendRateMax"] == slower(20000)
     time.sleep(0.3)
     begin, before = world.payload()
     time.sleep(1)
     end, after = world.payload()
-    assert (after - before) * 8 / (end - begin) / 1000 == pytest.approx(20000, rel=0.1)
+    assert (after - before) * 8 / (end - begin) / 1000 == pytest.approx(slower(20000), rel=0.1)
 
     # `fixed`, and the controller switched off, are the same thing said in two ways.
-    world.rate(sendRate=40000, sendRateMax=60000, rateControllerActive=False)
+    world.rate(sendRate=slower(40000), sendRateMax=slower(60000), rateControllerActive=False)
     connection = world.connection()
     assert connection["rateControllerActive"] is False
-    assert connection["sendRate"] == 40000
+    assert connection["sendRate"] == slower(40000)
     time.sleep(0.3)
     begin, before = world.payload()
     time.sleep(1)
     end, after = world.payload()
-    assert (after - before) * 8 / (end - begin) / 1000 == pytest.approx(40000, rel=0.1)
+    assert (after - before) * 8 / (end - begin) / 1000 == pytest.approx(slower(40000), rel=0.1)
     world.here.api.call("send.cancelTransfer", transferId=transfer)
-    world.rate(rateControllerActive=True, rateControlMethod="bbr", sendRateMax=200000)
+    world.rate(rateControllerActive=True, rateControlMethod="bbr", sendRateMax=slower(200000))
     assert world.connection()["rateControllerActive"] is True
 
 
 def test_loss_and_bandwidth(world):
     world.link.change("loss 3%")
-    world.rate(sendRateMax=400000)
+    world.rate(sendRateMax=slower(400000))
     transfer = world.send(destinationPath="lossy")
     seen = world.until(lambda c: (c["lossPercent"] or 0) > 1.5 and
-                       (c["bandwidthEstimate"] or 0) > 150000)
+                       (c["bandwidthEstimate"] or 0) > slower(150000))
     assert seen["lossPercent"] < 12
     assert seen["bandwidthEstimate"] < 260000
     assert seen["queueDelayMs"] >= 0
@@ -249,7 +253,7 @@ def test_loss_and_bandwidth(world):
 
 def test_the_other_server_goes_and_comes_back(world):
     """Silence shows as an error that says what to do; a restart as a new id under the same uid."""
-    world.rate(sendRateMax=40000)
+    world.rate(sendRateMax=slower(40000))
     transfer = world.send(destinationPath="restart")
     world.until(lambda c: c["encryptedConnectionState"] == "connected")
     before = world.connection()
@@ -269,7 +273,7 @@ def test_the_other_server_goes_and_comes_back(world):
     assert back["lastDestinationServerId"] != before["lastDestinationServerId"]
     assert back["lastDestinationServerId"] == world.there.info["serverId"]
     assert back["lastError"] is None and back["lastErrorMessage"] is None
-    world.rate(sendRateMax=200000)
+    world.rate(sendRateMax=slower(200000))
     world.here.api.call("send.waitForTransfer", transferId=transfer, timeoutMs=30000)
     assert world.transfer(transfer)["status"] == "complete"
     assert tw.same_bytes(world.file, os.path.join(world.there.received, "restart", "copy"))
@@ -277,16 +281,16 @@ def test_the_other_server_goes_and_comes_back(world):
 
 def test_our_own_end_killed(world):
     """Every job is there again, and the one that ran goes on by itself."""
-    world.rate(sendRateMax=40000)
+    world.rate(sendRateMax=slower(40000))
     running = world.send(destinationPath="killed-1")
     queued = [world.send(destinationPath="killed-%d" % i) for i in (2, 3)]
-    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > 20000)
+    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > slower(20000))
     world.here.process.kill()
     world.here.start()
     known = {t["transferId"]: t for t in world.here.api.call("send.getTransfers")}
     assert {running, *queued} <= set(known)
-    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > 20000)
-    world.rate(sendRateMax=200000)
+    world.until(lambda c: (c["sendRateAverageWindow"] or 0) > slower(20000))
+    world.rate(sendRateMax=slower(200000))
     for transfer in (running, *queued):
         world.here.api.call("send.waitForTransfer", transferId=transfer, timeoutMs=30000)
         assert world.transfer(transfer)["status"] == "complete"

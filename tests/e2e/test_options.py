@@ -154,7 +154,7 @@ def test_json_lines(link, pair, place):
     assert acked == sorted(acked) and 0 < acked[1] < size
     assert lines[1]["estimatedSecondsRemaining"] > 0
     times = [line["snapshotTime"] for line in lines]
-    assert all(0.5e6 < b - a < tw.patient(1.6e6) for a, b in zip(times[:-2], times[1:-1]))
+    assert all(0.5e6 / tw.PATIENCE < b - a < tw.patient(1.6e6) for a, b in zip(times[:-2], times[1:-1]))
 
 
 def test_digest_tells_contents_apart(direct, pair, place):

@@ -40,6 +40,11 @@ def patient(seconds):
     return seconds * PATIENCE
 
 
+def slower(rate):
+    """A rate that programs which take their time still reach; so it takes no longer than patience."""
+    return rate / max(1.0, PATIENCE / 2)
+
+
 def deadline(limit):
     """The time.monotonic() by which what may take `limit` seconds must have happened."""
     return time.monotonic() + patient(limit)

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "core/cid.h"
+#include "netio/sockaddr.h"
 #include "netio/valve.h"
 #include "wire/datagram.h"
 
@@ -15,6 +16,7 @@
 struct scene {
 	struct tw_valve valve;
 	struct tw_cid_salt ids;
+	bool crowded; /* too many sources are known */
 	struct sockaddr_storage address;
 	socklen_t length;
 	int listening, sources[SOURCES];
@@ -47,6 +49,7 @@ static bool set_up(struct scene *scene, bool ipv6, bool marked)
 		scene->sources[i] = open_socket(scene, ipv6);
 	scene->listening = open_socket(scene, ipv6);
 	scene->now = TW_SECOND;
+	scene->crowded = false;
 	if (scene->listening >= 0)
 		tw_valve_init(&scene->valve, scene->listening, ipv6, marked ? &scene->ids : NULL,
 			      &random, scene->now);
@@ -95,11 +98,14 @@ static unsigned count(struct scene *scene, uint8_t type, bool *ret_passed)
 static void flooded(struct scene *scene, uint8_t type, double a_second, tw_ns span)
 {
 	unsigned width = scene->valve.windows[tw_valve_class(type)].width;
+	uint64_t came;
 
 	scene->now += span;
-	tw_valve_count(
-		&scene->valve, type,
-		(uint64_t)(a_second * (double)span / (double)TW_SECOND * width / TW_VALVE_OPEN));
+	came = (uint64_t)(a_second * (double)span / (double)TW_SECOND * width / TW_VALVE_OPEN);
+	if (tw_valve_class(type) == TW_VALVE_CONNECTED)
+		tw_valve_count_strays(&scene->valve, came);
+	else
+		tw_valve_count(&scene->valve, type, came);
 	tw_valve_turn(&scene->valve, scene->now);
 }
 
@@ -107,6 +113,23 @@ static const uint8_t known[] = { TW_DATAGRAM_INIT,      TW_DATAGRAM_ACCEPT,     
 				 TW_DATAGRAM_VERSIONS,  TW_DATAGRAM_PROBE,      TW_DATAGRAM_ECHO,
 				 TW_DATAGRAM_DISCOVER,  TW_DATAGRAM_DISCOVERED, TW_DATAGRAM_PACKET,
 				 TW_DATAGRAM_PACKET | 1 };
+
+/* The first ten sources have connections. */
+static size_t known_sources(void *context, struct tw_address *ret, size_t room)
+{
+	const struct scene *scene = context;
+
+	assert_true(room >= 10);
+	for (unsigned i = 0; i < 10; i++) {
+		struct sockaddr_storage name;
+		socklen_t length = sizeof name;
+
+		assert_int_equal(getsockname(scene->sources[i], (struct sockaddr *)&name, &length),
+				 0);
+		ret[i] = tw_address_from_sockaddr(&name);
+	}
+	return scene->crowded ? room + 1 : 10;
+}
 
 /* @type's flood shuts out what is of its class and nothing else; everybody has his turn. */
 static void flood(struct scene *scene, uint8_t type)
@@ -162,6 +185,22 @@ static void run(bool ipv6)
 	}
 	flood(&scene, TW_DATAGRAM_INIT);
 	flood(&scene, TW_DATAGRAM_DISCOVERED);
+	flood(&scene, TW_DATAGRAM_PACKET);
+
+	/* Who has a connection comes through nevertheless. */
+	scene.valve.known = known_sources;
+	scene.valve.context = &scene;
+	flooded(&scene, TW_DATAGRAM_PACKET, 16.0 * TW_VALVE_MOST, TW_VALVE_PERIOD);
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(passes(&scene, i, TW_DATAGRAM_PACKET));
+	assert_in_range(count(&scene, TW_DATAGRAM_PACKET, NULL), 10, 10 + SOURCES / 6);
+	for (unsigned turns = 0; turns < 20; turns++) {
+		flooded(&scene, TW_DATAGRAM_PACKET, 16.0 * TW_VALVE_MOST, TW_VALVE_WINDOW);
+		assert_true(passes(&scene, turns % 10, TW_DATAGRAM_ECHO));
+	}
+	scene.crowded = true;
+	flooded(&scene, TW_DATAGRAM_PACKET, 16.0 * TW_VALVE_MOST, TW_VALVE_WINDOW);
+	assert_int_equal(count(&scene, TW_DATAGRAM_PACKET, NULL), SOURCES);
 	tear_down(&scene);
 }
 
