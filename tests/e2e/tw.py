@@ -383,14 +383,14 @@ class Receiver:
 class Pair:
     """A sender on the left of a network, a receiver on its right, and a folder for what arrives."""
 
-    def __init__(self, network, place, *receive_options, ipv6=False, folder=None):
+    def __init__(self, network, place, *receive_options, ipv6=False, folder=None, port=8886):
         self.network = network
         self.folder = os.fspath(folder or os.path.join(place, "arrived"))
         os.makedirs(self.folder, exist_ok=True)
         self.left = Side(os.path.join(place, "home-left"), network.left)
         self.right = Side(os.path.join(place, "home-right"), network.right)
         host = network.right_ip6 if ipv6 else network.right_ip
-        self.receiver = Receiver(self.right, self.folder, host, *receive_options)
+        self.receiver = Receiver(self.right, self.folder, host, *receive_options, port=port)
 
     def start(self, *arguments, folder=""):
         """`tradewind send ARGUMENTS ADDRESS`"""

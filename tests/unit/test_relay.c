@@ -169,6 +169,49 @@ static void test_flood(void **state)
 	world_free(world);
 }
 
+static bool is_source(const struct world *world, const struct tw_address *address, size_t room)
+{
+	struct tw_address list[100];
+	size_t count = tw_relay_server_sources(tw_relay_server_at(world->relay, 0), list, room);
+
+	assert_true(room <= 100 && count <= room);
+	for (size_t i = 0; i < count; i++)
+		if (tw_address_equal(&list[i], address))
+			return true;
+	return false;
+}
+
+/* Where connections come from is known: the server, peers, also those who have just moved; then, as
+ * far as there is room, those who may become peers. */
+static void test_sources(void **state)
+{
+	struct world *world = busy_world(31);
+	const struct tw_address nobody = world_address(99, 99), first = world->mapped[PEER];
+	struct tw_address last = nobody, none[1];
+	uint8_t bytes[TW_DATAGRAM_INIT_MIN];
+
+	(void)state;
+	assert_true(is_source(world, &world->mapped[SERVER], 2));
+	assert_true(is_source(world, &first, 2));
+	assert_false(is_source(world, &nobody, 100));
+	for (unsigned i = 0; i < 50; i++) {
+		last = world_address((uint8_t)(100 + i), (uint16_t)(1 + i));
+		send_raw(world, &last, bytes, make_init(world, i + 1, NULL, bytes));
+	}
+	assert_true(is_source(world, &world->mapped[SERVER], 3));
+	assert_true(is_source(world, &first, 3));
+	assert_true(is_source(world, &last, 3));
+	assert_true(is_source(world, &last, 100));
+	assert_int_equal(tw_relay_server_sources(tw_relay_server_at(world->relay, 0), none, 1), 2);
+
+	world->flight_count = 0;
+	world->mapped[PEER] = world_address(77, 4000);
+	assert_goes_on(world, 2 * TW_SECOND);
+	assert_true(is_source(world, &world->mapped[PEER], 100));
+	assert_true(is_source(world, &world->mapped[SERVER], 100));
+	world_free(world);
+}
+
 /* Nobody who has not shown that it hears gets more than it sent. */
 static void test_no_amplification(void **state)
 {
@@ -901,6 +944,7 @@ int main(void)
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_discover),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_no_amplification),
 		cmocka_unit_test(test_no_amplification_by_cid),
 		cmocka_unit_test(test_rebinding),
