@@ -149,12 +149,14 @@ def test_json_lines(link, pair, place):
     assert lines[1]["encryptedConnectionState"] == "connected"
     # the queue of one bandwidth-delay product counts too
     assert 39 <= lines[1]["roundTripTimeMs"] < tw.patient(250)
-    assert last["endTime"] - last["startTime"] == pytest.approx(process.seconds * 1e6, abs=tw.patient(1.5e6))
+    assert last["endTime"] - last["startTime"] == pytest.approx(process.seconds * 1e6,
+                                                                abs=tw.patient(1.5e6))
     acked = [line["bytesAcked"] for line in lines]
     assert acked == sorted(acked) and 0 < acked[1] < size
     assert lines[1]["estimatedSecondsRemaining"] > 0
     times = [line["snapshotTime"] for line in lines]
-    assert all(0.5e6 / tw.PATIENCE < b - a < tw.patient(1.6e6) for a, b in zip(times[:-2], times[1:-1]))
+    assert all(0.5e6 / tw.PATIENCE < b - a < tw.patient(1.6e6)
+               for a, b in zip(times[:-2], times[1:-1]))
 
 
 def test_digest_tells_contents_apart(direct, pair, place):

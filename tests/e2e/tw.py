@@ -29,8 +29,8 @@ LINK = os.path.join(BUILD, "bench", "link", "tradewind-link")
 SERVER_OPTIONS = os.environ.get("TRADEWIND_SERVER_OPTIONS", "").split()
 
 MIB = 1 << 20
-# How much longer than planned whatever has a limit may take: a program that sanitizers look over, or
-# a machine with much else to do, is slower and not wrong.
+# How much longer than planned whatever has a limit may take: a program that sanitizers look over,
+# or a machine with much else to do, is slower and not wrong.
 PATIENCE = float(os.environ.get("TRADEWIND_PATIENCE", "1"))
 numbers = itertools.count(1)
 SANITIZERS = re.compile(rb"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
