@@ -95,14 +95,26 @@ static void make_folders(const char *path)
 	free(copy);
 }
 
+/* A last line that somebody has left without its end would swallow what is added. */
+static bool ends_in_midline(int fd)
+{
+	struct stat there;
+	char last = '\n';
+
+	return !fstat(fd, &there) && there.st_size > 0 &&
+	       pread(fd, &last, 1, there.st_size - 1) == 1 && last != '\n';
+}
+
 int tw_known_add(const char *path, const char *server, const char *pin,
 		 struct tw_client_error *error)
 {
 	char line[512];
-	int length = snprintf(line, sizeof line, "%s %s\n", server, pin), fd, failed = 0;
+	int length, fd, failed = 0;
 
 	make_folders(path);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	length = snprintf(line, sizeof line, "%s%s %s\n",
+			  fd >= 0 && ends_in_midline(fd) ? "\n" : "", server, pin);
 	/* One write, so that lines of two programs do not mix. */
 	if (fd < 0 || write(fd, line, (size_t)length) != length)
 		failed = errno ? errno : EIO;

@@ -14,7 +14,7 @@ from fake_api import ERRORS, FakeApi
 sys.path.insert(0, os.path.join(tw.ROOT, "clients", "python"))
 import tradewind  # noqa: E402
 from tradewind import Tradewind  # noqa: E402
-from tradewind.wire import public_key_pin  # noqa: E402
+from tradewind.wire import KnownServers, public_key_pin  # noqa: E402
 
 
 @pytest.fixture
@@ -287,6 +287,16 @@ def test_the_first_key_is_kept_and_another_refused(tmp_path, certificates):
     thread.join(5)
     listener.close()
     assert len(b"".join(received).split(b"secret")) == 3, "never shown to the other one"
+
+
+def test_a_last_line_without_end_takes_no_key(tmp_path):
+    pin = "sha256//" + "A" * 43 + "="
+    file = tmp_path / "known_servers"
+    file.write_text("# that is all")
+    known = KnownServers(str(file))
+    known.add("host:1", pin)
+    known.add("host:2", pin)
+    assert known.find("host:1") == (pin, 2) and known.find("host:2") == (pin, 3)
 
 
 def test_the_pin_is_what_openssl_says(certificates):

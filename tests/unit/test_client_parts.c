@@ -150,6 +150,14 @@ static void test_known_servers(void **state)
 	assert_int_equal(line, 5);
 	assert_int_equal(tw_known_find(path, "host:11", pin, &line, &error), 0);
 	assert_string_equal(pin, "");
+	/* Somebody's last line without an end takes nothing of what comes after it. */
+	file = fopen(path, "a");
+	fputs("# that is all", file);
+	fclose(file);
+	assert_int_equal(tw_known_add(path, "host:11", PIN_B, &error), 0);
+	assert_int_equal(tw_known_find(path, "host:11", pin, &line, &error), 0);
+	assert_string_equal(pin, PIN_B);
+	assert_int_equal(line, 7);
 	/* A folder in the file's place: not readable is not the same as not known. */
 	assert_int_equal(tw_known_find(folder, "host:1", pin, &line, &error), TW_CLIENT_INTERNAL);
 	assert_int_equal(tw_known_add(folder, "host:1", PIN_A, &error), TW_CLIENT_INTERNAL);

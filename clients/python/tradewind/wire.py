@@ -151,9 +151,12 @@ class KnownServers:
     def add(self, server: str, pin: str) -> None:
         try:
             os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(fd, f"{server} {pin}\n".encode())
+                # A last line that somebody has left without its end would swallow what is added.
+                size = os.fstat(fd).st_size
+                midline = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+                os.write(fd, f"{chr(10) * midline}{server} {pin}\n".encode())
             finally:
                 os.close(fd)
         except OSError as error:
