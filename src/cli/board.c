@@ -1,5 +1,6 @@
 #include "cli/board.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cli/api_show.h"
 #include "cli/columns.h"
+#include "cli/exit.h"
 
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MIN 40
@@ -384,4 +387,21 @@ size_t tw_board_draw(FILE *to, const struct tw_board *board)
 	free(peers);
 	free(jobs);
 	return job_count;
+}
+
+int tw_board_print(const struct tw_board *board, enum tw_board_form form)
+{
+	if (form == TW_BOARD_TEXT) {
+		tw_board_draw(stdout, board);
+	} else {
+		json_t *all = tw_overview_json(board->now);
+		int r = all ? tw_api_show_json(stdout, all, form == TW_BOARD_JSON_LINE) : -ENOMEM;
+
+		json_decref(all);
+		if (r) {
+			tw_say("out of memory");
+			return TW_EXIT_FAILED;
+		}
+	}
+	return fflush(stdout) || ferror(stdout) ? TW_EXIT_STORAGE : TW_EXIT_DONE;
 }

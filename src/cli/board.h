@@ -26,5 +26,8 @@ bool tw_board_colours(int fd);
 unsigned tw_board_columns(int fd, unsigned *ret_lines);
 /* Returns how many transfers there are in all. */
 size_t tw_board_draw(FILE *to, const struct tw_board *board);
+enum tw_board_form { TW_BOARD_TEXT, TW_BOARD_JSON, TW_BOARD_JSON_LINE };
+/* Once, to standard output. An exit code. */
+int tw_board_print(const struct tw_board *board, enum tw_board_form form);
 /* "1:05", "2:03:10", "3d04h", "-" for negative ones. Returns @ret. */
 const char *tw_board_left(double seconds, char ret[TW_BOARD_LEFT]);

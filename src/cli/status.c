@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/api_show.h"
 #include "cli/board.h"
 #include "cli/commands.h"
 #include "cli/overview.h"
@@ -16,19 +15,8 @@ static int show(const struct tw_arguments *arguments, const struct tw_overview *
 		.colours = tw_board_colours(STDOUT_FILENO),
 	};
 
-	if (tw_argument(arguments, "json")) {
-		json_t *all = tw_overview_json(overview);
-		int r = all ? tw_api_show_json(stdout, all, false) : -1;
-
-		json_decref(all);
-		if (r) {
-			tw_say("out of memory");
-			return TW_EXIT_FAILED;
-		}
-	} else {
-		tw_board_draw(stdout, &board);
-	}
-	return fflush(stdout) || ferror(stdout) ? TW_EXIT_STORAGE : TW_EXIT_DONE;
+	return tw_board_print(&board,
+			      tw_argument(arguments, "json") ? TW_BOARD_JSON : TW_BOARD_TEXT);
 }
 
 static int run(const struct tw_arguments *arguments)

@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "cli/api_show.h"
 #include "cli/board.h"
 #include "cli/columns.h"
 #include "cli/commands.h"
@@ -182,19 +181,7 @@ static int print_once(struct top *top)
 		.colours = top->colours,
 	};
 
-	if (top->json) {
-		json_t *all = tw_overview_json(&top->now);
-		int r = all ? tw_api_show_json(stdout, all, true) : -ENOMEM;
-
-		json_decref(all);
-		if (r) {
-			tw_say("out of memory");
-			return TW_EXIT_FAILED;
-		}
-	} else {
-		tw_board_draw(stdout, &board);
-	}
-	return fflush(stdout) || ferror(stdout) ? TW_EXIT_STORAGE : TW_EXIT_DONE;
+	return tw_board_print(&board, top->json ? TW_BOARD_JSON_LINE : TW_BOARD_TEXT);
 }
 
 /* A line an interval, until it is interrupted or fails. */

@@ -49,6 +49,17 @@ static int check_destination(const char *destination)
 	}
 }
 
+int tw_sink_stat_folder(struct tw_sink *sink, const char *path, struct tw_file_stat *ret)
+{
+	int r = sink->fs.ops->stat(sink->fs.context, path, false, ret);
+
+	if (r)
+		return r;
+	if (ret->kind == TW_KIND_SYMLINK)
+		return TW_E_UNSAFE;
+	return ret->kind == TW_KIND_DIRECTORY ? 0 : -ENOTDIR;
+}
+
 /* One folder. There already: fine, unless it is something else, or a link that would lead
  * elsewhere. */
 static int make_folder(struct tw_sink *sink, const char *path)
@@ -61,12 +72,7 @@ static int make_folder(struct tw_sink *sink, const char *path)
 		sink->names_changed = true;
 	if (r != -EEXIST)
 		return r;
-	r = fs->ops->stat(fs->context, path, false, &st);
-	if (r)
-		return r;
-	if (st.kind == TW_KIND_SYMLINK)
-		return TW_E_UNSAFE;
-	return st.kind == TW_KIND_DIRECTORY ? 0 : -ENOTDIR;
+	return tw_sink_stat_folder(sink, path, &st);
 }
 
 int tw_sink_make_parents(struct tw_sink *sink, const char *path)

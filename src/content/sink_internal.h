@@ -214,6 +214,8 @@ int tw_sink_add_held(struct tw_sink *sink, uint64_t start, uint64_t end);
 bool tw_sink_entry_error(int error);
 /* Makes the folders above @path. */
 int tw_sink_make_parents(struct tw_sink *sink, const char *path);
+/* Of a folder. TW_E_UNSAFE: a link is there; -ENOTDIR: something else; -errno. */
+int tw_sink_stat_folder(struct tw_sink *sink, const char *path, struct tw_file_stat *ret);
 
 /* sink_resume.c */
 int tw_sink_load_journal(struct tw_sink *sink);

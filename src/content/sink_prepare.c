@@ -66,13 +66,9 @@ static int make_entry_folder(struct tw_sink *sink, const char *path, const struc
 	}
 	if (r != -EEXIST)
 		return r;
-	r = fs->ops->stat(fs->context, path, false, &st);
+	r = tw_sink_stat_folder(sink, path, &st);
 	if (r)
 		return r;
-	if (st.kind == TW_KIND_SYMLINK)
-		return TW_E_UNSAFE;
-	if (st.kind != TW_KIND_DIRECTORY)
-		return -ENOTDIR;
 	/* Its own user must get in; a folder that is not ours is tried as it is. */
 	if ((st.mode & 0700) != 0700)
 		fs->ops->set_directory_meta(fs->context, path, st.mode | 0700, entry->mtime_ns);

@@ -1,14 +1,11 @@
-#include "unit.h"
+#include "rooted.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "../support/temp_dir.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "content/listing.h"
@@ -24,39 +21,10 @@
 
 #define HEAD_SIZE 24 /* what stands before the bytes that the digest is of */
 
-static char root[TEMP_PATH_MAX];
-static struct tw_fs fs;
-
 static int setup(void **state)
 {
 	(void)state;
-	temp_dir_make(root);
-	return tw_fs_posix_open(root, false, &fs);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	tw_fs_posix_close(&fs);
-	temp_dir_remove(root);
-	return 0;
-}
-
-static const char *at(const char *path)
-{
-	static char full[TEMP_PATH_MAX * 2];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
-static void put(const char *path, const void *bytes, size_t length)
-{
-	int fd = open(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, length), length);
-	close(fd);
+	return root_make(false);
 }
 
 static struct tw_listing *walk(const struct tw_source_options *options)
@@ -74,7 +42,7 @@ static struct tw_listing *walk(const struct tw_source_options *options)
 /* Four files under two mappings and one of its own, with folders, links and an empty file. */
 static struct tw_listing *small_listing(void)
 {
-	static char absolute[TEMP_PATH_MAX * 2 + 2];
+	static char absolute[TEMP_PATH_MAX + 8200];
 	const struct tw_source_mapping mappings[] = {
 		{ "t/one", "" },
 		{ "empty-folder", "" },
@@ -501,14 +469,14 @@ static void test_a_million(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_removals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_parts_that_do_not_fit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_two_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_round_trip, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_removals, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_nothing, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_reading, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_changed, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_damage, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_parts_that_do_not_fit, setup, root_free),
+		cmocka_unit_test_setup_teardown(test_two_threads, setup, root_free),
 		cmocka_unit_test(test_a_million),
 	};
 

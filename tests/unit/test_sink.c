@@ -1,50 +1,18 @@
 /* The sink on the system's storage: what ends up at the destination. */
-#include "unit.h"
+#include "rooted.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/sha.h>
 
 #include "../support/tape.h"
-#include "../support/temp_dir.h"
 #include "base/error.h"
 #include "content/names.h"
-
-static char root[TEMP_PATH_MAX];
-static struct tw_fs fs;
 
 static int setup(void **state)
 {
 	(void)state;
-	temp_dir_make(root);
-	return tw_fs_posix_open(root, true, &fs);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	tw_fs_posix_close(&fs);
-	temp_dir_remove(root);
-	return 0;
-}
-
-static const char *at(const char *path)
-{
-	static char full[TEMP_PATH_MAX + TW_PATH_MAX + 16];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
-static void put(const char *path, const void *bytes, size_t length)
-{
-	int fd = open(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, length), length);
-	close(fd);
+	return root_make(true);
 }
 
 static void expect_bytes(const char *path, const void *bytes, size_t length)
@@ -776,7 +744,7 @@ static void test_nothing_to_send(void **state)
 	tape_deinit(&tape);
 }
 
-#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, root_free)
 
 int main(void)
 {

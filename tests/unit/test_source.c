@@ -1,50 +1,18 @@
-#include "unit.h"
+#include "rooted.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <openssl/sha.h>
 
-#include "../support/temp_dir.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "content/source.h"
 
-static char root[TEMP_PATH_MAX];
-static struct tw_fs fs;
-
 static int setup(void **state)
 {
 	(void)state;
-	temp_dir_make(root);
-	return tw_fs_posix_open(root, false, &fs);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	tw_fs_posix_close(&fs);
-	temp_dir_remove(root);
-	return 0;
-}
-
-static const char *at(const char *path)
-{
-	static char full[TEMP_PATH_MAX * 2];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
-static void put(const char *path, const void *bytes, size_t length)
-{
-	int fd = open(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, length), length);
-	close(fd);
+	return root_make(false);
 }
 
 static void make(const char *path)
@@ -495,7 +463,7 @@ static void test_without_reading(void **state)
 	free(bytes);
 }
 
-#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define CASE(function) cmocka_unit_test_setup_teardown(function, setup, root_free)
 
 int main(void)
 {
