@@ -13,4 +13,8 @@ enum tw_exit {
 	TW_EXIT_STORAGE = 6,
 };
 
+/* Says that buffer_bytes of a snapshot, in KiB, are too few, and by buffer_advice what mends it. */
+#define TW_BUFFER_WORDS                                                                        \
+	"the system grants %u KiB of socket buffer, less than this path holds in a round trip; " \
+	"give it more with: %s"
 void tw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -47,6 +47,7 @@ struct receive {
 	unsigned failures;             /* files that failed, of all transfers */
 	tw_ns say_at, json_at, end_at; /* end_at: --once is served */
 	unsigned interrupts;
+	bool advised; /* on socket buffers: once */
 	int exit;
 };
 
@@ -218,7 +219,7 @@ static int join_relay(struct receive *receive)
 }
 
 /* Standard output: one line to paste. Standard error: what else may be worth knowing. */
-static void announce(const struct receive *receive)
+static void announce(struct receive *receive)
 {
 	struct tw_address addresses[ADDRESSES_SHOWN];
 	bool one = receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind);
@@ -262,10 +263,12 @@ static void announce(const struct receive *receive)
 	fprintf(stderr,
 		"receiving into %s; the line above goes to `tradewind send` on the other side\n",
 		clean);
-	if (udp && tw_udp_advice(udp, advice)[0])
+	if (udp && tw_udp_advice(udp, advice)[0]) {
 		tw_say("the system grants %u KiB of socket buffer only; above 1 Gbit/s give it "
 		       "more with: %s",
 		       udp->receive_granted / 2048, advice);
+		receive->advised = true;
+	}
 }
 
 static const struct tw_conn_info *find_conn(const struct receive *receive,
@@ -443,6 +446,11 @@ static void say_progress(const struct receive *receive)
 
 static void report(struct receive *receive, tw_ns now)
 {
+	if (!receive->advised && receive->snapshot->buffer_advice[0]) {
+		tw_say(TW_BUFFER_WORDS, receive->snapshot->buffer_bytes / 1024,
+		       receive->snapshot->buffer_advice);
+		receive->advised = true;
+	}
 	if (receive->json && now >= receive->json_at) {
 		for (size_t i = 0; i < receive->snapshot->transfer_count; i++)
 			if (!receive->snapshot->transfers[i].finished)

@@ -63,6 +63,7 @@ struct send {
 	bool stopping; /* the worker has been told to */
 	struct tw_failure failure;
 	bool line_open; /* the progress line is on the screen */
+	bool advised;   /* on socket buffers: once */
 	unsigned problems, harmless;
 	tw_ns draw_at, json_at, look_at;
 	unsigned interrupts;
@@ -559,6 +560,14 @@ static size_t terminal_columns(void)
 	return size.ws_col - 1u;
 }
 
+static void advise(struct send *send, const struct tw_worker_snapshot *snapshot)
+{
+	if (send->quiet || send->advised || !snapshot->buffer_advice[0])
+		return;
+	say(send, TW_BUFFER_WORDS, snapshot->buffer_bytes / 1024, snapshot->buffer_advice);
+	send->advised = true;
+}
+
 static void show(struct send *send, tw_ns now)
 {
 	char line[TW_REPORT_LINE];
@@ -692,6 +701,7 @@ static void follow(struct send *send)
 		if (!snapshot)
 			continue;
 		tw_report_sample(&send->report, &send->view);
+		advise(send, snapshot);
 		if (snapshot->stopped)
 			return;
 		stop_in_time(send);

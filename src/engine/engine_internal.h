@@ -250,6 +250,7 @@ struct tw_engine {
 	struct event_base *base;
 	struct tw_store *store;
 	struct tw_eventlog *log;
+	bool buffers_told; /* that the system grants too little for sockets: once */
 	struct tw_triggers *triggers;
 	struct tw_requests *requests;
 	struct tw_watches *watches;

@@ -1,4 +1,6 @@
 /* snapshot.c - what happens once a second: a sample of each transfer that the workers have. */
+#include <stdio.h>
+
 #include "engine/engine_internal.h"
 #include "engine/reach.h"
 #include "netio/clock.h"
@@ -24,6 +26,23 @@ static void hurry_resolve(struct tw_engine *engine, const struct tw_worker_snaps
 	}
 }
 
+/* Not before somebody listens. A name that ends with Error is a warning in the journal. */
+static void tell_of_buffers(struct tw_engine *engine, const struct tw_worker_snapshot *snapshot)
+{
+	char words[256];
+
+	if (engine->buffers_told || !snapshot->buffer_advice[0])
+		return;
+	engine->buffers_told = true;
+	snprintf(words, sizeof(words),
+		 "The system grants %u KiB of socket buffer, less than fast paths need. Give it more "
+		 "with: %s",
+		 snapshot->buffer_bytes / 1024, snapshot->buffer_advice);
+	tw_engine_event(engine, "socketBufferError", "",
+			json_pack("{ssss}", "errorMessage", words, "command",
+				  snapshot->buffer_advice));
+}
+
 void tw_snapshot_second(struct tw_engine *engine)
 {
 	tw_ns now = tw_clock_now();
@@ -34,6 +53,7 @@ void tw_snapshot_second(struct tw_engine *engine)
 
 		if (!snapshot)
 			continue;
+		tell_of_buffers(engine, snapshot);
 		hurry_resolve(engine, snapshot, now);
 		for (size_t j = 0; j < snapshot->sending_count; j++) {
 			struct tw_index_node *node = tw_index_find_number(&engine->transfer_numbers,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pthread.h>
@@ -50,10 +51,9 @@ static uint32_t wanted(uint32_t bytes)
 	return bytes ? bytes : TW_UDP_BUFFER_WANTED;
 }
 
-static void set_buffers(struct tw_udp *udp, const struct tw_udp_options *options)
+static void set_buffers(struct tw_udp *udp, const struct tw_udp_helper *helper)
 {
-	const struct tw_udp_helper *helper = options->helper;
-	uint32_t receive = wanted(options->receive_bytes), send = wanted(options->send_bytes);
+	uint32_t receive = udp->receive_asked, send = udp->send_asked;
 
 	udp->receive_granted = set_buffer(udp->fd, SO_RCVBUFFORCE, SO_RCVBUF, receive);
 	udp->send_granted = set_buffer(udp->fd, SO_SNDBUFFORCE, SO_SNDBUF, send);
@@ -166,7 +166,11 @@ int tw_udp_open(const struct tw_udp_options *options, struct tw_udp *ret)
 	if (udp.fd < 0)
 		return -errno;
 	r = configure(udp.fd, named->family == TW_FAMILY_IPV6);
-	set_buffers(&udp, options);
+	udp.receive_asked = wanted(options->receive_bytes);
+	udp.send_asked = wanted(options->send_bytes);
+	udp.receive_told = options->receive_bytes != 0;
+	udp.send_told = options->send_bytes != 0;
+	set_buffers(&udp, options->helper);
 	if (!options->no_segmentation)
 		udp.segments_max = tw_udp_segments_probe();
 	if (!r && options->shared_port)
@@ -563,16 +567,69 @@ int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned
 	return 0;
 }
 
-const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE])
+/* Steps of two: a rate that grows does not mean a call each time. */
+static uint32_t ask(uint32_t needed)
 {
-	/* The kernel counts each buffer twice, half of it for its own bookkeeping. */
-	bool receive = udp->receive_granted / 2 < TW_UDP_BUFFER_LEAST;
-	bool send = udp->send_granted / 2 < TW_UDP_BUFFER_LEAST;
+	uint32_t bytes = TW_UDP_BUFFER_WANTED;
+
+	while (bytes < needed)
+		bytes *= 2;
+	return bytes;
+}
+
+static bool grow(uint32_t *needed, uint32_t *asked, bool told, uint64_t bytes)
+{
+	uint32_t more;
+
+	if (told || bytes <= *needed)
+		return false;
+	*needed = bytes < TW_UDP_BUFFER_MOST ? (uint32_t)bytes : TW_UDP_BUFFER_MOST;
+	more = ask(*needed);
+	if (more <= *asked)
+		return false;
+	*asked = more;
+	return true;
+}
+
+void tw_udp_fit(struct tw_udp *udp, uint64_t receive, uint64_t send,
+		const struct tw_udp_helper *helper)
+{
+	bool more = grow(&udp->receive_needed, &udp->receive_asked, udp->receive_told, receive);
+
+	if (grow(&udp->send_needed, &udp->send_asked, udp->send_told, send) || more)
+		set_buffers(udp, helper);
+}
+
+static uint32_t least(uint32_t needed, uint32_t asked, bool told)
+{
+	if (needed)
+		return needed;
+	return told && asked < TW_UDP_BUFFER_LEAST ? asked : TW_UDP_BUFFER_LEAST;
+}
+
+/* The kernel counts each buffer twice, half of it for its own bookkeeping. */
+static const char *command(const struct tw_udp *udp, uint32_t receive, uint32_t send,
+			   char ret[TW_UDP_ADVICE])
+{
+	size_t at = 0;
 
 	ret[0] = '\0';
-	if (receive || send)
-		snprintf(ret, TW_UDP_ADVICE, "sysctl -w%s%s",
-			 receive ? " net.core.rmem_max=8388608" : "",
-			 send ? " net.core.wmem_max=8388608" : "");
+	if (udp->receive_granted / 2 < receive)
+		at = (size_t)snprintf(ret, TW_UDP_ADVICE, "sysctl -w net.core.rmem_max=%" PRIu32,
+				      udp->receive_asked);
+	if (udp->send_granted / 2 < send)
+		snprintf(ret + at, TW_UDP_ADVICE - at, "%s net.core.wmem_max=%" PRIu32,
+			 at ? "" : "sysctl -w", udp->send_asked);
 	return ret;
+}
+
+const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE])
+{
+	return command(udp, least(udp->receive_needed, udp->receive_asked, udp->receive_told),
+		       least(udp->send_needed, udp->send_asked, udp->send_told), ret);
+}
+
+const char *tw_udp_shortage(const struct tw_udp *udp, char ret[TW_UDP_ADVICE])
+{
+	return command(udp, udp->receive_needed, udp->send_needed, ret);
 }

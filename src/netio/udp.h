@@ -28,6 +28,7 @@
 #define TW_UDP_BUFFER_WANTED ((uint32_t)8 << 20) /* socket buffers asked for, each direction */
 #define TW_UDP_BUFFER_LEAST \
 	((uint32_t)4 << 20) /* granted less than this: worth a word to the operator */
+#define TW_UDP_BUFFER_MOST ((uint32_t)64 << 20) /* asked for by itself */
 
 /*
  * Somebody who may set a socket's buffers beyond the system's maximum. Blocks for a moment; called
@@ -69,6 +70,9 @@ struct tw_udp {
 	bool connected;
 	struct tw_address local, remote;        /* as the system has bound them */
 	uint32_t receive_granted, send_granted; /* socket buffers as the kernel counts them */
+	uint32_t receive_asked, send_asked;     /* half of that, had it been granted */
+	uint32_t receive_needed, send_needed;   /* by the paths in use; 0: not known */
+	bool receive_told, send_told;           /* sizes by the caller's word */
 	unsigned segments_max;                  /* datagrams a train may have; 1: no segmentation */
 	uint32_t segment_set;                   /* UDP_SEGMENT in force on a connected socket */
 	/* test hook: as if the card could not: every segmented send gives EIO */
@@ -129,7 +133,19 @@ int tw_udp_receive(struct tw_udp *udp, struct tw_udp_message *messages, unsigned
 unsigned tw_udp_segments_probe(void);
 
 /*
- * "sysctl -w net.core.rmem_max=..." when the buffers granted are too small, else "". Returns @ret.
+ * The paths through a socket hold @receive and @send bytes, rate times round trip: lets its buffers
+ * hold that too, at most TW_UDP_BUFFER_MOST, in steps of two. They never shrink, and sizes that
+ * were named when it was opened stay. @helper: as there.
+ */
+void tw_udp_fit(struct tw_udp *udp, uint64_t receive, uint64_t send,
+		const struct tw_udp_helper *helper);
+
+/*
+ * "sysctl -w net.core.rmem_max=..." when the buffers granted are smaller than the paths in use
+ * need, or, where those are not known, than a fast one would; else "". The sizes in it are those
+ * that would be asked for then. Returns @ret.
  */
 #define TW_UDP_ADVICE 128
 const char *tw_udp_advice(const struct tw_udp *udp, char ret[TW_UDP_ADVICE]);
+/* The same for the paths in use only: "" before tw_udp_fit() has told of them. */
+const char *tw_udp_shortage(const struct tw_udp *udp, char ret[TW_UDP_ADVICE]);

@@ -185,6 +185,10 @@ struct tw_worker_snapshot {
 	uint64_t events_lost;                   /* file events that found no room */
 	struct tw_udp_counters udp;             /* all sockets together */
 	uint32_t receive_granted, send_granted; /* of the first listening socket */
+	/* The first socket whose buffers are too small for its paths and were not granted larger
+	 * (tw_udp_advice()), "" none; and how much it has, the smaller of both ways. */
+	char buffer_advice[TW_UDP_ADVICE];
+	uint32_t buffer_bytes;
 
 	/* Sending. Arrays owned by the snapshot. */
 	struct tw_worker_destination_status *destinations;

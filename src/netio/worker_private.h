@@ -11,6 +11,7 @@
  *   worker_discover.c      as whom others see our sockets
  *   worker_events.c        what happened, told once
  *   worker_publish.c       snapshots: how things stand
+ *   worker_buffers.c       socket buffers as large as the paths
  *
  * No turn of the loop looks at all destinations: each has a timer in a heap, and those that a
  * datagram or a job concerned are put into a list that is worked through once a turn.
@@ -405,6 +406,15 @@ bool tw_worker_tell_problems(struct tw_worker *worker, struct transfer *transfer
 /* What found no room before; false: there is still some of it. */
 bool tw_worker_events_flush(struct tw_worker *worker);
 void tw_worker_events_free(struct tw_worker *worker);
+
+/* worker_buffers.c */
+/* As the figures of a destination, or of all that comes in, ask for it. */
+void tw_worker_buffers_fit_sending(struct tw_worker *worker, struct destination *destination,
+				   const struct tw_worker_destination_status *status);
+void tw_worker_buffers_fit_receiving(struct tw_worker *worker,
+				     const struct tw_worker_snapshot *snapshot);
+/* Fills in @ret->buffer_advice and @ret->buffer_bytes. */
+void tw_worker_buffers_advice(const struct tw_worker *worker, struct tw_worker_snapshot *ret);
 
 /* worker_publish.c */
 void tw_worker_publish(struct tw_worker *worker, tw_ns now);

@@ -28,6 +28,7 @@ static void add_counters(struct tw_udp_counters *sum, const struct tw_udp_counte
 static void fill_sockets(const struct tw_worker *worker, struct tw_worker_snapshot *snapshot)
 {
 	snapshot->udp = worker->past_udp;
+	tw_worker_buffers_advice(worker, snapshot);
 	for (uint32_t i = 0; i < worker->slot_room; i++)
 		if (worker->slots[i])
 			add_counters(&snapshot->udp, &worker->slots[i]->udp.counters);
@@ -84,10 +85,13 @@ static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *sn
 		for (const struct transfer *transfer = destination->transfers; transfer;
 		     transfer = transfer->next)
 			tw_worker_transfer_status(transfer, &snapshot->sending[shown++]);
-		if (destination->gone_at == TW_NEVER)
-			tw_worker_destination_status(
-				worker, destination, now,
-				&snapshot->destinations[snapshot->destination_count++]);
+		if (destination->gone_at == TW_NEVER) {
+			struct tw_worker_destination_status *status =
+				&snapshot->destinations[snapshot->destination_count++];
+
+			tw_worker_destination_status(worker, destination, now, status);
+			tw_worker_buffers_fit_sending(worker, destination, status);
+		}
 	}
 	assert(shown <= snapshot->sending_room);
 	snapshot->sending_count = shown;
@@ -95,7 +99,7 @@ static void fill_sending(struct tw_worker *worker, struct tw_worker_snapshot *sn
 		tw_worker_crew_busy(worker, busy);
 }
 
-static void fill_receiving(const struct tw_worker *worker, struct tw_worker_snapshot *snapshot,
+static void fill_receiving(struct tw_worker *worker, struct tw_worker_snapshot *snapshot,
 			   tw_ns now)
 {
 	size_t transfers = tw_receiver_count(worker->hub),
@@ -117,6 +121,7 @@ static void fill_receiving(const struct tw_worker *worker, struct tw_worker_snap
 				tw_conn_info(conn, &snapshot->conns[snapshot->conn_count++]);
 		}
 	snapshot->received_window_bps = tw_meter_bps(&worker->received, now);
+	tw_worker_buffers_fit_receiving(worker, snapshot);
 	snapshot->buffers_used = worker->buffers.count - worker->buffers.free_count;
 }
 

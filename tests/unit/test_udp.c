@@ -526,16 +526,18 @@ static void test_granted_and_advice(void **state)
 	assert_int_equal(tw_udp_open(&options, &udp), 0);
 	assert_true(udp.receive_granted >= 65536);
 	assert_int_equal(udp.send_granted, 2 * 65536);
-	tw_udp_advice(&udp, advice);
-	assert_non_null(strstr(advice, "sysctl -w"));
-	assert_non_null(strstr(advice, "net.core.wmem_max="));
+	/* As small as it was asked for is no want. */
 	udp.receive_granted = 2 * TW_UDP_BUFFER_LEAST;
-	udp.send_granted = 2 * TW_UDP_BUFFER_LEAST;
 	assert_string_equal(tw_udp_advice(&udp, advice), "");
 	udp.receive_granted--;
-	tw_udp_advice(&udp, advice);
-	assert_non_null(strstr(advice, "net.core.rmem_max="));
-	assert_null(strstr(advice, "wmem"));
+	assert_string_equal(tw_udp_advice(&udp, advice), "sysctl -w net.core.rmem_max=8388608");
+	udp.send_granted--;
+	assert_string_equal(
+		tw_udp_advice(&udp, advice),
+		"sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=65536");
+	udp.receive_granted++;
+	assert_string_equal(tw_udp_advice(&udp, advice), "sysctl -w net.core.wmem_max=65536");
+	assert_string_equal(tw_udp_shortage(&udp, advice), "");
 	tw_udp_close(&udp);
 }
 
@@ -593,6 +595,57 @@ static void test_helped(void **state)
 	tw_udp_close(&udp);
 }
 
+static void test_fit(void **state)
+{
+	struct helping helping = { .root = geteuid() };
+	const struct tw_udp_helper helper = { help, &helping };
+	struct tw_udp_options options = { .helper = &helper };
+	char advice[TW_UDP_ADVICE];
+	struct tw_udp udp;
+
+	(void)state;
+	assert_true(tw_address_parse_ip("127.0.0.1", &options.local));
+	if (helping.root == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	helping.asked = 0;
+	/* What fits already costs no call. */
+	tw_udp_fit(&udp, 5000000, 0, &helper);
+	assert_int_equal(helping.asked, 0);
+	assert_int_equal(udp.receive_needed, 5000000);
+	/* 1 Gbit/s and 200 ms. */
+	tw_udp_fit(&udp, 25000000, 1000000, &helper);
+	assert_int_equal(helping.asked, 1);
+	assert_int_equal(helping.receive, 32 << 20);
+	assert_int_equal(helping.send, 8 << 20);
+	tw_udp_fit(&udp, 33000000, 0, &helper);
+	assert_int_equal(helping.asked, 1);
+	tw_udp_fit(&udp, UINT64_MAX, 0, &helper);
+	assert_int_equal(helping.receive, TW_UDP_BUFFER_MOST);
+	/* Nobody who would: what it says then. */
+	udp.receive_granted = 2 * 1000000;
+	udp.send_granted = 2 * 1000000;
+	assert_string_equal(tw_udp_shortage(&udp, advice),
+			    "sysctl -w net.core.rmem_max=67108864");
+	udp.send_granted--;
+	assert_string_equal(
+		tw_udp_shortage(&udp, advice),
+		"sysctl -w net.core.rmem_max=67108864 net.core.wmem_max=8388608");
+	tw_udp_close(&udp);
+
+	/* Sizes by somebody's word stay. */
+	options.receive_bytes = options.send_bytes = 65536;
+	assert_int_equal(tw_udp_open(&options, &udp), 0);
+	helping.asked = 0;
+	tw_udp_fit(&udp, 25000000, 25000000, &helper);
+	assert_int_equal(helping.asked, 0);
+	assert_int_equal(udp.receive_granted, 2 * 65536);
+	assert_string_equal(tw_udp_shortage(&udp, advice), "");
+	tw_udp_close(&udp);
+	if (helping.root == 0)
+		assert_int_equal(seteuid(0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -609,6 +662,7 @@ int main(void)
 		cmocka_unit_test(test_granted_and_advice),
 		cmocka_unit_test(test_helped),
 		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
