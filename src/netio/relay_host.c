@@ -89,7 +89,9 @@ struct link {
 	struct tw_address from;
 	struct tw_relay_server *told; /* JOINED was reported */
 	tw_ns born;
-	bool watching_out, dead;
+	uint32_t watched; /* events */
+	bool paused;      /* its server has used up what it may move */
+	bool dead;
 	struct link *next;
 };
 
@@ -219,6 +221,9 @@ static void close_port(void *context, struct tw_relay_server *server)
 	(void)context;
 	port->closed = true;
 	port->server = NULL;
+	/* At once: another server may be given its number in this turn. */
+	for (unsigned i = 0; i < port->count; i++)
+		tw_udp_close(&port->sockets[i].udp);
 }
 
 /* @relay.allowed and @relay.target are called with the host; they want the caller's context. */
@@ -479,8 +484,9 @@ static void go_last(struct tw_relay_host *host, struct port *port)
 	port->next = NULL;
 }
 
-/* A turn of one socket: as many bytes as its port has credit for. */
-static void serve_socket(struct tw_relay_host *host, struct port_socket *socket, tw_ns now)
+/* A turn of one socket: as many bytes as its port has credit for, which grows by @quantum. */
+static void serve_socket(struct tw_relay_host *host, struct port_socket *socket, int64_t quantum,
+			 tw_ns now)
 {
 	struct port *port = socket->port;
 	bool more = true;
@@ -491,7 +497,7 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 			pause_port(host, port, true);
 		return;
 	}
-	port->credit = port->credit > 0 ? host->quantum : port->credit + host->quantum;
+	port->credit = port->credit > 0 ? quantum : port->credit + quantum;
 	if (host->options.relay.rate_bps)
 		go_last(host, port);
 	while (more && port->credit > 0 && !port->closed) {
@@ -506,7 +512,7 @@ static void serve_socket(struct tw_relay_host *host, struct port_socket *socket,
 static void turn_valves(struct tw_relay_host *host, tw_ns now)
 {
 	for (struct port *port = host->ports; port; port = port->next)
-		for (unsigned i = 0; i < port->count; i++)
+		for (unsigned i = 0; i < port->count && !port->closed; i++)
 			tw_valve_turn(&port->sockets[i].valve, now);
 }
 
@@ -573,6 +579,7 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 		link->watch = (struct watch){ WATCH_LINK, link };
 		link->from = tw_address_from_sockaddr(&name);
 		link->born = now;
+		link->watched = EPOLLIN;
 		if (tw_tls_init(host->tls, fd, &link->tls) ||
 		    watch_fd(host, EPOLL_CTL_ADD, fd, &link->watch, EPOLLIN)) {
 			tw_tls_close(&link->tls);
@@ -637,6 +644,13 @@ static void feed(struct tw_relay_host *host, struct link *link, const uint8_t *b
 	}
 }
 
+static tw_ns link_ready_at(const struct tw_relay_host *host, const struct link *link)
+{
+	const struct tw_relay_server *server = link->link ? tw_relay_link_server(link->link) : NULL;
+
+	return server ? tw_relay_ready_at(host->relay, server) : 0;
+}
+
 static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 {
 	static uint8_t bytes[16384];
@@ -645,8 +659,13 @@ static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 		shake_hands(host, link, now);
 	for (unsigned i = 0; i < READS && link->link && !link->dead; i++) {
 		size_t length;
-		int r = tw_tls_read(&link->tls, bytes, sizeof bytes, &length);
+		int r;
 
+		/* What is tunnelled counts as what comes by UDP does. */
+		link->paused = link_ready_at(host, link) > now;
+		if (link->paused)
+			break;
+		r = tw_tls_read(&link->tls, bytes, sizeof bytes, &length);
 		if (r == TW_E_AGAIN)
 			break;
 		if (r)
@@ -662,6 +681,7 @@ static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 static void write_link(struct tw_relay_host *host, struct link *link)
 {
 	bool wait = !link->link && link->tls.wants_write;
+	uint32_t watched;
 
 	while (link->link && !link->dead) {
 		size_t length, written;
@@ -683,10 +703,30 @@ static void write_link(struct tw_relay_host *host, struct link *link)
 		else
 			tw_relay_link_sent(link->link, written);
 	}
-	if (wait == link->watching_out || link->dead)
+	watched = (link->paused ? 0 : EPOLLIN) | (wait ? EPOLLOUT : 0);
+	if (watched == link->watched || link->dead)
 		return;
-	watch_fd(host, EPOLL_CTL_MOD, link->tls.fd, &link->watch, EPOLLIN | (wait ? EPOLLOUT : 0));
-	link->watching_out = wait;
+	watch_fd(host, EPOLL_CTL_MOD, link->tls.fd, &link->watch, watched);
+	link->watched = watched;
+}
+
+/* When the next of those that are paused may go on. */
+static tw_ns links_ready_at(const struct tw_relay_host *host)
+{
+	tw_ns at = TW_NEVER;
+
+	for (const struct link *link = host->links; link; link = link->next)
+		if (link->paused && !link->dead)
+			at = tw_ns_min(at, link_ready_at(host, link));
+	return at;
+}
+
+/* TLS may hold something that the kernel knows nothing of: they are read without being asked. */
+static void resume_links(struct tw_relay_host *host, tw_ns now)
+{
+	for (struct link *link = host->links; link; link = link->next)
+		if (link->paused && !link->dead && link_ready_at(host, link) <= now)
+			read_link(host, link, now);
 }
 
 static void farewell(struct tw_relay_host *host, struct link *link)
@@ -788,6 +828,41 @@ static void take_event(struct tw_relay_host *host, struct watch *watch, tw_ns no
 	}
 }
 
+static struct port_socket *ready_socket(const struct epoll_event *event)
+{
+	const struct watch *watch = event->data.ptr;
+	struct port_socket *socket = watch->type == WATCH_SOCKET ? watch->owner : NULL;
+
+	return socket && socket->ready && !socket->port->closed ? socket : NULL;
+}
+
+/* In the order of the events: the kernel puts who was served behind the others. Those of one key
+ * share a turn. */
+static void serve_sockets(struct tw_relay_host *host, const struct epoll_event *events, int count,
+			  tw_ns now)
+{
+	int64_t quanta[EVENTS];
+
+	for (int i = 0; i < count; i++) {
+		const struct port_socket *mine = ready_socket(&events[i]);
+		int64_t sharers = 0;
+
+		for (int k = 0; mine && k < count; k++) {
+			const struct port_socket *other = ready_socket(&events[k]);
+
+			sharers +=
+				other && tw_relay_same_key(mine->port->server, other->port->server);
+		}
+		quanta[i] = mine ? host->quantum / sharers : 0;
+	}
+	for (int i = 0; i < count; i++) {
+		struct port_socket *socket = ready_socket(&events[i]);
+
+		if (socket)
+			serve_socket(host, socket, quanta[i], now);
+	}
+}
+
 static int turn(struct tw_relay_host *host, tw_ns limit)
 {
 	struct epoll_event events[EVENTS];
@@ -798,21 +873,16 @@ static int turn(struct tw_relay_host *host, tw_ns limit)
 	deadline = tw_relay_deadline(host->relay);
 	deadline = tw_ns_min(tw_ns_min(deadline, limit), resume_ports(host, now));
 	if (host->links)
-		deadline = tw_ns_min(deadline, now + TW_SECOND);
+		deadline = tw_ns_min(tw_ns_min(deadline, now + TW_SECOND), links_ready_at(host));
 	count = wait_events(host, events, deadline);
 	if (count < 0)
 		return count;
 	now = tw_clock_now();
 	for (int i = 0; i < count; i++)
 		take_event(host, events[i].data.ptr, now);
-	/* In the order of the events: the kernel puts who was served behind the others. */
-	for (int i = 0; i < count; i++) {
-		struct watch *watch = events[i].data.ptr;
-
-		if (watch->type == WATCH_SOCKET && ((struct port_socket *)watch->owner)->ready)
-			serve_socket(host, watch->owner, now);
-	}
+	serve_sockets(host, events, count, now);
 	turn_valves(host, now);
+	resume_links(host, now);
 	tw_relay_timeout(host->relay, now);
 	send_replies(host);
 	tend_links(host, now);

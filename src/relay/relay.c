@@ -9,6 +9,10 @@
 #include "relay/relay_private.h"
 
 #define BURST (50 * TW_MSEC)
+#define SHARE_BURST (10 * TW_MSEC)
+#define SPARE_PAUSE_MAX (BURST / 4)
+/* Who moved something in this time shares what all may move. */
+#define ACTIVE_FOR (100 * TW_MSEC)
 #define LINKS_EVERY TW_SECOND
 
 int tw_relay_new(const struct tw_relay_config *config, tw_ns now, struct tw_relay **ret)
@@ -33,6 +37,37 @@ int tw_relay_new(const struct tw_relay_config *config, tw_ns now, struct tw_rela
 	return 0;
 }
 
+/* The account of a key, with one server more; NULL: no memory. */
+static struct account *open_account(struct tw_relay *relay, const struct tw_public_key *key)
+{
+	struct account *account;
+
+	for (size_t i = 0; i < relay->server_count; i++) {
+		account = relay->servers[i]->account;
+		if (memcmp(account->key.bytes, key->bytes, TW_KEY_SIZE) == 0) {
+			account->servers++;
+			return account;
+		}
+	}
+	account = calloc(1, sizeof *account);
+	if (!account)
+		return NULL;
+	account->key = *key;
+	account->servers = 1;
+	return account;
+}
+
+static void close_account(struct tw_relay *relay, struct account *account)
+{
+	if (--account->servers)
+		return;
+	if (account->active)
+		relay->active--;
+	if (relay->spare_taker == account)
+		relay->spare_taker = NULL;
+	free(account);
+}
+
 static void server_free(struct tw_relay_server *server)
 {
 	struct tw_relay *relay = server->relay;
@@ -55,6 +90,7 @@ static void server_free(struct tw_relay_server *server)
 	last->index = server->index;
 	tw_table_deinit(&server->by_cid[SERVER_SIDE]);
 	tw_table_deinit(&server->by_cid[PEER_SIDE]);
+	close_account(relay, server->account);
 	free(server->destinations);
 	tw_wipe(server, sizeof *server);
 	free(server);
@@ -80,7 +116,7 @@ struct tw_relay_server *relay_server_find(struct tw_relay *relay, const struct t
 		struct tw_relay_server *server = relay->servers[i];
 
 		/* Only one can be reached under a key; those that only send do not disturb. */
-		if (memcmp(server->key.bytes, key->bytes, TW_KEY_SIZE) == 0 &&
+		if (memcmp(server->account->key.bytes, key->bytes, TW_KEY_SIZE) == 0 &&
 		    server->accepts == accepts && (accepts || server->instance == instance))
 			return server;
 	}
@@ -126,19 +162,53 @@ static bool find_port(struct tw_relay_server *server, uint16_t wish)
 	return !server->accepts && try_port(server, config->port_wanted);
 }
 
+/* Of this key, the one that was gone first and only sent: its program has ended, most likely. */
+static bool drop_gone(struct tw_relay *relay, const struct tw_public_key *key)
+{
+	struct tw_relay_server *oldest = NULL;
+
+	for (size_t i = 0; i < relay->server_count; i++) {
+		struct tw_relay_server *server = relay->servers[i];
+
+		if (!server->link && !server->accepts &&
+		    memcmp(server->account->key.bytes, key->bytes, TW_KEY_SIZE) == 0 &&
+		    (!oldest || server->gone_at < oldest->gone_at))
+			oldest = server;
+	}
+	if (oldest)
+		server_free(oldest);
+	return oldest != NULL;
+}
+
+static bool room_for_one(struct tw_relay *relay, const struct tw_public_key *key)
+{
+	size_t of_key = 0;
+
+	for (size_t i = 0; i < relay->server_count; i++)
+		of_key +=
+			memcmp(relay->servers[i]->account->key.bytes, key->bytes, TW_KEY_SIZE) == 0;
+	return (of_key < TW_RELAY_KEY_SERVERS_MAX &&
+		relay->server_count < relay->config.servers_max) ||
+	       drop_gone(relay, key);
+}
+
 struct tw_relay_server *relay_server_new(struct tw_relay_link *link,
 					 const struct tw_relay_message *wish)
 {
 	struct tw_relay *relay = link->relay;
 	struct tw_relay_server *server;
 
-	if (relay->server_count >= relay->config.servers_max)
+	if (!room_for_one(relay, &link->key))
 		return NULL;
 	server = calloc(1, sizeof *server);
 	if (!server)
 		return NULL;
 	server->relay = relay;
-	server->key = link->key;
+	server->account = open_account(relay, &link->key);
+	if (!server->account) {
+		free(server);
+		return NULL;
+	}
 	server->accepts = wish->flags & TW_RELAY_ACCEPTS;
 	server->instance = wish->number;
 	server->gone_at = TW_NEVER;
@@ -146,7 +216,9 @@ struct tw_relay_server *relay_server_new(struct tw_relay_link *link,
 		tw_table_init(&server->by_cid[side], tw_random_u64(&relay->config.random));
 	if (tw_relay_keys_make(relay->config.identity, &link->key,
 			       &relay->config.identity->public_key, &server->keys) ||
-	    !find_port(server, wish->port)) {
+	    !(find_port(server, wish->port) ||
+	      (drop_gone(relay, &link->key) && find_port(server, wish->port)))) {
+		close_account(relay, server->account);
 		free(server);
 		return NULL;
 	}
@@ -193,23 +265,75 @@ bool tw_relay_reply(struct tw_relay *relay, struct tw_relay_reply *ret)
 	return false;
 }
 
-/* Debt is carried, credit beyond a burst is lost. */
-static void pay(tw_ns *paid_until, uint64_t rate_bps, size_t bytes, tw_ns now)
+/* Debt is carried, credit beyond a burst is lost. Returns what was paid. */
+static tw_ns pay(tw_ns *paid_until, tw_ns burst, double rate_bps, size_t bytes, tw_ns now)
 {
-	if (rate_bps)
-		*paid_until = tw_ns_max(*paid_until, now > BURST ? now - BURST : 0) +
-			      (tw_ns)((double)bytes * 8 * (double)TW_SECOND / (double)rate_bps);
+	tw_ns price = 0;
+
+	if (rate_bps > 0) {
+		price = (tw_ns)((double)bytes * 8 * (double)TW_SECOND / rate_bps);
+		*paid_until = tw_ns_max(*paid_until, tw_ns_since(now, burst)) + price;
+	}
+	return price;
 }
 
+/* Moves bytes now; who has not for a while is counted no more. */
+static void note_active(struct tw_relay *relay, struct account *account, tw_ns now)
+{
+	account->moved_at = now;
+	if (!account->active) {
+		account->active = true;
+		relay->active++;
+	}
+	if (now < relay->active_at)
+		return;
+	relay->active_at = now + ACTIVE_FOR / 4;
+	for (size_t i = 0; i < relay->server_count; i++) {
+		struct account *other = relay->servers[i]->account;
+
+		if (other->active && tw_ns_since(now, other->moved_at) > ACTIVE_FOR) {
+			other->active = false;
+			relay->active--;
+		}
+	}
+}
+
+/*
+ * What all may move is shared out alike among those who move anything. Each has a clock of its own
+ * for its part: while that is not used up it need not wait for what others owe, so that its
+ * datagrams meet no queue but its own. What somebody leaves of his part goes round: who had some of
+ * it last lets others come first.
+ */
 void relay_bill(struct tw_relay_server *server, size_t bytes, tw_ns now)
 {
-	pay(&server->paid_until, server->relay->config.server_rate_bps, bytes, now);
-	pay(&server->relay->paid_until, server->relay->config.rate_bps, bytes, now);
+	struct tw_relay *relay = server->relay;
+	struct account *account = server->account;
+	double rate = (double)relay->config.rate_bps;
+	tw_ns price;
+	bool spare;
+
+	pay(&account->paid_until, BURST, (double)relay->config.server_rate_bps, bytes, now);
+	if (!relay->config.rate_bps)
+		return;
+	note_active(relay, account, now);
+	spare = account->share_until > now && relay->paid_until <= now;
+	price = pay(&relay->paid_until, BURST, rate, bytes, now);
+	if (spare) {
+		relay->spare_taker = account;
+		relay->spare_pause = tw_ns_min(price, SPARE_PAUSE_MAX);
+	} else {
+		pay(&account->share_until, SHARE_BURST, rate / (double)relay->active, bytes, now);
+	}
 }
 
 tw_ns tw_relay_ready_at(const struct tw_relay *relay, const struct tw_relay_server *server)
 {
-	return tw_ns_max(relay->paid_until, server->paid_until);
+	const struct account *account = server->account;
+	tw_ns spare_at = relay->paid_until;
+
+	if (relay->spare_taker == account)
+		spare_at += relay->spare_pause;
+	return tw_ns_max(account->paid_until, tw_ns_min(account->share_until, spare_at));
 }
 
 void tw_relay_timeout(struct tw_relay *relay, tw_ns now)
@@ -262,7 +386,7 @@ void *tw_relay_server_io(const struct tw_relay_server *server)
 void tw_relay_server_info(const struct tw_relay_server *server, struct tw_relay_server_info *ret)
 {
 	*ret = (struct tw_relay_server_info){
-		.key = server->key,
+		.key = server->account->key,
 		.port = server->port,
 		.linked = server->link != NULL,
 		.accepts = server->accepts,
@@ -272,6 +396,11 @@ void tw_relay_server_info(const struct tw_relay_server *server, struct tw_relay_
 		.half_open = server->half_open.count,
 		.counters = server->counters,
 	};
+}
+
+bool tw_relay_same_key(const struct tw_relay_server *a, const struct tw_relay_server *b)
+{
+	return a->account == b->account;
 }
 
 size_t tw_relay_server_count(const struct tw_relay *relay)

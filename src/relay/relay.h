@@ -39,10 +39,11 @@
 #define TW_RELAY_PORT_LAST 8989
 
 #define TW_RELAY_SERVERS_MAX 256
+#define TW_RELAY_KEY_SERVERS_MAX 32     /* of one key: programs that send at the same time */
 #define TW_RELAY_ROUTES_MAX 65536       /* of all servers */
-#define TW_RELAY_SERVER_ROUTES_MAX 8192 /* of one */
+#define TW_RELAY_KEY_ROUTES_MAX 8192    /* of one key */
 #define TW_RELAY_HALF_OPEN_COOKIE 64    /* of one server; from here on an INIT needs a cookie */
-#define TW_RELAY_HALF_OPEN_MAX 1024     /* of one server; above: the oldest goes */
+#define TW_RELAY_HALF_OPEN_MAX 1024     /* of one key; above: the server's oldest goes */
 #define TW_RELAY_DESTINATIONS_MAX 4096  /* of one server */
 #define TW_RELAY_REPLIES_MAX 256
 #define TW_RELAY_GRACE (30 * TW_SECOND)      /* a server whose link is cut keeps its port */
@@ -61,7 +62,8 @@ struct tw_relay_config {
 	struct tw_random random;
 	uint16_t port_wanted, port_first, port_last;
 	struct tw_address public_address;   /* told to servers; family NONE: they know better */
-	uint64_t rate_bps, server_rate_bps; /* both directions together; 0: no limit */
+	/* Of all, and of each key; both directions together; 0: no limit. */
+	uint64_t rate_bps, server_rate_bps;
 	unsigned servers_max;               /* 0: TW_RELAY_SERVERS_MAX */
 	bool (*allowed)(void *context, const struct tw_public_key *server);
 	/* May a server send there? NULL: anywhere but loopback, link-local, multicast. */
@@ -110,7 +112,10 @@ struct tw_relay_train {
  */
 void tw_relay_forward(struct tw_relay *relay, struct tw_relay_server *server,
 		      const struct tw_relay_train *train, tw_ns now, struct tw_relay_hop *ret);
-/* Before this time nothing more of @server should be read: its share, or all, is used up. */
+/*
+ * Before this time nothing more of @server should be read: what its key may move is used up, or
+ * both what all may move and its part of that. Parts are alike among the keys that move anything.
+ */
 tw_ns tw_relay_ready_at(const struct tw_relay *relay, const struct tw_relay_server *server);
 
 /* A datagram of the relay's own; false: there is none. */
@@ -169,6 +174,8 @@ void tw_relay_server_info(const struct tw_relay_server *server, struct tw_relay_
  */
 size_t tw_relay_server_sources(const struct tw_relay_server *server, struct tw_address *ret,
 			       size_t room);
+/* Two that are the same, or programs of one key that only send. */
+bool tw_relay_same_key(const struct tw_relay_server *a, const struct tw_relay_server *b);
 size_t tw_relay_server_count(const struct tw_relay *relay);
 struct tw_relay_server *tw_relay_server_at(const struct tw_relay *relay, size_t index);
 size_t tw_relay_route_count(const struct tw_relay *relay);

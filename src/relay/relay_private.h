@@ -42,11 +42,25 @@ struct route_list {
 	size_t count;
 };
 
+/*
+ * Whoever has a key. One that only sends is a server of its own each time it runs; all that is
+ * limited or shared out is so by key, or it would only take more programs to have more of it.
+ */
+struct account {
+	struct tw_public_key key;
+	size_t servers;         /* the account lives as long as one of them */
+	size_t open, half_open; /* their routes */
+	tw_ns paid_until;       /* of what one key may move */
+	tw_ns share_until;      /* of its part of what all may move */
+	tw_ns moved_at;
+	bool active; /* is counted among those who share */
+};
+
 struct tw_relay_server {
 	struct tw_timer timer; /* first: the relay's heap points here */
 	struct tw_relay *relay;
 	size_t index;
-	struct tw_public_key key;
+	struct account *account; /* shared with the others of its key */
 	struct tw_relay_keys keys;
 	uint64_t instance, handle, leg_counter;
 	bool accepts, tunnelled;
@@ -60,7 +74,6 @@ struct tw_relay_server {
 	struct route_list open, half_open;
 	struct tw_address *destinations; /* owned, sparse; family NONE: not named */
 	uint32_t destination_room;
-	tw_ns paid_until;
 	struct tw_relay_counters counters;
 };
 
@@ -68,6 +81,10 @@ struct tw_relay {
 	struct tw_relay_config config;
 	struct tw_relay_server **servers; /* owned array of owned */
 	size_t server_count;
+	size_t active; /* accounts that moved something lately */
+	tw_ns active_at;
+	const struct account *spare_taker; /* had some of what others leave, last; borrowed */
+	tw_ns spare_pause;                 /* so long it lets others come first */
 	struct tw_heap route_timers, server_timers;
 	size_t route_count;
 	struct tw_cookie_jar cookies;

@@ -28,6 +28,13 @@ static struct route_list *list_of(struct route *route)
 	return route->open ? &route->server->open : &route->server->half_open;
 }
 
+static size_t *total_of(struct route *route)
+{
+	struct account *account = route->server->account;
+
+	return route->open ? &account->open : &account->half_open;
+}
+
 static void list_remove(struct route *route)
 {
 	struct route_list *list = list_of(route);
@@ -36,6 +43,7 @@ static void list_remove(struct route *route)
 	*(route->newer ? &route->newer->older : &list->newest) = route->older;
 	route->older = route->newer = NULL;
 	list->count--;
+	*total_of(route) -= 1;
 }
 
 static void list_append(struct route *route)
@@ -46,6 +54,7 @@ static void list_append(struct route *route)
 	*(list->newest ? &list->newest->newer : &list->oldest) = route;
 	list->newest = route;
 	list->count++;
+	*total_of(route) += 1;
 }
 
 static bool name_side(struct route *route, int which, uint64_t cid)
@@ -115,15 +124,16 @@ void server_free_routes(struct tw_relay_server *server)
 static bool make_room(struct tw_relay_server *server, tw_ns now)
 {
 	struct tw_relay *relay = server->relay;
+	const struct account *account = server->account;
 	struct route *oldest = server->open.oldest;
 
-	if (server->half_open.count >= TW_RELAY_HALF_OPEN_MAX)
+	if (account->half_open >= TW_RELAY_HALF_OPEN_MAX && server->half_open.oldest)
 		route_free(server->half_open.oldest);
-	if (server->open.count >= TW_RELAY_SERVER_ROUTES_MAX && oldest &&
+	if (account->open >= TW_RELAY_KEY_ROUTES_MAX && oldest &&
 	    tw_ns_since(now, oldest->last) >= EVICT_IDLE)
 		route_free(oldest);
-	return server->open.count < TW_RELAY_SERVER_ROUTES_MAX &&
-	       relay->route_count < TW_RELAY_ROUTES_MAX;
+	return account->half_open < TW_RELAY_HALF_OPEN_MAX &&
+	       account->open < TW_RELAY_KEY_ROUTES_MAX && relay->route_count < TW_RELAY_ROUTES_MAX;
 }
 
 /* A half-open route under one connection id. NULL: no room. */

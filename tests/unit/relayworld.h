@@ -526,3 +526,27 @@ static inline void world_call(struct world *world, uint64_t want)
 	assert_int_equal(
 		tw_endpoint_connect(world->sides[PEER].endpoint, &connect, world->now, &conn), 0);
 }
+
+/* A control connection of its own, registered or refused. */
+static inline struct tw_relay_link *world_raw_link(struct world *world,
+						   struct tw_relay_client *client)
+{
+	static const uint8_t binding[TW_RELAY_BINDING] = { 9 };
+	struct tw_relay_link *link;
+	const uint8_t *bytes;
+	size_t length;
+
+	assert_int_equal(tw_relay_link_new(world->relay, binding, &world->mapped[SERVER],
+					   world->now, &link),
+			 0);
+	tw_relay_client_connected(client, binding, world->now);
+	for (int i = 0; i < 4; i++) {
+		bytes = tw_relay_client_output(client, &length);
+		tw_relay_client_sent(client,
+				     tw_relay_link_receive(link, bytes, length, world->now));
+		bytes = tw_relay_link_output(link, &length);
+		tw_relay_link_sent(link,
+				   tw_relay_client_receive(client, bytes, length, world->now));
+	}
+	return link;
+}

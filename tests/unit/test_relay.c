@@ -675,28 +675,6 @@ static void test_wrong_relay(void **state)
 	world_free(world);
 }
 
-static struct tw_relay_link *raw_link(struct world *world, struct tw_relay_client *client)
-{
-	static const uint8_t binding[TW_RELAY_BINDING] = { 9 };
-	struct tw_relay_link *link;
-	const uint8_t *bytes;
-	size_t length;
-
-	assert_int_equal(tw_relay_link_new(world->relay, binding, &world->mapped[SERVER],
-					   world->now, &link),
-			 0);
-	tw_relay_client_connected(client, binding, world->now);
-	for (int i = 0; i < 4; i++) {
-		bytes = tw_relay_client_output(client, &length);
-		tw_relay_client_sent(client,
-				     tw_relay_link_receive(link, bytes, length, world->now));
-		bytes = tw_relay_link_output(link, &length);
-		tw_relay_link_sent(link,
-				   tw_relay_client_receive(client, bytes, length, world->now));
-	}
-	return link;
-}
-
 /* Each server a port of its own, as long as there are some; one key, one place. */
 static void test_ports(void **state)
 {
@@ -717,7 +695,7 @@ static void test_ports(void **state)
 
 		assert_int_equal(tw_identity_generate(&world->random, &identities[i]), 0);
 		assert_int_equal(tw_relay_client_new(&config, world->now, &clients[i]), 0);
-		links[i] = raw_link(world, clients[i]);
+		links[i] = world_raw_link(world, clients[i]);
 		tw_relay_client_status(clients[i], &status);
 		if (i < 3) { /* +2 as wished, then the first free ones */
 			static const uint16_t expected[] = { 2, 0, 3 };
@@ -753,7 +731,7 @@ static void test_take_over(void **state)
 
 	(void)state;
 	assert_int_equal(tw_relay_client_new(&config, world->now, &other), 0);
-	link = raw_link(world, other);
+	link = world_raw_link(world, other);
 	tw_relay_client_status(other, &status);
 	assert_int_equal(status.state, TW_RELAY_CLIENT_SERVED);
 	assert_int_equal(status.port, TW_RELAY_PORT_PUBLIC);
