@@ -205,13 +205,6 @@ uint64_t tw_handshake_hash(const struct tw_datagram *init);
 /* conn_recv.c */
 void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now);
-/* The same for one that a copy of the keys has opened, and for one that it could not. */
-void tw_conn_receive_opened(struct tw_conn *conn, const struct tw_datagram *datagram,
-			    const struct tw_path *path, const uint8_t *bytes, size_t length,
-			    tw_ns now);
-void tw_conn_receive_forged(struct tw_conn *conn);
-/* The number of the next packet, if none is lost: what low halves are completed by. */
-uint64_t tw_conn_number_expected(const struct tw_conn *conn);
 
 /* conn_send.c */
 bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now);

@@ -223,83 +223,46 @@ static void stray(struct tw_conn *conn, uint64_t number, tw_ns now)
 		conn->close_owed = true;
 }
 
-/* A packet is open and no repeat: what it says. @length is the datagram's. */
-static void take_in(struct tw_conn *conn, struct incoming *in, const uint8_t *payload,
-		    size_t length)
-{
-	const struct tw_ack_tracker *acks = &conn->acks;
-	size_t payload_length = length - TW_PACKET_HEADER_SIZE - tw_cipher_tag_size(conn->cipher);
-	bool newest = !acks->any || in->number > acks->largest;
-
-	if (conn->state == TW_CONN_CLOSING) {
-		stray(conn, in->number, in->now);
-		return;
-	}
-	conn->now = in->now;
-	conn->packets_received++;
-	conn->bytes_received += length;
-	conn->last_received_at = in->now;
-	/* A straggler says that the peer was there once, not that it is: only news counts. */
-	if (newest) {
-		conn->heard_at = in->now;
-		conn->silent_since = TW_NEVER;
-	}
-	if (conn->state == TW_CONN_CONNECTING)
-		confirm(conn, in->now);
-	if (newest && !only_tries(payload, payload_length))
-		tw_conn_path_seen(conn, in->path, length, in->now);
-
-	receive_frames(conn, payload, payload_length, in);
-	tw_endpoint_active(conn, in->now);
-	if (in->refused || conn->state != TW_CONN_ESTABLISHED)
-		return;
-	if (tw_ack_tracker_add(&conn->acks, in->number, in->elicits, in->now))
-		tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "out of memory", true);
-}
-
-uint64_t tw_conn_number_expected(const struct tw_conn *conn)
-{
-	return conn->acks.any ? conn->acks.largest + 1 : 0;
-}
-
 void tw_conn_receive(struct tw_conn *conn, const struct tw_datagram *datagram,
 		     const struct tw_path *path, uint8_t *bytes, size_t length, tw_ns now)
 {
-	struct incoming in = { .path = path, .now = now };
-	uint8_t *payload = bytes + datagram->header_length;
-
 	if (!can_open(conn))
 		return;
-	in.number =
-		tw_packet_number_expand(tw_conn_number_expected(conn), datagram->packet_number_low);
-	if (!tw_ack_tracker_fresh(&conn->acks, in.number))
+	uint64_t number = tw_packet_number_expand(conn->acks.any ? conn->acks.largest + 1 : 0,
+						  datagram->packet_number_low);
+	if (!tw_ack_tracker_fresh(&conn->acks, number))
 		return;
-	if (tw_open(&conn->open, datagram->key_phase, in.number, bytes, datagram->header_length,
-		    payload, length - datagram->header_length)) {
+	size_t header = datagram->header_length;
+	if (tw_open(&conn->open, datagram->key_phase, number, bytes, header, bytes + header,
+		    length - header)) {
 		forged(conn);
 		return;
 	}
-	take_in(conn, &in, payload, length);
-}
-
-void tw_conn_receive_opened(struct tw_conn *conn, const struct tw_datagram *datagram,
-			    const struct tw_path *path, const uint8_t *bytes, size_t length,
-			    tw_ns now)
-{
-	struct incoming in = { .path = path, .now = now };
-
-	if (!can_open(conn))
+	if (conn->state == TW_CONN_CLOSING) {
+		stray(conn, number, now);
 		return;
-	in.number =
-		tw_packet_number_expand(tw_conn_number_expected(conn), datagram->packet_number_low);
-	if (!tw_ack_tracker_fresh(&conn->acks, in.number))
-		return;
-	tw_open_chain_opened(&conn->open, datagram->key_phase, in.number);
-	take_in(conn, &in, bytes + datagram->header_length, length);
-}
+	}
+	conn->now = now;
+	conn->packets_received++;
+	conn->bytes_received += length;
+	conn->last_received_at = now;
+	/* A straggler says that the peer was there once, not that it is: only news counts. */
+	if (!conn->acks.any || number > conn->acks.largest) {
+		conn->heard_at = now;
+		conn->silent_since = TW_NEVER;
+	}
+	if (conn->state == TW_CONN_CONNECTING)
+		confirm(conn, now);
+	size_t payload = length - header - tw_cipher_tag_size(conn->cipher);
+	if ((!conn->acks.any || number > conn->acks.largest) &&
+	    !only_tries(bytes + header, payload))
+		tw_conn_path_seen(conn, path, length, now);
 
-void tw_conn_receive_forged(struct tw_conn *conn)
-{
-	tw_open_chain_forged(&conn->open);
-	forged(conn);
+	struct incoming in = { .path = path, .number = number, .now = now };
+	receive_frames(conn, bytes + header, payload, &in);
+	tw_endpoint_active(conn, now);
+	if (in.refused || conn->state != TW_CONN_ESTABLISHED)
+		return;
+	if (tw_ack_tracker_add(&conn->acks, number, in.elicits, now))
+		tw_conn_finish(conn, TW_CONN_RESOURCES, 2, "out of memory", true);
 }

@@ -393,41 +393,6 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
 	tw_conn_touch(conn);
 }
 
-int tw_endpoint_open_copy(const struct tw_endpoint *endpoint, uint64_t dcid, bool phase,
-			  struct tw_open_copy **ret_copy, uint64_t *ret_expected)
-{
-	const struct tw_conn *conn = tw_table_get(&endpoint->by_cid, dcid);
-
-	if (!conn || conn->state != TW_CONN_ESTABLISHED || conn->open.phase != phase)
-		return -ENOENT;
-	*ret_expected = tw_conn_number_expected(conn);
-	return ret_copy ? tw_open_copy_new(&conn->open, ret_copy) : 0;
-}
-
-void tw_endpoint_receive_opened(struct tw_endpoint *endpoint, const struct tw_path *path,
-				uint8_t *bytes, size_t length, enum tw_opening opening, tw_ns now)
-{
-	struct tw_datagram datagram;
-	struct tw_conn *conn;
-
-	if (opening == TW_OPENING_LEFT) {
-		tw_endpoint_receive(endpoint, path, bytes, length, now);
-		return;
-	}
-	endpoint->now = now;
-	if (tw_datagram_parse(bytes, length, &datagram) || datagram.type != TW_DATAGRAM_PACKET)
-		return;
-	conn = tw_table_get(&endpoint->by_cid, datagram.dcid);
-	if (!conn || conn->state == TW_CONN_GONE)
-		return;
-	conn->now = now;
-	if (opening == TW_OPENING_DONE)
-		tw_conn_receive_opened(conn, &datagram, path, bytes, length, now);
-	else
-		tw_conn_receive_forged(conn);
-	tw_conn_touch(conn);
-}
-
 void tw_endpoint_receive_vouched(struct tw_endpoint *endpoint, const struct tw_path *path,
 				 uint8_t *bytes, size_t length, tw_ns now)
 {

@@ -23,7 +23,6 @@
 #include "base/time.h"
 #include "core/cid.h"
 #include "core/conn.h"
-#include "core/opener.h"
 #include "crypto/cookie.h"
 #include "crypto/identity.h"
 #include "wire/datagram.h"
@@ -121,18 +120,6 @@ void tw_endpoint_receive(struct tw_endpoint *endpoint, const struct tw_path *pat
  * for. */
 void tw_endpoint_receive_vouched(struct tw_endpoint *endpoint, const struct tw_path *path,
 				 uint8_t *bytes, size_t length, tw_ns now);
-/*
- * For opener.h. The established connection whose id a PACKET of @phase is to: what another thread
- * opens it with (a new copy, the caller's), or with @ret_copy NULL only whether there is one, and
- * @ret_expected, the number it expects next. -ENOENT: no such connection, or the phase is not its
- * present one; -ENOMEM.
- */
-int tw_endpoint_open_copy(const struct tw_endpoint *endpoint, uint64_t dcid, bool phase,
-			  struct tw_open_copy **ret_copy, uint64_t *ret_expected);
-/* As tw_endpoint_receive(), for a datagram that an opener has dealt with. @bytes stay as they are.
- */
-void tw_endpoint_receive_opened(struct tw_endpoint *endpoint, const struct tw_path *path,
-				uint8_t *bytes, size_t length, enum tw_opening opening, tw_ns now);
 /*
  * Asks @path->remote as whom it sees us, by a datagram from @path->local; may be lost. The answer
  * comes through discovered().

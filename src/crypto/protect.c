@@ -20,14 +20,6 @@
 struct tw_packet_key {
 	struct tw_aead_key aead;
 	uint8_t nonce_base[TW_NONCE_SIZE];
-	/* Of this generation, for copies: who can read it can read the key as well. */
-	struct tw_secret secret;
-};
-
-struct tw_open_copy {
-	enum tw_cipher cipher;
-	bool phase;
-	struct tw_packet_key *key; /* owned; NULL with `none` */
 };
 
 static bool is_known(enum tw_cipher cipher, enum tw_aead aead)
@@ -68,7 +60,6 @@ static int packet_key_new(enum tw_aead_kind kind, bool seal, struct tw_secret *s
 		free(key);
 		return error;
 	}
-	key->secret = *secret;
 	expand(secret, "tw iv", key->nonce_base, sizeof key->nonce_base);
 	expand(secret, "tw next", next.bytes, sizeof next.bytes);
 	*secret = next;
@@ -283,29 +274,21 @@ static void advance(struct tw_open_chain *chain, uint64_t packet_number)
 	make_next(chain);
 }
 
-/* TW_E_AUTH; else the text is open. */
-static int open_with(struct tw_packet_key *key, uint64_t packet_number,
-		     const struct tw_aead_message *message)
-{
-	uint8_t nonce[TW_NONCE_SIZE];
-
-	make_nonce(key, packet_number, nonce);
-	return tw_aead_open(&key->aead, nonce, message, message->text + message->length)
-		       ? 0
-		       : TW_E_AUTH;
-}
-
 static int open_protected(struct tw_open_chain *chain, bool phase, uint64_t packet_number,
 			  const struct tw_aead_message *message)
 {
 	struct tw_packet_key *key = key_of(chain, phase, packet_number);
+	uint8_t nonce[TW_NONCE_SIZE];
 
-	if (!key || open_with(key, packet_number, message))
+	if (!key)
+		return TW_E_AUTH;
+	make_nonce(key, packet_number, nonce);
+	if (!tw_aead_open(&key->aead, nonce, message, message->text + message->length))
 		return TW_E_AUTH;
 	if (key == chain->next)
 		advance(chain, packet_number);
-	else
-		tw_open_chain_opened(chain, phase, packet_number);
+	else if (key == chain->current && packet_number < chain->phase_first)
+		chain->phase_first = packet_number;
 	return 0;
 }
 
@@ -320,26 +303,20 @@ static int open_unprotected(bool phase, uint64_t packet_number,
 										       : TW_E_AUTH;
 }
 
-static struct tw_aead_message message_of(enum tw_cipher cipher, const uint8_t *header,
-					 size_t header_length, uint8_t *payload, size_t length)
-{
-	return (struct tw_aead_message){
-		.header = header,
-		.header_length = header_length,
-		.text = payload,
-		.length = length - tw_cipher_tag_size(cipher),
-		.text_is_clear = cipher == TW_CIPHER_AUTH,
-	};
-}
-
 int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, const uint8_t *header,
 	    size_t header_length, uint8_t *payload, size_t length)
 {
-	struct tw_aead_message message =
-		message_of(chain->cipher, header, header_length, payload, length);
+	size_t tag_size = tw_cipher_tag_size(chain->cipher);
+	struct tw_aead_message message = {
+		.header = header,
+		.header_length = header_length,
+		.text = payload,
+		.length = length - tag_size,
+		.text_is_clear = chain->cipher == TW_CIPHER_AUTH,
+	};
 	int error;
 
-	if (length < tw_cipher_tag_size(chain->cipher))
+	if (length < tag_size)
 		error = TW_E_AUTH;
 	else if (chain->cipher == TW_CIPHER_NONE)
 		error = open_unprotected(phase, packet_number, &message);
@@ -348,62 +325,4 @@ int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, con
 	if (error)
 		chain->failures++;
 	return error;
-}
-
-int tw_open_copy_new(const struct tw_open_chain *chain, struct tw_open_copy **ret)
-{
-	struct tw_open_copy *copy = malloc(sizeof *copy);
-	int error = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	*copy = (struct tw_open_copy){ .cipher = chain->cipher, .phase = chain->phase };
-	if (chain->cipher != TW_CIPHER_NONE) {
-		struct tw_secret secret = chain->current->secret;
-
-		error = packet_key_new(kind_of(chain->cipher, chain->aead), false, &secret,
-				       &copy->key);
-		tw_wipe(&secret, sizeof secret);
-	}
-	if (error) {
-		free(copy);
-		return error;
-	}
-	*ret = copy;
-	return 0;
-}
-
-void tw_open_copy_free(struct tw_open_copy *copy)
-{
-	if (copy)
-		packet_key_free(copy->key);
-	free(copy);
-}
-
-bool tw_open_copy_phase(const struct tw_open_copy *copy)
-{
-	return copy->phase;
-}
-
-int tw_open_by_copy(struct tw_open_copy *copy, uint64_t packet_number, const uint8_t *header,
-		    size_t header_length, uint8_t *payload, size_t length)
-{
-	struct tw_aead_message message =
-		message_of(copy->cipher, header, header_length, payload, length);
-
-	if (length < tw_cipher_tag_size(copy->cipher))
-		return TW_E_AUTH;
-	return copy->key ? open_with(copy->key, packet_number, &message)
-			 : open_unprotected(copy->phase, packet_number, &message);
-}
-
-void tw_open_chain_opened(struct tw_open_chain *chain, bool phase, uint64_t packet_number)
-{
-	if (phase == chain->phase && packet_number < chain->phase_first)
-		chain->phase_first = packet_number;
-}
-
-void tw_open_chain_forged(struct tw_open_chain *chain)
-{
-	chain->failures++;
 }

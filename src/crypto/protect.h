@@ -36,7 +36,6 @@
 #define TW_FORGED_MAX (UINT64_C(1) << 36)
 
 struct tw_packet_key;                   /* one generation: contexts of the crypto library */
-struct tw_open_copy;                    /* what opens one generation on another thread */
 
 struct tw_seal_chain {
 	enum tw_cipher cipher;
@@ -105,19 +104,3 @@ void tw_seal(struct tw_seal_chain *chain, uint64_t packet_number, const uint8_t 
  */
 int tw_open(struct tw_open_chain *chain, bool phase, uint64_t packet_number, const uint8_t *header,
 	    size_t header_length, uint8_t *payload, size_t length);
-
-/*
- * A copy of what @chain opens its present phase with, so that packets can be opened by another
- * thread, which uses it alone; the chain goes on as it likes. The caller frees it. -ENOMEM.
- */
-int tw_open_copy_new(const struct tw_open_chain *chain, struct tw_open_copy **ret);
-void tw_open_copy_free(struct tw_open_copy *copy);
-/* The phase that @copy is for: packets of another one are the chain's to open. */
-bool tw_open_copy_phase(const struct tw_open_copy *copy);
-/* As tw_open(), for packets of that phase. Touches nothing but @copy and the packet. */
-int tw_open_by_copy(struct tw_open_copy *copy, uint64_t packet_number, const uint8_t *header,
-		    size_t header_length, uint8_t *payload, size_t length);
-/* Tells the chain what a copy of it has done: a genuine packet of @phase was opened, or a forged
- * one was found. */
-void tw_open_chain_opened(struct tw_open_chain *chain, bool phase, uint64_t packet_number);
-void tw_open_chain_forged(struct tw_open_chain *chain);

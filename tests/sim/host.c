@@ -10,8 +10,6 @@
 
 static uint8_t train_bytes[65536];
 
-bool sim_apart;
-
 static void inbox_drop(void *context)
 {
 	struct sim_host *host = context;
@@ -42,13 +40,6 @@ void sim_host_arrive(struct sim_host *host, struct sim_packet *packet)
 		sim_set(host->sim, &host->wake, host->sim->now + WAKE);
 }
 
-/* As other threads do it: all that has come is opened before the endpoint hears of the first. */
-static void open_apart(struct sim_host *host)
-{
-	for (struct sim_packet *at = host->inbox_first; at; at = at->next)
-		at->opening = apart_open(&host->apart, host->endpoint, at->bytes, at->length);
-}
-
 static bool hand_in(struct sim_host *host)
 {
 	uint8_t *buffer = NULL;
@@ -56,8 +47,6 @@ static bool hand_in(struct sim_host *host)
 
 	if (any && host->program->buffer)
 		buffer = host->program->buffer(host->context, host->inbox_bytes);
-	if (sim_apart)
-		open_apart(host);
 	while (host->inbox_first) {
 		struct sim_packet *packet = host->inbox_first;
 		const struct tw_path path = { .local = packet->at, .remote = packet->from };
@@ -69,8 +58,7 @@ static bool hand_in(struct sim_host *host)
 			bytes = buffer;
 			buffer += packet->length;
 		}
-		tw_endpoint_receive_opened(host->endpoint, &path, bytes, packet->length,
-					   packet->opening, host->sim->now);
+		tw_endpoint_receive(host->endpoint, &path, bytes, packet->length, host->sim->now);
 		free(packet);
 	}
 	host->inbox_last = NULL;
@@ -211,7 +199,6 @@ void sim_host_stop(struct sim_host *host)
 	if (!host->endpoint)
 		return;
 	inbox_drop(host);
-	apart_forget(&host->apart);
 	sim_set(host->sim, &host->wake, TW_NEVER);
 	sim_set(host->sim, &host->timer, TW_NEVER);
 	tw_endpoint_free(host->endpoint);

@@ -10,7 +10,6 @@
 
 #include "core/endpoint.h"
 #include "link.h"
-#include "support/apart.h"
 
 struct sim_program {
 	/* After the datagrams of one wake have been handed in, and at the program's deadline. */
@@ -19,10 +18,6 @@ struct sim_program {
 	/* Around the datagrams of one wake: a receive buffer of the program's own. May be NULL. */
 	uint8_t *(*buffer)(void *context, size_t length);
 };
-
-/* Hosts open packets apart from their endpoints (core/opener.h), which must change nothing at all.
- */
-extern bool sim_apart;
 
 struct sim_host {
 	struct sim *sim;
@@ -35,7 +30,6 @@ struct sim_host {
 	struct sim_packet *inbox_first, *inbox_last;
 	size_t inbox_bytes;
 	struct sim_event wake, timer;
-	struct apart apart;
 	bool unreachable_told; /* a host that is down answers with ICMP port unreachable */
 	struct sim_event observe;
 	tw_ns observe_every;

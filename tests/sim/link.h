@@ -12,7 +12,6 @@
 #pragma once
 
 #include "base/address.h"
-#include "core/opener.h"
 #include "sim.h"
 
 #define SIM_FRAME_OVERHEAD 42
@@ -52,7 +51,6 @@ struct sim_packet {
 	struct tw_address from, at; /* as the receiving side sees them */
 	tw_ns queued_at;
 	bool cross;
-	enum tw_opening opening; /* by whom it has reached */
 	size_t length;
 	uint8_t bytes[];
 };

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "cases.h"
-#include "host.h"
 
 #define TWICE_EVERY 16
 
@@ -37,8 +36,7 @@ static int usage(void)
 	fprintf(stderr, "sim --list\n"
 			"sim [--group PREFIX] [--case NAME] [--seed N] [--verbose]\n"
 			"sim --histories N [--seed FIRST] [--verbose]\n"
-			"sim --seed N [--verbose]\n"
-			"--apart with any: packets are opened as if by other threads\n");
+			"sim --seed N [--verbose]\n");
 	return 2;
 }
 
@@ -62,8 +60,6 @@ static bool parse(int count, char **words, struct options *ret)
 			ret->seed = strtoull(value, NULL, 0);
 			ret->seed_given = true;
 			i++;
-		} else if (!strcmp(word, "--apart")) {
-			sim_apart = true;
 		} else if (!strcmp(word, "--histories") && value) {
 			ret->histories = strtoull(value, NULL, 0);
 			i++;
@@ -134,15 +130,13 @@ static bool run_history(uint64_t seed, const struct options *options, struct sim
 	return good;
 }
 
-/* The same seed must give the same datagrams at the same times, whoever opens the packets. */
+/* The same seed must give the same datagrams at the same times. */
 static bool run_twice(uint64_t seed, const struct options *options)
 {
 	struct sim_measures first = { 0 }, second = { 0 };
 	bool good = run_history(seed, options, &first);
 
-	sim_apart = !sim_apart;
 	good &= run_history(seed, options, &second);
-	sim_apart = !sim_apart;
 	if (first.digest == second.digest)
 		return good;
 	printf("# seed %" PRIu64 ": two runs differ: %016" PRIx64 " and %016" PRIx64 "\n", seed,

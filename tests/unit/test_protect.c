@@ -92,20 +92,6 @@ static int receive(struct tw_open_chain *open, const struct packet *packet)
 	return error;
 }
 
-/* The same by a copy of the chain's key. */
-static int open_by(struct tw_open_copy *key, const struct packet *packet)
-{
-	struct packet copy = *packet, expected;
-	int error = tw_open_by_copy(key, packet->number, copy.bytes, HEADER, copy.bytes + HEADER,
-				    copy.length);
-
-	if (!error) {
-		fill(&expected, packet->number, 100);
-		assert_memory_equal(copy.bytes + HEADER, expected.bytes + HEADER, 100);
-	}
-	return error;
-}
-
 /*
  * Secret 00 01 .. 1f; generation 0 with packet 0x1deadbeef, generation 1 with the one after. Made
  * with an independent implementation (Python: hmac, cryptography; the checksum by the library's
@@ -416,53 +402,6 @@ static void test_flip_point(void **state)
 	tear_down(&link);
 }
 
-/*
- * A copy opens what its chain opens in the phase it was made in, and nothing else; the chain may go
- * on meanwhile. Every bit counts for it too.
- */
-static void test_copy(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-		struct tw_open_copy *first, *second;
-		struct packet before, after, bent;
-		struct link link;
-		bool phases = levels[i].cipher != TW_CIPHER_NONE;
-
-		set_up(&link, levels[i].cipher, levels[i].aead);
-		link.seal.key_packets_max = 1;
-		assert_int_equal(tw_open_copy_new(&link.open, &first), 0);
-		assert_false(tw_open_copy_phase(first));
-		send_packet(&link.seal, 7, 100, &before);
-		tw_seal_chain_acked(&link.seal, 7);
-		send_packet(&link.seal, 9, 100, &after);
-		assert_int_equal(after.phase, phases);
-		assert_int_equal(receive(&link.open, &before), 0);
-		assert_int_equal(receive(&link.open, &after), 0);
-		assert_int_equal(tw_open_copy_new(&link.open, &second), 0);
-		assert_int_equal(tw_open_copy_phase(second), phases);
-
-		for (size_t bit = 0; bit < 8 * (HEADER + before.length); bit++) {
-			bent = before;
-			bent.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			assert_int_equal(open_by(first, &bent), TW_E_AUTH);
-		}
-		bent = before;
-		bent.length = tw_cipher_tag_size(levels[i].cipher) - 1;
-		assert_int_equal(open_by(first, &bent), TW_E_AUTH);
-		assert_int_equal(open_by(first, &before), 0);
-		assert_int_equal(open_by(second, &after), 0);
-		assert_int_equal(open_by(first, &after), phases ? TW_E_AUTH : 0);
-		assert_int_equal(open_by(second, &before), phases ? TW_E_AUTH : 0);
-		/* What the chain is told of a straggler of the old phase moves nothing. */
-		tw_open_chain_opened(&link.open, false, 3);
-		assert_int_equal(receive(&link.open, &before), 0);
-		tw_open_copy_free(first);
-		tw_open_copy_free(second);
-		tear_down(&link);
-	}
-}
-
 /* With encryption off there is no key to change. */
 static void test_none_never_flips(void **state)
 {
@@ -697,15 +636,23 @@ static void test_bad_parameters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vectors),          cmocka_unit_test(test_gather),
-		cmocka_unit_test(test_lengths),          cmocka_unit_test(test_apart),
-		cmocka_unit_test(test_every_bit),        cmocka_unit_test(test_every_cut),
-		cmocka_unit_test(test_levels_apart),     cmocka_unit_test(test_flip),
-		cmocka_unit_test(test_flip_point),       cmocka_unit_test(test_copy),
-		cmocka_unit_test(test_none_never_flips), cmocka_unit_test(test_reordered),
-		cmocka_unit_test(test_forged_phase),     cmocka_unit_test(test_old_phase),
-		cmocka_unit_test(test_no_previous),      cmocka_unit_test(test_generations),
-		cmocka_unit_test(test_nonce_once),       cmocka_unit_test(test_bad_parameters),
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_gather),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_every_cut),
+		cmocka_unit_test(test_levels_apart),
+		cmocka_unit_test(test_flip),
+		cmocka_unit_test(test_flip_point),
+		cmocka_unit_test(test_none_never_flips),
+		cmocka_unit_test(test_reordered),
+		cmocka_unit_test(test_forged_phase),
+		cmocka_unit_test(test_old_phase),
+		cmocka_unit_test(test_no_previous),
+		cmocka_unit_test(test_generations),
+		cmocka_unit_test(test_nonce_once),
+		cmocka_unit_test(test_bad_parameters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
