@@ -352,17 +352,23 @@ void tw_worker_account(struct destination *destination)
 	uint64_t pieces[TW_SESSION_TRANSFERS_MAX], sum, rest;
 	unsigned count = destination->seated, i = 0;
 
-	news.packets_sent -= destination->accounted.packets_sent;
+	/* Pieces count when they are sealed: more of them than datagrams that have left. */
+	news.packets_sent = traffic.packets_sent > destination->accounted.packets_sent
+				    ? traffic.packets_sent - destination->accounted.packets_sent
+				    : 0;
 	news.packets_received -= destination->accounted.packets_received;
 	news.bytes_sent -= destination->accounted.bytes_sent;
 	news.bytes_received -= destination->accounted.bytes_received;
+	if (traffic.packets_sent < destination->accounted.packets_sent)
+		traffic.packets_sent = destination->accounted.packets_sent;
 	destination->accounted = traffic;
 	if (!count)
 		return;
 	sum = new_pieces(destination, pieces, count);
-	/* A datagram carries one piece at most; those that have not left yet count the next time.
-	 */
+	/* A datagram carries one piece at most. */
 	rest = news.packets_sent > sum ? news.packets_sent - sum : 0;
+	if (news.packets_sent < sum)
+		destination->accounted.packets_sent += sum - news.packets_sent;
 	for (struct transfer *at = destination->transfers; at; at = at->next) {
 		struct tw_worker_transfer_status *status = &at->status;
 
