@@ -48,8 +48,10 @@ struct bench {
 	uint64_t chunk_bps, sha256_bps;
 	struct tw_bench_network network;
 	struct tw_bench_disk disk;
-	const char *limit; /* the slowest part; NULL: none was measured */
-	uint64_t limit_bps;
+	struct limit {
+		const char *name; /* the slowest part; NULL: none was measured */
+		uint64_t bps;
+	} sending, receiving;
 };
 
 static int usage(const char *text)
@@ -99,12 +101,24 @@ static int take_arguments(struct bench *bench, const struct tw_arguments *argume
 }
 
 /* The slowest so far. 0: was not measured. */
-static void note_limit(struct bench *bench, const char *name, uint64_t bps)
+static void note_limit(struct limit *limit, const char *name, uint64_t bps)
 {
-	if (bps == 0 || (bench->limit && bps >= bench->limit_bps))
-		return;
-	bench->limit = name;
-	bench->limit_bps = bps;
+	if (bps > 0 && (!limit->name || bps < limit->bps))
+		*limit = (struct limit){ name, bps };
+}
+
+static void note_both(struct bench *bench, const char *name, uint64_t bps)
+{
+	note_limit(&bench->sending, name, bps);
+	note_limit(&bench->receiving, name, bps);
+}
+
+static const struct limit *slower(const struct bench *bench)
+{
+	if (!bench->sending.name ||
+	    (bench->receiving.name && bench->receiving.bps < bench->sending.bps))
+		return &bench->receiving;
+	return &bench->sending;
 }
 
 /* measuring */
@@ -119,16 +133,21 @@ static int measure_crypto(struct bench *bench)
 {
 	for (size_t i = 0; i < LEVELS; i++) {
 		for (size_t k = 0; k < SIZES; k++) {
-			int r = tw_bench_seal(levels[i].cipher, levels[i].aead, bench->sizes[k],
-					      bench->span / SIZES, &bench->seals[i][k]);
+			int r;
 
+			if (k > 0 && bench->sizes[k] == bench->packet) {
+				bench->seals[i][k] = bench->seals[i][0];
+				continue;
+			}
+			r = tw_bench_seal(levels[i].cipher, levels[i].aead, bench->sizes[k],
+					  bench->span / SIZES, &bench->seals[i][k]);
 			if (r)
 				return failed(levels[i].name, r, TW_EXIT_FAILED);
 		}
 	}
 	/* The default, at the packets that are asked about. */
-	note_limit(bench, "sealing (AES-128-GCM)", bench->seals[0][0].seal_bps);
-	note_limit(bench, "opening (AES-128-GCM)", bench->seals[0][0].open_bps);
+	note_limit(&bench->sending, "sealing (AES-128-GCM)", bench->seals[0][0].seal_bps);
+	note_limit(&bench->receiving, "opening (AES-128-GCM)", bench->seals[0][0].open_bps);
 	return TW_EXIT_DONE;
 }
 
@@ -140,7 +159,7 @@ static int measure_digest(struct bench *bench)
 		r = tw_bench_digest(true, bench->span / 2, &bench->sha256_bps);
 	if (r)
 		return failed("digest", r, TW_EXIT_FAILED);
-	note_limit(bench, "digest", bench->chunk_bps);
+	note_both(bench, "digest", bench->chunk_bps);
 	return TW_EXIT_DONE;
 }
 
@@ -150,7 +169,7 @@ static int measure_network(struct bench *bench)
 
 	if (r)
 		return failed("network", r, TW_EXIT_NETWORK);
-	note_limit(bench, "network", bench->network.bps);
+	note_both(bench, "network", bench->network.bps);
 	return TW_EXIT_DONE;
 }
 
@@ -168,8 +187,8 @@ static int measure_disk(struct bench *bench)
 	}
 	if (r)
 		return failed(clean, r, TW_EXIT_STORAGE);
-	note_limit(bench, "disk read", bench->disk.read_bps);
-	note_limit(bench, "disk write", bench->disk.flushed_bps);
+	note_limit(&bench->sending, "disk read", bench->disk.read_bps);
+	note_limit(&bench->receiving, "disk write", bench->disk.flushed_bps);
 	return TW_EXIT_DONE;
 }
 
@@ -197,7 +216,7 @@ static void print_line(const char *name, uint64_t bps, const char *more)
 
 static void print_crypto(const struct bench *bench)
 {
-	printf("Sealing and opening, by packet size:\n");
+	printf("%-36s %12s  %12s\n", "Packets, by their size:", "sealing", "opening");
 	for (size_t i = 0; i < LEVELS; i++) {
 		for (size_t k = 1; k < SIZES; k++) {
 			char name[64], sealed[TW_TEXT_SHORT], opened[TW_TEXT_SHORT];
@@ -211,9 +230,18 @@ static void print_crypto(const struct bench *bench)
 	}
 }
 
+static void print_limit(const char *what, const struct limit *limit)
+{
+	char rate[TW_TEXT_SHORT];
+
+	if (limit->name)
+		printf("The slowest part of %s is %s: not faster than %s.\n", what, limit->name,
+		       tw_text_rate(limit->bps, rate));
+}
+
 static void print_text(const struct bench *bench)
 {
-	char rate[TW_TEXT_SHORT], more[96] = "";
+	char more[96] = "";
 
 	if (bench->wanted[CRYPTO])
 		print_crypto(bench);
@@ -244,9 +272,8 @@ static void print_text(const struct bench *bench)
 		print_line("seals, digests and sends", core_bps(bench, true), "");
 		print_line("receives, opens and digests", core_bps(bench, false), "");
 	}
-	if (bench->limit)
-		printf("The slowest part is %s: no transfer here exceeds %s.\n", bench->limit,
-		       tw_text_rate(bench->limit_bps, rate));
+	print_limit("sending from here", &bench->sending);
+	print_limit("receiving here", &bench->receiving);
 }
 
 static void put_crypto(struct tw_json *json, const struct bench *bench)
@@ -254,6 +281,8 @@ static void put_crypto(struct tw_json *json, const struct bench *bench)
 	tw_json_begin_array(json, "crypto");
 	for (size_t i = 0; i < LEVELS; i++) {
 		for (size_t k = 0; k < SIZES; k++) {
+			if (k > 0 && bench->sizes[k] == bench->packet)
+				continue;
 			tw_json_begin_object(json, NULL);
 			tw_json_string(json, "cipher", levels[i].name);
 			tw_json_number(json, "packetBytes", bench->sizes[k]);
@@ -293,6 +322,13 @@ static void put_parts(struct tw_json *json, const struct bench *bench)
 	}
 }
 
+static void put_limit(struct tw_json *json, const char *name, const char *rate,
+		      const struct limit *limit)
+{
+	tw_json_string(json, name, limit->name ? limit->name : "");
+	tw_json_number(json, rate, limit->bps);
+}
+
 static int print_json(const struct bench *bench)
 {
 	struct tw_json json;
@@ -308,8 +344,9 @@ static int print_json(const struct bench *bench)
 		tw_json_number(&json, "receiveBps", core_bps(bench, false));
 		tw_json_end_object(&json);
 	}
-	tw_json_string(&json, "limit", bench->limit ? bench->limit : "");
-	tw_json_number(&json, "limitBps", bench->limit_bps);
+	put_limit(&json, "limit", "limitBps", slower(bench));
+	put_limit(&json, "sendLimit", "sendLimitBps", &bench->sending);
+	put_limit(&json, "receiveLimit", "receiveLimitBps", &bench->receiving);
 	tw_json_end_object(&json);
 	text = tw_json_text(&json);
 	if (text)

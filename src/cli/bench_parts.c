@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/random.h"
@@ -24,6 +25,15 @@ static uint64_t rate_of(uint64_t bytes, tw_ns took)
 	return took > 0 ? tw_rate_of(bytes, took) : 0;
 }
 
+/* Of this thread's processor: what others take of it meanwhile says nothing about a cipher. */
+static tw_ns processor_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (tw_ns)time.tv_sec * TW_SECOND + (tw_ns)time.tv_nsec;
+}
+
 /* One time round: sealed, then opened in place. Both are timed. -EIO: what was sealed does not
  * open. */
 static int go_round(struct tw_seal_chain *from, struct tw_open_chain *to, uint8_t *ring,
@@ -31,18 +41,18 @@ static int go_round(struct tw_seal_chain *from, struct tw_open_chain *to, uint8_
 {
 	size_t each = HEADER + packet + TW_TAG_SIZE;
 	uint64_t first = from->next_min;
-	tw_ns start = tw_clock_now(), sealed;
+	tw_ns start = processor_time(), sealed;
 	int r = 0;
 
 	for (size_t i = 0; i < RING; i++)
 		tw_seal(from, first + i, ring + i * each, HEADER, ring + i * each + HEADER, packet);
-	sealed = tw_clock_now();
+	sealed = processor_time();
 	for (size_t i = 0; i < RING && !r; i++)
 		if (tw_open(to, from->phase, first + i, ring + i * each, HEADER,
 			    ring + i * each + HEADER, packet + tw_cipher_tag_size(to->cipher)))
 			r = -EIO;
 	took[0] += sealed - start;
-	took[1] += tw_clock_now() - sealed;
+	took[1] += processor_time() - sealed;
 	return r;
 }
 
@@ -81,7 +91,7 @@ no_seal:
 int tw_bench_digest(bool sha256, tw_ns span, uint64_t *ret_bps)
 {
 	uint8_t *chunk = calloc(1, CHUNK), sum[TW_HASH_SIZE];
-	tw_ns start = tw_clock_now(), took;
+	tw_ns start = tw_clock_now(), took = processor_time();
 	struct tw_hash hash;
 	uint64_t bytes = 0;
 
@@ -96,8 +106,8 @@ int tw_bench_digest(bool sha256, tw_ns span, uint64_t *ret_bps)
 		else
 			chunk[0] ^= tw_digest_of(chunk, CHUNK).bytes[0];
 		bytes += CHUNK;
-		took = tw_ns_since(tw_clock_now(), start);
-	} while (took < span);
+	} while (tw_ns_since(tw_clock_now(), start) < span);
+	took = processor_time() - took;
 	if (sha256)
 		tw_hash_final(&hash, sum);
 	*ret_bps = rate_of(bytes, took);

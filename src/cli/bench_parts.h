@@ -3,7 +3,8 @@
  * UDP over loopback, a disk. Each runs for about the time it is given, on the thread that calls
  * (the network has a child process for its other end), and nothing is left behind.
  *
- * Rates are bits of content per second. They are what the parts can do one at a time: in a
+ * Rates are bits of content per second, of sealing and digests by the processor time that they
+ * took. They are what the parts can do one at a time: in a
  * transfer they share processors, memory and caches, so all of it is slower than the slowest of
  * them.
  */

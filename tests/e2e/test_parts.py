@@ -36,19 +36,25 @@ def test_all_parts(side, place):
     assert 1 <= told["network"]["segments"] <= 65507 // 1200
     disk = told["disk"]
     assert disk["readBps"] > 0 and disk["writeBps"] >= disk["writeFlushedBps"] > 0
+    assert len(told["crypto"]) == len(sealed)
     default = sealed["AES-128-GCM", 1200]
     parts = {"sealing (AES-128-GCM)": default["sealBps"],
              "opening (AES-128-GCM)": default["openBps"], "digest": told["digest"]["chunkBps"],
              "network": told["network"]["loopbackBps"], "disk read": disk["readBps"],
              "disk write": disk["writeFlushedBps"]}
     assert told["limitBps"] == min(parts.values()) == parts[told["limit"]]
+    sending = {name: parts[name] for name in ("sealing (AES-128-GCM)", "digest", "network",
+                                              "disk read")}
+    assert told["sendLimitBps"] == min(sending.values()) == sending[told["sendLimit"]]
+    assert told["limitBps"] == min(told["sendLimitBps"], told["receiveLimitBps"])
     # One core has to do several of them, one after the other.
     assert 0 < told["oneCore"]["sendBps"] <= default["sealBps"]
 
 
 def test_a_choice_of_parts(side):
     told = measure(side, "--only", "digest", "--only", "network")
-    assert set(told) == {"packetBytes", "digest", "network", "limit", "limitBps"}
+    assert set(told) == {"packetBytes", "digest", "network", "limit", "limitBps", "sendLimit",
+                         "sendLimitBps", "receiveLimit", "receiveLimitBps"}
     assert told["limit"] in ("digest", "network")
 
 
@@ -56,7 +62,8 @@ def test_for_people(side, place):
     process = side.run("bench", *BRIEF, "--only", "disk", "--only", "crypto", place, limit=60)
     assert process.code == 0, process.text()
     assert "ChaCha20-Poly1305, 1400 bytes" in process.text()
-    assert "The slowest part is " in process.text()
+    assert "The slowest part of sending from here is " in process.text()
+    assert "The slowest part of receiving here is " in process.text()
 
 
 def test_what_cannot_be(side, place):
