@@ -305,3 +305,21 @@ def test_help(tmp_path, arguments):
         for option in ("--port", "--min-cipher", "--once"):
             assert option in text
     side.close()
+
+
+@pytest.mark.parametrize("command", ["send", "receive", "server", "api", "status", "top", "relay",
+                                     "doctor", "bench", "keygen"])
+def test_the_manual_knows_every_option(tmp_path, command):
+    """Its own page, or the one of the whole program."""
+    side = tw.Side(tmp_path / "home")
+    told = side.run(command, "--help")
+    assert told.code == 0
+    options = re.findall(r"^  (--[a-z0-9-]+)", told.out().decode(), re.MULTILINE)
+    side.close()
+    assert options
+    own = os.path.join(tw.ROOT, "docs", "man", "tradewind-%s.1" % command)
+    page = own if os.path.exists(own) else os.path.join(tw.ROOT, "docs", "man", "tradewind.1")
+    with open(page, encoding="utf-8") as file:
+        manual = file.read().replace("\\-", "-")
+    words = set(re.findall(r"--[a-z0-9-]+", manual))
+    assert [option for option in options if option not in words] == []
