@@ -189,6 +189,21 @@ static void say_account(const struct server *server)
 					   : "as it was told");
 }
 
+static void say_workers(const struct server *server)
+{
+	int level = server->settings.log_level;
+	bool steered;
+	unsigned count = tw_engine_workers(server->engine, &steered);
+
+	if (count > 1)
+		tw_server_log(TW_LOG_INFO, level, "%u workers receive on each port", count);
+	if (!steered)
+		tw_server_log(TW_LOG_WARNING, level,
+			      "this kernel does not steer connections to their workers "
+			      "(SO_ATTACH_REUSEPORT_CBPF): they hand them on to each other, which "
+			      "costs more than --workers 1");
+}
+
 static void announce(const struct server *server)
 {
 	const struct tw_server_settings *settings = &server->settings;
@@ -204,6 +219,7 @@ static void announce(const struct server *server)
 		      view.server_name, TW_PROGRAM_VERSION, view.public_key);
 	tw_server_log(TW_LOG_INFO, settings->log_level, "receives on UDP port %s into %s", ports,
 		      settings->receive_dir);
+	say_workers(server);
 	tw_server_log(TW_LOG_INFO, settings->log_level,
 		      "controlled by %s://%s%s%s:%u/ and %s; state in %s",
 		      remote ? "https" : "http", six ? "[" : "", settings->api_host, six ? "]" : "",

@@ -107,6 +107,9 @@ void tw_engine_free(struct tw_engine *engine);
 int tw_engine_commit(struct tw_engine *engine);
 
 /* Server. */
+/* How many data workers there are; @ret_steered: the kernel brings each what is its, or there is
+ * only one. */
+unsigned tw_engine_workers(const struct tw_engine *engine, bool *ret_steered);
 void tw_engine_server(struct tw_engine *engine, const struct tw_caller *caller,
 		      struct tw_server_view *ret);
 struct tw_bandwidth_change {

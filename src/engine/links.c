@@ -296,6 +296,12 @@ int tw_links_open(struct tw_engine *engine, char ret_message[512])
 	return r ? r : start_links(engine, ret_message);
 }
 
+unsigned tw_engine_workers(const struct tw_engine *engine, bool *ret_steered)
+{
+	*ret_steered = !engine->crew || tw_crew_steered(engine->crew);
+	return engine->link_count;
+}
+
 int tw_links_stop(struct tw_engine *engine)
 {
 	int r = 0;

@@ -44,6 +44,7 @@ struct tw_crew {
 	unsigned count;
 	struct tw_homes *homes;
 	struct tw_cid_salt salt;
+	bool unsteered; /* a group of sockets has no filter */
 	struct box boxes[];
 };
 
@@ -121,7 +122,7 @@ const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew)
 #define LOAD(size, at) BPF_STMT(BPF_LD | (size) | BPF_ABS, (uint32_t)(at))
 #define IF(test, value, yes, no) BPF_JUMP(BPF_JMP | (test) | BPF_K, value, yes, no)
 
-int tw_crew_steer(const struct tw_crew *crew, int fd)
+int tw_crew_steer(struct tw_crew *crew, int fd)
 {
 	struct sock_filter code[] = {
 		LOAD(BPF_B, 0),
@@ -142,9 +143,15 @@ int tw_crew_steer(const struct tw_crew *crew, int fd)
 	};
 	const struct sock_fprog program = { sizeof code / sizeof *code, code };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program)
-		       ? -errno
-		       : 0;
+	if (!setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program))
+		return 0;
+	crew->unsteered = true;
+	return -errno;
+}
+
+bool tw_crew_steered(const struct tw_crew *crew)
+{
+	return !crew->unsteered;
 }
 
 /* Post. */

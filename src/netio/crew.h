@@ -49,7 +49,9 @@ const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew);
  * Puts the filter in front of the group of sockets that @fd has joined; the sockets have joined in
  * the order of their workers' places. -errno: datagrams come to any of them then, and go by post.
  */
-int tw_crew_steer(const struct tw_crew *crew, int fd);
+int tw_crew_steer(struct tw_crew *crew, int fd);
+/* Before the workers are started: every group has its filter. */
+bool tw_crew_steered(const struct tw_crew *crew);
 
 /* Any thread. False: lost. */
 bool tw_crew_post(struct tw_crew *crew, unsigned to, const struct tw_post *post);
