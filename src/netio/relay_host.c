@@ -41,6 +41,9 @@
 #define READS 16         /* of a control connection in a turn */
 #define UNSENT (128 << 10) /* bytes with the kernel: the queue that is bounded is ours */
 #define STRANGERS_MAX 64 /* control connections without a server; above: the oldest goes */
+#define STRANGERS_OF_ONE 32 /* from one address; above: its oldest */
+#define STRANGERS_PAUSE 1   /* what they cost is waited as often before the next */
+#define STRANGERS_BURST (20 * TW_MSEC)
 #define HANDSHAKE_LIMIT (5 * TW_SECOND)
 #define FAREWELL (200 * TW_MSEC)
 #define BUFFER_LEAST ((uint32_t)256 << 10)
@@ -105,6 +108,7 @@ struct tw_relay_host {
 	struct link *links;
 	struct port *ports;
 	size_t link_count;
+	tw_ns strangers_at; /* from here on, again, something is done for who has shown no key */
 	int64_t quantum;
 	bool stop;
 	uint8_t *buffers; /* TW_UDP_BATCH of MESSAGE_ROOM */
@@ -537,10 +541,10 @@ static tw_ns resume_ports(struct tw_relay_host *host, tw_ns now)
 /* Control connections. */
 
 /* Whoever only holds a connection open keeps nobody out. */
-static void make_room(struct tw_relay_host *host)
+static void make_room(struct tw_relay_host *host, const struct tw_address *from)
 {
-	struct link *oldest = NULL;
-	unsigned strangers = 0;
+	struct link *oldest = NULL, *oldest_there = NULL;
+	unsigned strangers = 0, strangers_there = 0;
 
 	/* The newest come first. */
 	for (struct link *link = host->links; link; link = link->next) {
@@ -548,8 +552,15 @@ static void make_room(struct tw_relay_host *host)
 			continue;
 		strangers++;
 		oldest = link;
+		if (link->from.family != from->family ||
+		    memcmp(link->from.ip, from->ip, sizeof from->ip) != 0)
+			continue;
+		strangers_there++;
+		oldest_there = link;
 	}
-	if (strangers >= STRANGERS_MAX)
+	if (strangers_there >= STRANGERS_OF_ONE)
+		oldest_there->dead = true;
+	else if (strangers >= STRANGERS_MAX)
 		oldest->dead = true;
 }
 
@@ -561,11 +572,13 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 		int one = 1, unsent = UNSENT,
 		    fd = accept4(listener->fd, (struct sockaddr *)&name, &length,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct tw_address from;
 		struct link *link;
 
 		if (fd < 0)
 			return;
-		make_room(host);
+		from = tw_address_from_sockaddr(&name);
+		make_room(host, &from);
 		/* Those that go are still there until the end of the turn. */
 		link = host->link_count < host->options.relay.servers_max + 2 * STRANGERS_MAX
 			       ? calloc(1, sizeof *link)
@@ -577,7 +590,7 @@ static void accept_links(struct tw_relay_host *host, struct listener *listener, 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 		link->watch = (struct watch){ WATCH_LINK, link };
-		link->from = tw_address_from_sockaddr(&name);
+		link->from = from;
 		link->born = now;
 		link->watched = EPOLLIN;
 		if (tw_tls_init(host->tls, fd, &link->tls) ||
@@ -644,25 +657,39 @@ static void feed(struct tw_relay_host *host, struct link *link, const uint8_t *b
 	}
 }
 
+/* What is tunnelled counts as what comes by UDP does. */
 static tw_ns link_ready_at(const struct tw_relay_host *host, const struct link *link)
 {
 	const struct tw_relay_server *server = link->link ? tw_relay_link_server(link->link) : NULL;
 
-	return server ? tw_relay_ready_at(host->relay, server) : 0;
+	return server ? tw_relay_ready_at(host->relay, server) : host->strangers_at;
+}
+
+/* Handshakes are the dearest that a stranger can ask for: half of the time is for datagrams. */
+static void bill_strangers(struct tw_relay_host *host, tw_ns began)
+{
+	tw_ns spent = tw_ns_since(tw_clock_now(), began);
+
+	host->strangers_at = tw_ns_max(host->strangers_at, tw_ns_since(began, STRANGERS_BURST)) +
+			     (1 + STRANGERS_PAUSE) * spent;
 }
 
 static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 {
 	static uint8_t bytes[16384];
+	bool stranger = !link->link || !tw_relay_link_server(link->link);
+	tw_ns began = stranger ? tw_clock_now() : 0;
 
+	link->paused = link_ready_at(host, link) > now;
+	if (link->paused)
+		return;
 	if (!link->link)
 		shake_hands(host, link, now);
 	for (unsigned i = 0; i < READS && link->link && !link->dead; i++) {
 		size_t length;
 		int r;
 
-		/* What is tunnelled counts as what comes by UDP does. */
-		link->paused = link_ready_at(host, link) > now;
+		link->paused = !stranger && link_ready_at(host, link) > now;
 		if (link->paused)
 			break;
 		r = tw_tls_read(&link->tls, bytes, sizeof bytes, &length);
@@ -674,6 +701,8 @@ static void read_link(struct tw_relay_host *host, struct link *link, tw_ns now)
 			feed(host, link, bytes, length);
 	}
 	tw_gather_flush(&host->gather);
+	if (stranger)
+		bill_strangers(host, began);
 	if (link->link)
 		tell(host, link);
 }
@@ -724,9 +753,19 @@ static tw_ns links_ready_at(const struct tw_relay_host *host)
 /* TLS may hold something that the kernel knows nothing of: they are read without being asked. */
 static void resume_links(struct tw_relay_host *host, tw_ns now)
 {
-	for (struct link *link = host->links; link; link = link->next)
-		if (link->paused && !link->dead && link_ready_at(host, link) <= now)
+	struct link *oldest = NULL;
+
+	for (struct link *link = host->links; link; link = link->next) {
+		if (!link->paused || link->dead || link_ready_at(host, link) > now)
+			continue;
+		if (link->told)
 			read_link(host, link, now);
+		else
+			oldest = link;
+	}
+	/* Of strangers who waited one, the first who came: who calls ever again gains nothing. */
+	if (oldest)
+		read_link(host, oldest, now);
 }
 
 static void farewell(struct tw_relay_host *host, struct link *link)

@@ -26,6 +26,7 @@ struct side {
 	bool heard;
 	uint8_t token[TW_PROBE_TOKEN_SIZE];
 	unsigned probes;
+	tw_ns probed_at; /* earliest time of the next */
 };
 
 struct route {

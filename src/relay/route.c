@@ -15,6 +15,8 @@
 #define PROBE_EVERY (200 * TW_MSEC)
 #define PROBES_MAX 10
 #define WAKES_MAX (TW_RELAY_REPLIES_MAX / 2)
+#define RESTORE_BYTES (3 * TW_PROBE_SIZE + 1) /* a server's word for an address is worth so much \
+					       */
 #define EVICT_IDLE (5 * TW_SECOND) /* a full server lets go of what was silent for so long */
 
 static bool same_end(const struct tw_relay_end *a, const struct tw_relay_end *b)
@@ -248,7 +250,7 @@ static void probe(struct route *route, int which, tw_ns now)
 	struct tw_relay_reply *reply;
 
 	side->probes++;
-	route->probe_at = now + PROBE_EVERY;
+	route->probe_at = side->probed_at = now + PROBE_EVERY;
 	if (side->out_bytes + TW_PROBE_SIZE >= side->in_bytes)
 		return;
 	reply = relay_new_reply(route->server, &side->end.path);
@@ -415,9 +417,16 @@ static void packets(struct tw_relay_server *server, const struct tw_relay_train 
 	route->last = now;
 	hear(route, !to, &train->from, number, now);
 	if (same_end(&train->from, &route->sides[!to].end)) {
-		route->sides[!to].in_bytes += hop->length;
-		if (!route->sides[!to].proved && !route->sides[!to].probes)
+		struct side *from = &route->sides[!to];
+
+		from->in_bytes += hop->length;
+		/* Who was restored has no other place to be; it may have been elsewhere. */
+		if (from->probes >= PROBES_MAX && !from->before.there && now >= from->probed_at)
+			from->probes = 0;
+		if (!from->proved && !from->probes) {
 			probe(route, !to, now);
+			set_timer(route);
+		}
 	}
 	pass(route, to, train, hop);
 }
@@ -752,7 +761,8 @@ void server_set_leg(struct tw_relay_server *server, const struct tw_relay_end *t
 			    (before.there && same_end(&side->end, &before))) {
 				side->end = side->before = *to;
 				side->proved = true;
-				if (route->open && woken++ < WAKES_MAX)
+				if (route->open && route->sides[PEER_SIDE].proved &&
+				    woken++ < WAKES_MAX)
 					wake_peer(route);
 			}
 		}
@@ -786,17 +796,20 @@ bool server_restore(struct tw_relay_server *server, const struct tw_relay_messag
 		return false;
 	}
 	sides = route->sides;
+	/* That there is somebody who wants what the server sends is only its word. */
 	sides[PEER_SIDE].end =
 		(struct tw_relay_end){ .there = true, .path.remote = message->address };
-	sides[PEER_SIDE].before = sides[PEER_SIDE].end;
-	sides[PEER_SIDE].proved = true;
+	sides[PEER_SIDE].in_bytes = RESTORE_BYTES;
+	tw_random_fill(&config->random, sides[PEER_SIDE].token, TW_PROBE_TOKEN_SIZE);
 	/* Where the server's own socket is by now shows its next packet. */
 	if (server->leg.there && (!outgoing || server->leg.link)) {
 		sides[SERVER_SIDE].end = sides[SERVER_SIDE].before = server->leg;
 		sides[SERVER_SIDE].proved = true;
 	}
 	open_route(route);
-	wake_peer(route);
+	/* It has been sending into the void: it need not wait for its own timer. */
+	probe(route, PEER_SIDE, now);
+	set_timer(route);
 	return true;
 }
 

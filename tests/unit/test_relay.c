@@ -345,6 +345,48 @@ static void test_replayed_packet(void **state)
 	world_free(world);
 }
 
+/* What a server tells of its routes is its word: until there is an ECHO an address gets next to
+ * nothing, however often it is told, and what it is told from where. */
+static void test_restored_address(void **state)
+{
+	struct world *world = busy_world(45);
+	const struct tw_address victim = world_address(77, 7777);
+	const struct tw_relay_message route = {
+		.type = TW_RELAY_ROUTE, .server_cid = 770, .peer_cid = 771, .address = victim
+	};
+	struct tw_datagram echo = { .type = TW_DATAGRAM_ECHO };
+	struct tw_relay_reply reply = { 0 };
+	uint8_t bytes[1000] = { 0 };
+	size_t length = tw_relay_message_write(&route, bytes, sizeof bytes);
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(tw_relay_link_receive(world->link, bytes, length, world->now),
+				 length);
+	assert_true(tw_relay_reply(world->relay, &reply));
+	assert_true(tw_address_equal(&reply.path.remote, &victim));
+	assert_int_equal(tw_datagram_parse(reply.bytes, reply.length, &echo), 0);
+	assert_int_equal(echo.type, TW_DATAGRAM_PROBE);
+	for (unsigned i = 0; i < 100; i++) {
+		tw_datagram_write_packet_header(771, false, i, bytes);
+		send_raw(world, &world->mapped[SERVER], bytes, sizeof bytes);
+		world->mapped[SERVER].port++; /* another LEG each time */
+		world_run(world, world->now + 50 * TW_MSEC, NULL);
+	}
+	assert_true(world_ledger(world, &victim)->out <= 3 * TW_PROBE_SIZE);
+	echo.type = TW_DATAGRAM_ECHO;
+	echo.dcid = 771;
+	length = tw_datagram_write_probe(&echo, bytes, sizeof bytes);
+	send_raw(world, &victim, bytes, length);
+	memset(bytes, 0, sizeof bytes);
+	for (unsigned i = 100; i < 200; i++) {
+		tw_datagram_write_packet_header(771, false, i, bytes);
+		send_raw(world, &world->mapped[SERVER], bytes, sizeof bytes);
+	}
+	assert_true(world_ledger(world, &victim)->out >= 100 * sizeof bytes);
+	world_free(world);
+}
+
 /* Killed and started again, it knows nothing; the server tells it. */
 static void test_restart(void **state)
 {
@@ -928,6 +970,7 @@ int main(void)
 		cmocka_unit_test(test_rebinding),
 		cmocka_unit_test(test_stolen_packet),
 		cmocka_unit_test(test_replayed_packet),
+		cmocka_unit_test(test_restored_address),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_control_cut),
 		cmocka_unit_test(test_tunnel),

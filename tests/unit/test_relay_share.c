@@ -43,6 +43,31 @@ static void shy(struct sharer *sharer)
 		sharer->rate *= 1.03;
 }
 
+static struct tw_relay_server *server_of(const struct sharer *sharer)
+{
+	return tw_relay_link_server(sharer->link);
+}
+
+/* The peer is there. */
+static void answer_probe(struct world *world, const struct sharer *sharer)
+{
+	struct tw_datagram echo;
+	struct tw_relay_reply probe;
+	uint8_t bytes[64];
+	struct tw_relay_train train = {
+		.from = { .there = true, .path.remote = world->mapped[PEER] }, .bytes = bytes
+	};
+	struct tw_relay_hop hop;
+
+	assert_true(tw_relay_reply(world->relay, &probe));
+	assert_int_equal(tw_datagram_parse(probe.bytes, probe.length, &echo), 0);
+	echo.type = TW_DATAGRAM_ECHO;
+	train.length = tw_datagram_write_probe(&echo, bytes, sizeof bytes);
+	train.segment = (uint32_t)train.length;
+	tw_relay_forward(world->relay, server_of(sharer), &train, world->now, &hop);
+	assert_false(hop.to.there);
+}
+
 /* With a connection that is open, from the server to a peer; all by the control connection. */
 static void join(struct world *world, struct sharer *sharer, const struct tw_identity *identity)
 {
@@ -65,11 +90,8 @@ static void join(struct world *world, struct sharer *sharer, const struct tw_ide
 	assert_int_equal(tw_relay_client_new(&config, world->now, &sharer->client), 0);
 	sharer->link = world_raw_link(world, sharer->client);
 	assert_int_equal(tw_relay_link_receive(sharer->link, bytes, length, world->now), length);
-}
-
-static struct tw_relay_server *server_of(const struct sharer *sharer)
-{
-	return tw_relay_link_server(sharer->link);
+	if (server_of(sharer))
+		answer_probe(world, sharer);
 }
 
 static void leave(struct world *world, struct sharer *sharer)
