@@ -62,6 +62,25 @@ int tw_ack_tracker_add(struct tw_ack_tracker *tracker, uint64_t packet_number, b
 	return 0;
 }
 
+static bool is_early(const struct tw_ack_tracker *tracker, tw_ns rtt)
+{
+	return tracker->total < TW_ACK_EARLY_PACKETS ||
+	       tw_ns_since(tracker->first_waiting_at, tracker->started_at) <
+		       TW_ACK_EARLY_ROUNDS * rtt;
+}
+
+static tw_ns early_interval(const struct tw_ack_tracker *tracker, tw_ns rtt)
+{
+	unsigned fast =
+		tracker->total < TW_ACK_EARLY_PACKETS ? TW_ACK_EARLY_FIRST : TW_ACK_EARLY_FAST;
+
+	if (rtt >= TW_ACK_EARLY_RTT && tracker->total == 1)
+		return 0;
+	if (rtt >= TW_ACK_EARLY_RTT && tracker->waiting >= fast)
+		return TW_ACK_INTERVAL_MIN;
+	return tw_ns_min(tw_ns_max(rtt / 32, TW_ACK_EARLY_MIN), TW_ACK_EARLY_MAX);
+}
+
 tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
 {
 	if (tracker->now)
@@ -71,11 +90,8 @@ tw_ns tw_ack_tracker_due(const struct tw_ack_tracker *tracker, tw_ns rtt)
 	tw_ns interval = tw_ns_min(tw_ns_max(rtt / 8, TW_ACK_INTERVAL_MIN), TW_ACK_INTERVAL_MAX);
 	if (!tracker->waiting)
 		return tracker->sent_at + interval;
-	/* A sender finds its rate by how its first packets arrive: report them early. */
-	if (tracker->total < TW_ACK_EARLY_PACKETS ||
-	    tw_ns_since(tracker->first_waiting_at, tracker->started_at) < TW_ACK_EARLY_ROUNDS * rtt)
-		interval = tw_ns_min(interval, tw_ns_min(tw_ns_max(rtt / 32, TW_ACK_EARLY_MIN),
-							 TW_ACK_EARLY_MAX));
+	if (is_early(tracker, rtt))
+		interval = tw_ns_min(interval, early_interval(tracker, rtt));
 	else if (tracker->waiting < TW_ACK_FEW_PACKETS)
 		interval *= 2;
 	return tracker->first_waiting_at + interval;

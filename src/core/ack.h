@@ -6,10 +6,11 @@
  * by the gaps in it: next to none on a good path, 2.3 MiB when every second packet is lost.
  *
  * Acknowledgements go out by time (about an eighth of a round trip after the first packet that
- * asks for one), in ranges, newest first. A range is repeated until an acknowledgement that
- * carried it has itself been acknowledged; a packet that comes late below that point opens it
- * again. On a path that loses packets the last one before a silence goes twice: nothing comes
- * behind it that would say the same.
+ * asks for one), in ranges, newest first. In the first round trips a sender finds its rate by how
+ * its packets arrive: the very first is reported at once, and what comes fast more often. A range
+ * is repeated until an acknowledgement that carried it has itself been acknowledged; a packet that
+ * comes late below that point opens it again. On a path that loses packets the last one before a
+ * silence goes twice: nothing comes behind it that would say the same.
  */
 #pragma once
 
@@ -28,7 +29,10 @@
 #define TW_ACK_EARLY_PACKETS 256                   /* the first so many, and the first */
 #define TW_ACK_EARLY_ROUNDS 8                      /* round trips, are reported every */
 #define TW_ACK_EARLY_MIN (2 * TW_MSEC)             /* thirty-second of a round trip, at least and */
-#define TW_ACK_EARLY_MAX (4 * TW_MSEC)             /* at most so long */
+#define TW_ACK_EARLY_MAX (4 * TW_MSEC)             /* at most so long; */
+#define TW_ACK_EARLY_FAST 64           /* or by so many, a millisecond apart at least; */
+#define TW_ACK_EARLY_FIRST 16          /* of the first packets by so many; */
+#define TW_ACK_EARLY_RTT (8 * TW_MSEC) /* on paths that are no shorter than this */
 #define TW_ACK_FEW_PACKETS 8                       /* fewer than these wait for a second interval */
 
 struct tw_ack_tracker {

@@ -32,7 +32,7 @@
 
 #define TW_STREAM_BUFFER ((size_t)256 << 10)
 #define TW_STREAMS_MAX 4096 /* open at a time, each direction */
-#define TW_DATA_WINDOW_INITIAL (UINT64_C(16) << 20)
+#define TW_DATA_WINDOW_INITIAL (UINT64_C(32) << 20)
 
 struct tw_conn;
 struct tw_endpoint;

@@ -49,15 +49,19 @@ static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 }
 
 /*
- * The window doubles while the peer fills more than half of it within a round trip: it must never
- * be what limits a path that the disk can follow.
+ * The window doubles as soon as the peer has filled more than half of it within a round trip, and
+ * most of that is not waiting any more: it must never be what limits a path that the disk can
+ * follow.
  */
 static void grow_data_window(struct tw_conn *conn, tw_ns now)
 {
 	tw_ns rtt = conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL;
-	if (tw_ns_since(now, conn->data_round_at) < tw_ns_max(rtt, TW_MSEC))
+	bool full = conn->data_received - conn->data_round_start > conn->data_window / 2 &&
+		    conn->data_received - conn->data_consumed < conn->data_window / 2;
+
+	if (!full && tw_ns_since(now, conn->data_round_at) < tw_ns_max(rtt, TW_MSEC))
 		return;
-	if (conn->data_received - conn->data_round_start > conn->data_window / 2)
+	if (full)
 		conn->data_window *= 2;
 	if (conn->data_window > conn->config.data_window_max)
 		conn->data_window = conn->config.data_window_max;

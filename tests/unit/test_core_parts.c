@@ -61,6 +61,38 @@ static void test_ack_window(void **state)
 	tw_ack_tracker_deinit(&tracker);
 }
 
+/* Takes in @count packets that ask for an acknowledgement; when is it due? */
+static tw_ns due_after(struct tw_ack_tracker *tracker, unsigned count, tw_ns now)
+{
+	while (count-- > 0)
+		assert_int_equal(tw_ack_tracker_add(tracker, tracker->total, true, now), 0);
+	return tw_ack_tracker_due(tracker, 200 * TW_MSEC);
+}
+
+/* How the first packets come says what the path carries: they are reported early. */
+static void test_ack_early(void **state)
+{
+	const tw_ns at = 2 * TW_SECOND;
+	struct tw_ack_tracker tracker;
+
+	(void)state;
+	tw_ack_tracker_init(&tracker);
+	/* The very first at once. */
+	assert_int_equal(due_after(&tracker, 1, at), at);
+	tw_ack_tracker_sent(&tracker, at);
+	assert_int_equal(due_after(&tracker, TW_ACK_EARLY_FIRST - 1, at), at + TW_ACK_EARLY_MAX);
+	assert_int_equal(due_after(&tracker, 1, at), at + TW_ACK_INTERVAL_MIN);
+	assert_int_equal(due_after(&tracker, TW_ACK_EARLY_PACKETS, at), at + TW_ACK_INTERVAL_MIN);
+	tw_ack_tracker_sent(&tracker, at);
+	assert_int_equal(due_after(&tracker, TW_ACK_EARLY_FAST - 1, at), at + TW_ACK_EARLY_MAX);
+	assert_int_equal(due_after(&tracker, 1, at), at + TW_ACK_INTERVAL_MIN);
+	tw_ack_tracker_sent(&tracker, at);
+	/* And after eight round trips as any. */
+	assert_int_equal(due_after(&tracker, TW_ACK_EARLY_FAST, at + 2 * TW_SECOND),
+			 at + 2 * TW_SECOND + TW_ACK_INTERVAL_MAX);
+	tw_ack_tracker_deinit(&tracker);
+}
+
 static void test_ack_times(void **state)
 {
 	(void)state;
@@ -75,9 +107,6 @@ static void test_ack_times(void **state)
 	assert_int_equal(tw_ack_tracker_due(&tracker, 0), 2 * TW_SECOND + TW_ACK_INTERVAL_MIN);
 	assert_int_equal(tw_ack_tracker_due(&tracker, 240 * TW_MSEC),
 			 2 * TW_SECOND + TW_ACK_INTERVAL_MAX);
-	/* The first round trips are reported early. */
-	assert_int_equal(tw_ack_tracker_due(&tracker, 10 * TW_SECOND),
-			 2 * TW_SECOND + TW_ACK_EARLY_MAX);
 	tw_ack_tracker_sent(&tracker, 2 * TW_SECOND);
 	assert_int_equal(tw_ack_tracker_due(&tracker, 80 * TW_MSEC), TW_NEVER);
 	/* A few packets wait twice as long. */
@@ -409,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_ack_repeats),
 		cmocka_unit_test(test_ack_window),
 		cmocka_unit_test(test_ack_times),
+		cmocka_unit_test(test_ack_early),
 		cmocka_unit_test(test_ack_frames),
 		cmocka_unit_test(test_sent_map),
 		cmocka_unit_test(test_mtu),
