@@ -99,7 +99,7 @@ void tw_conn_start(struct tw_conn *conn, tw_ns rtt)
 	tw_mtu_init(&conn->mtu, largest, now);
 	tw_rate_controller_init(&conn->rate, conn->config.method, &conn->config.limits,
 				&conn->model, now);
-	tw_rate_controller_hint(&conn->rate, &conn->config.hint);
+	tw_rate_controller_hint(&conn->rate, &conn->config.hint, &conn->model, now);
 	tw_rate_controller_datagram_size(&conn->rate, conn->mtu.current);
 	tw_pacer_init(&conn->pacer, tw_rate_controller_pacing(&conn->rate), conn->mtu.current);
 	tw_rate_controller_pace(&conn->rate, &conn->pacer, now);

@@ -27,8 +27,7 @@
 #define QUEUE_GAIN 0.25 /* the most a standing queue takes off the cruise */
 #define GROWTH 1.25     /* startup goes on while a round brings that much more */
 #define FLAT_ROUNDS 3
-#define FOUND 1.1          /* an up-probe that brings that much found more */
-#define START_DATAGRAMS 64 /* in the first round trip */
+#define FOUND 1.1 /* an up-probe that brings that much found more */
 #define START_RTT_MIN TW_MSEC
 #define LOSS_RESPONSE \
 	0.7 /* loss that falls below that share of itself when we send less is ours \
@@ -221,17 +220,18 @@ static void send_lead(struct tw_rate_controller *controller, const struct tw_pat
 		      uint64_t proven_bps)
 {
 	struct tw_bbr *bbr = &controller->bbr;
+	struct tw_ramp_lead lead = { .body_bps = proven_bps };
 
 	if (!tw_ramp_usable(path))
 		return;
-	controller->lead_bps = tw_rate_scale(proven_bps, TW_RAMP_GAIN);
-	controller->lead_bytes = tw_rate_bytes(controller->lead_bps, tw_ramp_lead_span(path));
+	lead.lead_bps = tw_rate_scale(proven_bps, TW_RAMP_GAIN);
+	lead.bytes = tw_rate_bytes(lead.lead_bps, tw_ramp_lead_span(path));
 	if (bbr->body_bps == 0)
-		controller->lead_bytes = (uint64_t)START_DATAGRAMS * controller->datagram_bytes;
-	tw_ramp_lead(&bbr->ramp, path,
-		     &(struct tw_ramp_lead){ controller->lead_bps, controller->lead_bytes,
-					     proven_bps },
-		     bbr->resolved + bbr->in_flight);
+		lead = tw_ramp_first(path, &controller->hint, controller->datagram_bytes,
+				     proven_bps);
+	controller->lead_bps = lead.lead_bps;
+	controller->lead_bytes = lead.bytes;
+	tw_ramp_lead(&bbr->ramp, path, &lead, bbr->resolved + bbr->in_flight);
 }
 
 /* judging what was sent */
@@ -556,6 +556,7 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 	struct tw_ramp *ramp = &bbr->ramp;
 	enum tw_ramp_outcome outcome = tw_ramp_sample(ramp, path, sample, bbr->resolved);
 	struct tw_ramp_lead jump;
+	uint64_t rate;
 
 	if (bbr->mode != TW_BBR_STARTUP || bbr->accelerating || bbr->start_told)
 		return;
@@ -565,8 +566,9 @@ static void step_ramp(struct tw_rate_controller *controller, const struct tw_pat
 		bbr->resuming = false;
 		bbr->start_told = true;
 	} else if (outcome == TW_RAMP_SATURATED) {
-		if (ramp->free_bps > bbr->capacity_bps)
-			set_capacity(bbr, ramp->free_bps);
+		rate = tw_rate_scale(ramp->free_bps, 1 / (1 - ramp->own_loss));
+		if (rate > bbr->capacity_bps)
+			set_capacity(bbr, rate);
 		leave_startup(bbr, sample->now);
 	} else if (outcome == TW_RAMP_CLEAR) {
 		bbr->body_bps = ramp->proven_bps;
@@ -601,7 +603,7 @@ static bool startup_queued(struct tw_bbr *bbr, const struct tw_path_model *path,
 	tw_ns queue = tw_ns_since(path->queue_latest, bbr->queue_offset);
 	tw_ns high = queue_overshoot(bbr, path);
 
-	if (bbr->body_bps == 0 || bbr->accelerating)
+	if (bbr->accelerating || (bbr->body_bps == 0 && bbr->ramp.leads == 0))
 		return queue > high + 4 * path->jitter;
 	if (bbr->over_since == TW_NEVER &&
 	    queue > high + 4 * tw_ns_min(path->jitter, bbr->ramp.jitter))
@@ -819,8 +821,8 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 	bbr->start_bps = controller->limits.rate_bps;
 	bbr->start_told = bbr->start_bps > 0;
 	if (bbr->start_bps == 0)
-		bbr->start_bps =
-			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
+		bbr->start_bps = tw_rate_of(
+			(uint64_t)TW_RAMP_FIRST_DATAGRAMS * controller->datagram_bytes, rtt);
 }
 
 /* the table's functions */

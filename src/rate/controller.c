@@ -56,9 +56,12 @@ void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate
 	controller->ops->init(controller, path, now);
 }
 
-void tw_rate_controller_hint(struct tw_rate_controller *controller, const struct tw_rate_hint *hint)
+void tw_rate_controller_hint(struct tw_rate_controller *controller, const struct tw_rate_hint *hint,
+			     const struct tw_path_model *path, tw_ns now)
 {
 	controller->hint = *hint;
+	if (tw_rate_hint_fits(hint, path))
+		controller->ops->init(controller, path, now);
 }
 
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,

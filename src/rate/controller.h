@@ -82,10 +82,10 @@ const char *tw_rate_method_name(enum tw_rate_method method);
 void tw_rate_controller_init(struct tw_rate_controller *controller, enum tw_rate_method method,
 			     const struct tw_rate_limits *limits, const struct tw_path_model *path,
 			     tw_ns now);
-/* What an earlier connection to the same destination left; right after tw_rate_controller_init().
- */
-void tw_rate_controller_hint(struct tw_rate_controller *controller,
-			     const struct tw_rate_hint *hint);
+/* What an earlier connection to the same destination left; right after tw_rate_controller_init(),
+ * with the same @path and @now. */
+void tw_rate_controller_hint(struct tw_rate_controller *controller, const struct tw_rate_hint *hint,
+			     const struct tw_path_model *path, tw_ns now);
 /* Live change; in effect with the next datagram. A new method starts from what @path knows. */
 void tw_rate_controller_set(struct tw_rate_controller *controller, enum tw_rate_method method,
 			    const struct tw_rate_limits *limits, const struct tw_path_model *path,

@@ -8,7 +8,6 @@
 #include "rate/controller.h"
 #include "rate/units.h"
 
-#define START_DATAGRAMS 64 /* in the first round trip */
 #define START_RTT_MIN TW_MSEC
 #define START_GAIN 2.0       /* over what whole round trips delivered, where leads go out */
 #define START_GAIN_ALONE 2.9 /* where they do not */
@@ -160,6 +159,16 @@ static struct tw_crowd look(const struct tw_delay *delay, const struct tw_path_m
 	};
 }
 
+static uint64_t round_packets(const struct tw_path_model *path)
+{
+	return tw_rate_bytes(path->bandwidth_bps, path->rtt_smoothed) / 1200 + 1;
+}
+
+static void learn_loss(struct tw_delay *delay, const struct tw_path_model *path, double share)
+{
+	tw_loss_learn(&delay->loss, &delay->loss.down, round_packets(path), share);
+}
+
 /* modes */
 
 static void enter(struct tw_delay *delay, enum tw_delay_mode mode)
@@ -226,11 +235,8 @@ static void send_lead(struct tw_rate_controller *controller, const struct tw_pat
 	delay->lead_due = false;
 	lead.lead_bps = tw_rate_scale(body_bps, TW_RAMP_GAIN);
 	lead.bytes = tw_rate_bytes(lead.lead_bps, tw_ramp_lead_span(path));
-	/* The first flight as a lead: as fast as one can be told from the rest. */
-	if (delay->body_bps == 0) {
-		lead.bytes = (uint64_t)START_DATAGRAMS * controller->datagram_bytes;
-		lead.lead_bps = tw_rate_of(lead.bytes, tw_ramp_lead_span(path));
-	}
+	if (delay->body_bps == 0)
+		lead = tw_ramp_first(path, &controller->hint, controller->datagram_bytes, body_bps);
 	controller->lead_bps = lead.lead_bps;
 	controller->lead_bytes = lead.bytes;
 	tw_ramp_lead(&delay->ramp, path, &lead, delay->resolved + delay->in_flight);
@@ -312,7 +318,11 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 		delay->told = true;
 	resume(controller, path, outcome);
 	if (outcome == TW_RAMP_SATURATED) {
-		enter_share(delay, delay->ramp.free_bps, sample->now);
+		/* Later what was lost before the lead may be our own doing. */
+		if (!delay->again)
+			learn_loss(delay, path, delay->ramp.own_loss);
+		rate = delay->ramp.free_bps;
+		enter_share(delay, delay->again ? rate : compensate(delay, rate), sample->now);
 		return;
 	}
 	if (outcome == TW_RAMP_CLEAR && !delay->resuming &&
@@ -337,6 +347,10 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 			rate = tw_rate_scale(delivered, HELD_GAIN);
 		else if (delivered > 0 && delay->flat > 0)
 			rate = delivered;
+		/* The first flight alone was too much: how it came out is all there is to know. */
+		else if (!delay->told && delay->body_bps == 0 && delay->ramp.proven_bps > 0 &&
+			 2 * delay->ramp.proven_bps < rate)
+			rate = 2 * delay->ramp.proven_bps;
 		enter_share(delay, rate, sample->now);
 		return;
 	}
@@ -357,16 +371,6 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 static struct tw_delay_round *round_back(struct tw_delay *delay, unsigned rounds)
 {
 	return &delay->rounds[(delay->round + TW_DELAY_ROUNDS - rounds) % TW_DELAY_ROUNDS];
-}
-
-static uint64_t round_packets(const struct tw_path_model *path)
-{
-	return tw_rate_bytes(path->bandwidth_bps, path->rtt_smoothed) / 1200 + 1;
-}
-
-static void learn_loss(struct tw_delay *delay, const struct tw_path_model *path, double share)
-{
-	tw_loss_learn(&delay->loss, &delay->loss.down, round_packets(path), share);
 }
 
 static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
@@ -637,8 +641,8 @@ static void set_start(struct tw_rate_controller *controller, const struct tw_pat
 	delay->start_bps = controller->limits.rate_bps;
 	delay->told = delay->start_bps > 0;
 	if (delay->start_bps == 0)
-		delay->start_bps =
-			tw_rate_of((uint64_t)START_DATAGRAMS * controller->datagram_bytes, rtt);
+		delay->start_bps = tw_rate_of(
+			(uint64_t)TW_RAMP_FIRST_DATAGRAMS * controller->datagram_bytes, rtt);
 }
 
 /* the table's functions */

@@ -2,11 +2,11 @@
  * hint.h - what a connection leaves for the next one to the same destination: careful resume
  * (draft-ietf-tsvwg-careful-resume).
  *
- * The next connection first looks at the path as any does (reconnaissance). When its first lead has
- * come through, on a round trip like the remembered one, it jumps to half of the remembered rate.
- * What arrives of that proves it, or not (validate); with loss or a queue it falls back to what did
- * arrive (retreat). A hint is never more than a place to look at: it is old, and others may be
- * there.
+ * The next connection first looks at the path as any does (reconnaissance): with a short flight,
+ * but on a round trip like the remembered one at the remembered rate. Where that did not prove half
+ * of it, it jumps to half of the remembered rate. What arrives of that proves it, or not
+ * (validate); with loss or a queue it falls back to what did arrive (retreat). A hint is never more
+ * than a place to look at: it is old, and others may be there.
  */
 #pragma once
 

@@ -1,5 +1,7 @@
 #include "rate/ramp.h"
 
+#include <math.h>
+
 #include "rate/units.h"
 
 #define SPAN_MIN (2 * TW_MSEC) /* clocks, wake-ups and batches blur anything shorter */
@@ -9,10 +11,17 @@
 #define SATURATED 0.6
 #define LOST_MARGIN 0.2
 #define SETTLE_MIN (4 * TW_MSEC)
+#define OWN_LOSS_MOST 0.5
+#define PACKET_BYTES 1200
 
 void tw_ramp_init(struct tw_ramp *ramp)
 {
 	*ramp = (struct tw_ramp){ .lead_end = UINT64_MAX };
+}
+
+static double share_lost(uint64_t lost, uint64_t acked)
+{
+	return lost > 0 ? (double)lost / ((double)lost + (double)acked) : 0;
 }
 
 void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
@@ -20,15 +29,39 @@ void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
 {
 	ramp->leads++;
 	ramp->jitter = path->jitter;
+	ramp->acked_before += ramp->lead_acked;
+	ramp->lost_before += ramp->lead_lost;
 	ramp->loss_before = path->loss_smoothed;
+	/* Of the first flight the path knows only when a round trip is over. */
+	if (ramp->loss_before < share_lost(ramp->lost_before, ramp->acked_before))
+		ramp->loss_before = share_lost(ramp->lost_before, ramp->acked_before);
 	ramp->lead_acked = ramp->lead_lost = 0;
 	ramp->lead_bps = lead->lead_bps;
 	ramp->lead_bytes = lead->bytes;
 	ramp->body_bps = lead->body_bps;
 	ramp->lead_end = sent_total + lead->bytes;
+	ramp->lead_span =
+		tw_ns_min(tw_rate_time(lead->lead_bps, lead->bytes), tw_ramp_lead_span(path));
 	ramp->lead_proven_bps = 0;
 	ramp->lead_queue = 0;
 	ramp->settling = false;
+}
+
+struct tw_ramp_lead tw_ramp_first(const struct tw_path_model *path, const struct tw_rate_hint *hint,
+				  uint32_t datagram_bytes, uint64_t body_bps)
+{
+	uint64_t bytes = (uint64_t)TW_RAMP_FIRST_DATAGRAMS * datagram_bytes, known;
+	struct tw_ramp_lead lead = { tw_rate_of(bytes, SPAN_MIN), bytes, body_bps };
+
+	if (!tw_rate_hint_fits(hint, path) || hint->rate_bps <= lead.lead_bps)
+		return lead;
+	known = tw_rate_bytes(hint->rate_bps, tw_ramp_lead_span(path));
+	known = known < TW_RAMP_FIRST_KNOWN ? known : TW_RAMP_FIRST_KNOWN;
+	lead.bytes = known > bytes ? known : bytes;
+	lead.lead_bps = tw_rate_of(lead.bytes, SPAN_MIN);
+	if (lead.lead_bps > hint->rate_bps)
+		lead.lead_bps = hint->rate_bps;
+	return lead;
 }
 
 bool tw_ramp_resume(struct tw_ramp *ramp, const struct tw_path_model *path,
@@ -107,6 +140,23 @@ static bool met_bottleneck(const struct tw_ramp *ramp)
 }
 
 /*
+ * What the lead lost, unless that is more than was lost before it and chance explains: then it has
+ * overflown a buffer.
+ */
+static double own_loss(const struct tw_ramp *ramp)
+{
+	double packets = (double)(ramp->lost_before + ramp->acked_before) / PACKET_BYTES + 1;
+	double before = share_lost(ramp->lost_before, ramp->acked_before);
+	double most = before + 2 * sqrt(before * (1 - before) / packets);
+	double lead = share_lost(ramp->lead_lost, ramp->lead_acked);
+
+	if (ramp->lost_before == 0)
+		return 0;
+	lead = lead < most ? lead : most;
+	return lead < OWN_LOSS_MOST ? lead : OWN_LOSS_MOST;
+}
+
+/*
  * A queue of nobody else's goes as fast as time passes, but for what we send behind the lead. One
  * that stays is kept up by others: the part of time that it did not go is their part of the path.
  */
@@ -128,6 +178,7 @@ static enum tw_ramp_outcome settled(struct tw_ramp *ramp, const struct tw_path_m
 	ramp->free_bps = tw_rate_scale(ramp->proven_bps, part < 1 ? part : 1) + ramp->body_bps;
 	if (ramp->free_bps > ramp->proven_bps)
 		ramp->free_bps = ramp->proven_bps;
+	ramp->own_loss = own_loss(ramp);
 	return TW_RAMP_SATURATED;
 }
 
@@ -142,9 +193,8 @@ enum tw_ramp_outcome tw_ramp_sample(struct tw_ramp *ramp, const struct tw_path_m
 	if (sample->forward_delay != INT64_MIN && sample->rtt > 0) {
 		point.arrived =
 			(int64_t)((uint64_t)sample->forward_delay + (uint64_t)sample->sent_at);
-		uint64_t rate =
-			arrival_rate(ramp, &point,
-				     tw_ramp_lead_span(path) / 2 + SPAN_MIN / 2 + 4 * path->jitter);
+		uint64_t rate = arrival_rate(ramp, &point,
+					     ramp->lead_span / 2 + SPAN_MIN / 2 + 4 * path->jitter);
 		if (rate > ramp->lead_proven_bps)
 			ramp->lead_proven_bps = rate;
 		if (rate > ramp->proven_bps)
@@ -164,8 +214,7 @@ enum tw_ramp_outcome tw_ramp_sample(struct tw_ramp *ramp, const struct tw_path_m
 	ramp->lead_end = UINT64_MAX;
 	/* What the first one loses, the path loses. */
 	if (ramp->leads > 1 &&
-	    (double)ramp->lead_lost > (ramp->loss_before + LOST_MARGIN) *
-					      (double)(ramp->lead_acked + ramp->lead_lost))
+	    share_lost(ramp->lead_lost, ramp->lead_acked) > ramp->loss_before + LOST_MARGIN)
 		return TW_RAMP_LOST;
 	if (sample->app_limited || !met_bottleneck(ramp))
 		return TW_RAMP_CLEAR;

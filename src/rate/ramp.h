@@ -8,7 +8,8 @@
  * return path does not count. What arrived at a rate proves that rate; the round trip that follows
  * goes at it. A lead that came out much slower than it went in has met the bottleneck: that rate is
  * the path's, give or take a fifth; and how fast the queue it left goes says how much of that is
- * free: where others send, part of it stays.
+ * free: where others send, part of it stays. What was lost before any bottleneck was met is lost
+ * whatever is sent: it has to come on top.
  *
  * No figure is ever above what was sent: an arrival interval counts for at least the interval of
  * sending, so a receiver that was asleep cannot fake a rate. Knows no modes; whoever uses it
@@ -26,6 +27,8 @@
 
 #define TW_RAMP_POINTS 32
 #define TW_RAMP_GAIN 8                /* a lead over what is proved */
+#define TW_RAMP_FIRST_DATAGRAMS 64    /* the first flight */
+#define TW_RAMP_FIRST_KNOWN (UINT64_C(192) << 10) /* to where the rate is remembered: bytes */
 #define TW_RAMP_RTT_MIN (8 * TW_MSEC) /* shorter ones are through before anything is measured */
 
 struct tw_ramp_point {
@@ -38,14 +41,19 @@ struct tw_ramp {
 	struct tw_ramp_point points[TW_RAMP_POINTS]; /* ring, newest before @next */
 	uint8_t next, count;
 	uint64_t proven_bps; /* highest arrival rate so far; 0: none */
-	uint64_t free_bps;   /* after TW_RAMP_SATURATED: what nobody else uses */
+	/* after TW_RAMP_SATURATED: what nobody else uses, as it arrives, and the share that is lost
+	 * whatever is sent */
+	uint64_t free_bps;
+	double own_loss;
 	/* the lead */
 	uint64_t lead_bps, lead_bytes, body_bps;
+	tw_ns lead_span; /* how long it lasts */
 	uint64_t
 		lead_end; /* number among all bytes sent that ends it; UINT64_MAX: none under way */
 	uint64_t lead_proven_bps;       /* highest arrival rate since it was asked for */
 	uint64_t lead_acked, lead_lost; /* bytes since then */
 	double loss_before;             /* share of the path when it was asked for */
+	uint64_t acked_before, lost_before; /* bytes from the start to there */
 	tw_ns jitter;                   /* the same: what came later may be its own */
 	tw_ns lead_queue;               /* longest queueing delay since then */
 	tw_ns lead_queued_at;           /* when the packet that met it was sent */
@@ -70,6 +78,12 @@ struct tw_ramp_lead {
 };
 void tw_ramp_lead(struct tw_ramp *ramp, const struct tw_path_model *path,
 		  const struct tw_ramp_lead *lead, uint64_t sent_total);
+/*
+ * The first flight as a lead: as fast as one can be told from the rest. Where @hint is of this path
+ * it goes at the remembered rate at least, and may be longer. Behind it goes @body_bps.
+ */
+struct tw_ramp_lead tw_ramp_first(const struct tw_path_model *path, const struct tw_rate_hint *hint,
+				  uint32_t datagram_bytes, uint64_t body_bps);
 /*
  * Careful resume: after the first lead, when @hint is of this path and is more than what is proved.
  * Then @ret is a lead at the remembered rate, for the caller to have paced, and behind it goes half

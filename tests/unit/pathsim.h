@@ -89,7 +89,7 @@ struct sim_flow {
 	bool any_acked;
 	/* receiver */
 	struct sim_arrival *arrivals;
-	uint64_t log_end, acked_end;
+	uint64_t log_end, acked_end, reported;
 	tw_ns ack_at, last_ack;
 	struct sim_ack acks[SIM_ACKS];
 	uint64_t acks_start, acks_end;
@@ -296,12 +296,17 @@ static inline void sim_serve(struct sim *sim)
 
 /* receiver */
 
+/* A new connection hears more often how its first packets fare. */
+static inline bool sim_early(const struct sim *sim, const struct sim_flow *flow)
+{
+	return sim->now < flow->began + 8 * (sim->link.rtt + flow->farther);
+}
+
 static inline tw_ns sim_ack_interval(const struct sim *sim, const struct sim_flow *flow)
 {
 	if (flow->ack_every > 0)
 		return flow->ack_every;
-	/* A new connection hears more often how its first packets fare. */
-	if (sim->now < flow->began + 8 * (sim->link.rtt + flow->farther))
+	if (sim_early(sim, flow))
 		return tw_ns_min(tw_ns_max(2 * TW_MSEC, (sim->link.rtt + flow->farther) / 32),
 				 4 * TW_MSEC);
 	return tw_ns_max(TW_MSEC, (sim->link.rtt + flow->farther) / 8);
@@ -315,6 +320,10 @@ static inline void sim_arrive(struct sim *sim)
 	flow->arrivals[flow->log_end++ % SIM_RING] = (struct sim_arrival){ head->number, sim->now };
 	if (flow->ack_at == TW_NEVER)
 		flow->ack_at = tw_ns_max(sim->now, flow->last_ack + sim_ack_interval(sim, flow));
+	if (flow->ack_every == 0 && sim->link.rtt >= 8 * TW_MSEC && sim_early(sim, flow) &&
+	    flow->log_end - flow->reported >= (flow->log_end < 256 ? 16 : 64))
+		flow->ack_at =
+			tw_ns_min(flow->ack_at, tw_ns_max(sim->now, flow->last_ack + TW_MSEC));
 }
 
 static inline void sim_send_ack(struct sim *sim, struct sim_flow *flow)
@@ -322,6 +331,7 @@ static inline void sim_send_ack(struct sim *sim, struct sim_flow *flow)
 	const struct sim_arrival *newest = &flow->arrivals[(flow->log_end - 1) % SIM_RING];
 
 	flow->last_ack = sim->now;
+	flow->reported = flow->log_end;
 	flow->ack_at = TW_NEVER;
 	if (sim->outage || tw_prng_unit(&sim->prng) < sim->link.ack_loss)
 		return;

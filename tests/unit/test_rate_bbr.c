@@ -485,7 +485,7 @@ static const struct sharing {
 	  15 * TW_MSEC },
 	{ "four flows, 2 % loss", 4, 200 * MBIT, 50 * TW_MSEC, 1, 0.02, 0, 0.9, 0.95, 1.05,
 	  40 * TW_MSEC },
-	{ "four flows, policer", 4, 200 * MBIT, 50 * TW_MSEC, 0, 0, 10 * TW_MSEC, 0.9, 0.95, 1.4,
+	{ "four flows, policer", 4, 200 * MBIT, 50 * TW_MSEC, 0, 0, 10 * TW_MSEC, 0.9, 0.95, 1.5,
 	  TW_MSEC },
 };
 
@@ -546,8 +546,8 @@ static const struct neighbour {
 } neighbours[] = {
 	{ "cubic, half a product of queue", 100 * MBIT, 40 * TW_MSEC, 0.5, 0.3, 0.92 },
 	{ "cubic, one product", 100 * MBIT, 40 * TW_MSEC, 1, 0.1, 0.9 },
-	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.2, 0.8 },
-	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.1, 0.8 },
+	{ "cubic, two products", 100 * MBIT, 40 * TW_MSEC, 2, 0.3, 0.8 },
+	{ "cubic, four products", 100 * MBIT, 40 * TW_MSEC, 4, 0.2, 0.8 },
 };
 
 static void run_neighbour(struct sim *sim, const struct neighbour *row, uint64_t seed)

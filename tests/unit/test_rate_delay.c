@@ -288,7 +288,7 @@ static double fetch(struct sim *sim, enum tw_rate_method method, const struct tw
 
 	begin(sim, &link, 1, 1);
 	sim_begin_flow(sim, 0, method, &no_limits, 0);
-	tw_rate_controller_hint(&sim->flows[0].controller, hint);
+	tw_rate_controller_hint(&sim->flows[0].controller, hint, &sim->flows[0].path, 0);
 	while (sim_received(sim, 0) < 25000000 && sim->now < 60 * TW_SECOND)
 		sim_run(sim, sim->now + TW_MSEC);
 	seconds = (double)sim->now / (double)TW_SECOND;

@@ -166,10 +166,68 @@ static void test_lost(void **state)
 	scene.loss = 0.4;
 	/* Nobody knows yet what is lost anyway. */
 	assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_CLEAR);
+	/* Then it has been seen. */
+	assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_CLEAR);
+	begin(&scene, 1000 * MBIT);
+	carry(&scene, 10 * MBIT, 50000, 3 * TW_MSEC);
+	assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_CLEAR);
+	scene.loss = 0.4;
 	scene.path.loss_smoothed = 0;
 	assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_LOST);
 	scene.path.loss_smoothed = 0.4;
 	assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_CLEAR);
+}
+
+/* The first flight: short, as fast as can be told; where the rate is remembered, at that. */
+static void test_first(void **state)
+{
+	static const struct {
+		struct tw_rate_hint hint;
+		uint64_t bytes, rate_min, rate_max;
+	} rows[] = {
+		{ { 0 }, 80000, 319 * MBIT, 321 * MBIT },
+		{ { 2000 * MBIT, RTT, 2 * TW_RATE_HINT_AGE_MAX }, 80000, 319 * MBIT, 321 * MBIT },
+		{ { 2000 * MBIT, RTT / 4, TW_SECOND }, 80000, 319 * MBIT, 321 * MBIT },
+		{ { 50 * MBIT, RTT, TW_SECOND }, 80000, 319 * MBIT, 321 * MBIT },
+		{ { 400 * MBIT, RTT, TW_SECOND }, 156250, 399 * MBIT, 400 * MBIT },
+		{ { 9000 * MBIT, RTT, TW_SECOND }, TW_RAMP_FIRST_KNOWN, 780 * MBIT, 790 * MBIT },
+	};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, 1000 * MBIT);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct tw_ramp_lead first =
+			tw_ramp_first(&scene.path, &rows[i].hint, DATAGRAM, 7 * MBIT);
+
+		assert_int_equal(first.bytes, rows[i].bytes);
+		assert_in_range(first.lead_bps, rows[i].rate_min, rows[i].rate_max);
+		assert_int_equal(first.body_bps, 7 * MBIT);
+	}
+}
+
+/*
+ * What is lost before the bottleneck is met is lost whatever is sent; what only the lead lost has
+ * overflown a buffer.
+ */
+static void test_own_loss(void **state)
+{
+	static const double losses[][2] = { { 0.2, 0.2 }, { 0, 0.3 }, { 0.05, 0.4 }, { 0.1, 0 } };
+	static const double least[] = { 0.18, 0, 0.03, 0 }, most[] = { 0.22, 0, 0.13, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
+		struct scene scene;
+
+		begin(&scene, 100 * MBIT);
+		scene.loss = losses[i][0];
+		assert_int_equal(lead(&scene, 80 * MBIT, 80000), TW_RAMP_CLEAR);
+		scene.path.loss_smoothed = 0.4;
+		scene.loss = losses[i][1];
+		assert_int_equal(lead(&scene, 640 * MBIT, 500000), TW_RAMP_SATURATED);
+		if (scene.ramp.own_loss < least[i] || scene.ramp.own_loss > most[i])
+			fail_msg("row %zu: %.3f", i, scene.ramp.own_loss);
+	}
 }
 
 /* Any clock, any order: nothing but a figure that was sent. */
@@ -198,9 +256,10 @@ static void test_any_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clear),   cmocka_unit_test(test_saturated),
-		cmocka_unit_test(test_sleeper), cmocka_unit_test(test_rarely_reported),
-		cmocka_unit_test(test_lost),    cmocka_unit_test(test_any_clock),
+		cmocka_unit_test(test_clear),    cmocka_unit_test(test_saturated),
+		cmocka_unit_test(test_sleeper),  cmocka_unit_test(test_rarely_reported),
+		cmocka_unit_test(test_lost),     cmocka_unit_test(test_first),
+		cmocka_unit_test(test_own_loss), cmocka_unit_test(test_any_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
