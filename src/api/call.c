@@ -15,9 +15,7 @@ int tw_api_fault(struct tw_api_call *call, enum tw_fault_code code, const char *
 	va_list arguments;
 
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	if (vsnprintf(text, sizeof text, format, arguments) <
-	    0) /* NOLINT(clang-analyzer-valist*) */
+	if (vsnprintf(text, sizeof text, format, arguments) < 0)
 		text[0] = '\0';
 	va_end(arguments);
 	if (name)

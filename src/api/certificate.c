@@ -50,9 +50,7 @@ static int complain(struct work *work, int r, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	vsnprintf(work->message, TW_CERTIFICATE_MESSAGE, format,
-		  arguments); /* NOLINT(clang-analyzer-valist*) */
+	vsnprintf(work->message, TW_CERTIFICATE_MESSAGE, format, arguments);
 	va_end(arguments);
 	ERR_clear_error();
 	return r;

@@ -12,9 +12,7 @@ void tw_say(const char *format, ...)
 	int length;
 
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	length = vsnprintf(line, sizeof line, format,
-			   arguments); /* NOLINT(clang-analyzer-valist*) */
+	length = vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
 	if (length < 0)
 		return;

@@ -32,9 +32,7 @@ void tw_server_log(int level, int most, const char *format, ...)
 	if (level > most)
 		return;
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	length = vsnprintf(line, sizeof line, format,
-			   arguments); /* NOLINT(clang-analyzer-valist*) */
+	length = vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
 	if (length < 0)
 		return;

@@ -69,9 +69,7 @@ int tw_fault(struct tw_client_error *error, enum tw_client_fault fault, const ch
 	copy(error->name, sizeof error->name, tw_client_fault_name(fault));
 	copy(error->parameter, sizeof error->parameter, parameter);
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	vsnprintf(error->message, sizeof error->message, format,
-		  arguments); /* NOLINT(clang-analyzer-valist*) */
+	vsnprintf(error->message, sizeof error->message, format, arguments);
 	va_end(arguments);
 	return (int)fault;
 }

@@ -47,9 +47,7 @@ int tw_fault_set(struct tw_fault *fault, enum tw_fault_code code, const char *pa
 
 	assert(code < TW_FAULT_COUNT);
 	va_start(arguments, format);
-	/* clang's analyzer does not see va_start(). */
-	length = vsnprintf(text, sizeof text, format,
-			   arguments); /* NOLINT(clang-analyzer-valist*) */
+	length = vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	if (length < 0)
 		text[0] = '\0';
