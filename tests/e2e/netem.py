@@ -16,7 +16,6 @@ import ctypes
 import fcntl
 import json
 import math
-import os
 import re
 import socket
 import struct
