@@ -19,16 +19,23 @@ def says(process, *words):
     assert any(word.lower() in sentence.lower() for word in words), sentence
 
 
-def test_wrong_key(direct, pair, place):
+def test_nobody_answers(direct, pair, place):
+    """Whoever does not hold the key gets no answer at all, and an address may be nobody's: both are
+    given up after the same time, and waited for together.
+    """
     source = tw.make_file(os.path.join(place, "file"), 1000)
     p = pair(direct())
     p.receiver.key = tw.Receiver(tw.Side(os.path.join(place, "other"), p.network.right), place, "",
                                  port=9999).key
-    # Whoever does not hold the key gets no answer at all.
+    host = p.network.right_ip.rsplit(".", 1)[0] + ".77"
+    nobody = p.left.start("send", source, "tw://%s:8886/#%s" % (host, "A" * 42 + "E"))
     process = p.send(source, code=NETWORK)
     says(process, "key")
     assert process.seconds < tw.patient(15)
     assert os.listdir(p.folder) == []
+    assert nobody.wait(20).code == NETWORK, nobody.text()
+    says(nobody, host)
+    assert nobody.seconds < tw.patient(15)
 
 
 @pytest.mark.parametrize("key", ["", "#", "#short", "#" + "A" * 43 + "A", "#" + "*" * 43])
@@ -49,17 +56,6 @@ def test_nobody_listens(direct, place):
                        limit=20)
     assert process.code == NETWORK, process.text()
     says(process, "4444", network.right_ip)
-
-
-def test_nobody_is_there(link, place):
-    network = link()
-    source = tw.make_file(os.path.join(place, "file"), 1000)
-    side = tw.Side(os.path.join(place, "home"), network.left)
-    host = network.right_ip.rsplit(".", 1)[0] + ".77"
-    process = side.run("send", source, "tw://%s:8886/#%s" % (host, "A" * 42 + "E"), limit=20)
-    assert process.code == NETWORK, process.text()
-    says(process, host)
-    assert process.seconds < tw.patient(15)
 
 
 def test_host_name_that_does_not_exist(tmp_path):

@@ -16,6 +16,7 @@
 struct options {
 	const char *case_name, *group;
 	uint64_t seed, histories;
+	uint64_t part, parts; /* of the cases meant, every @parts-th from @part on; 0: all */
 	bool seed_given, list, verbose;
 };
 
@@ -34,7 +35,7 @@ static void on_crash(int signal_number)
 static int usage(void)
 {
 	fprintf(stderr, "sim --list\n"
-			"sim [--group PREFIX] [--case NAME] [--seed N] [--verbose]\n"
+			"sim [--group PREFIX] [--part N/OF] [--case NAME] [--seed N] [--verbose]\n"
 			"sim --histories N [--seed FIRST] [--verbose]\n"
 			"sim --seed N [--verbose]\n");
 	return 2;
@@ -55,6 +56,11 @@ static bool parse(int count, char **words, struct options *ret)
 			i++;
 		} else if (!strcmp(word, "--group") && value) {
 			ret->group = value;
+			i++;
+		} else if (!strcmp(word, "--part") && value) {
+			if (sscanf(value, "%" SCNu64 "/%" SCNu64, &ret->part, &ret->parts) != 2 ||
+			    ret->part < 1 || ret->part > ret->parts)
+				return false;
 			i++;
 		} else if (!strcmp(word, "--seed") && value) {
 			ret->seed = strtoull(value, NULL, 0);
@@ -189,13 +195,18 @@ static bool is_meant(const struct sim_case *test, const struct options *options)
 static unsigned run_table(const struct sim_case *cases, size_t count, const struct options *options,
 			  unsigned *number)
 {
-	unsigned bad = 0;
+	unsigned bad = 0, meant = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (options->list)
+		if (options->list) {
 			printf("%s\n", cases[i].name);
-		else if (is_meant(&cases[i], options))
-			bad += !run_case(&cases[i], ++*number, options);
+			continue;
+		}
+		if (!is_meant(&cases[i], options))
+			continue;
+		if (options->parts && meant++ % options->parts != options->part - 1)
+			continue;
+		bad += !run_case(&cases[i], ++*number, options);
 	}
 	return bad;
 }
