@@ -23,6 +23,9 @@
 #define HOLD_ROUNDS 3
 #define MOST 2.2
 #define CROWDED_SHARE 0.25 /* of the target */
+/* Of the window in a round trip. More would leave a queue behind each half of a window that fits
+ * well: slow start would end at half of what there is. */
+#define PACING_GAIN 1.2
 
 #define TO(mode) (1u << TW_LEDBAT_##mode)
 
@@ -62,14 +65,20 @@ static void enter(struct tw_ledbat *ledbat, enum tw_ledbat_mode mode, tw_ns now)
 	ledbat->mode_since = now;
 }
 
-static void end_slow_start(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now)
+/* @over: at a queue or a loss, not where it was meant to end. */
+static void end_slow_start(struct tw_ledbat *ledbat, const struct tw_path_model *path, bool over,
+			   tw_ns now)
 {
 	tw_ns took = tw_ns_since(now, ledbat->slowdown_began);
 	double fits = (double)tw_path_model_bdp(path);
 
 	/* Doubling went beyond what the path holds by up to as much again. */
-	if (fits > 0 && ledbat->window > fits)
+	if (over && fits > 0 && ledbat->window > fits) {
+		ledbat->reached = ledbat->window;
 		ledbat->window = fits > ledbat->window / 2 ? fits : ledbat->window / 2;
+		/* What is lost of it has been answered. */
+		ledbat->recovery_until = now + HOLD_ROUNDS * path->rtt_smoothed;
+	}
 
 	/* 4.4: the first slowdown comes two round trips after the first slow start. */
 	if (ledbat->slowdown_began == 0)
@@ -79,6 +88,20 @@ static void end_slow_start(struct tw_ledbat *ledbat, const struct tw_path_model 
 	/* Until what was sent has drained, the delay is the old one's. */
 	ledbat->hold_until = now + HOLD_ROUNDS * path->rtt_smoothed;
 	enter(ledbat, TW_LEDBAT_STEADY, now);
+}
+
+/*
+ * What doubling went through fastest was not delivered for a whole round trip when it ended. Now it
+ * has been: what the path was seen to deliver fits, as far as slow start had come.
+ */
+static void settle(struct tw_ledbat *ledbat, const struct tw_path_model *path)
+{
+	double fits = (double)tw_path_model_bdp(path);
+
+	fits = fits < ledbat->reached ? fits : ledbat->reached;
+	if (ledbat->window < fits)
+		ledbat->window = fits;
+	ledbat->reached = 0;
 }
 
 static void grow(struct tw_ledbat *ledbat, const struct tw_path_model *path,
@@ -96,6 +119,7 @@ static void grow(struct tw_ledbat *ledbat, const struct tw_path_model *path,
 	}
 	if (sample->now < ledbat->hold_until)
 		return;
+	settle(ledbat, path);
 	if (off <= 0) {
 		ledbat->window += step * datagram * acked / ledbat->window;
 		return;
@@ -109,7 +133,9 @@ static void grow(struct tw_ledbat *ledbat, const struct tw_path_model *path,
 static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now,
 		 double datagram)
 {
+	double fits = (double)tw_path_model_bdp(path);
 	tw_ns queue = path->queue_delay;
+	bool over;
 
 	if ((double)queue > CROWDED_SHARE * (double)target(path)) {
 		ledbat->crowded = true;
@@ -117,9 +143,9 @@ static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 	}
 	switch ((enum tw_ledbat_mode)ledbat->mode) {
 	case TW_LEDBAT_SLOW_START:
-		if (ledbat->window >= ledbat->slow_start_max ||
-		    (double)path->queue_latest > SLOW_START_SHARE * (double)target(path))
-			end_slow_start(ledbat, path, now);
+		over = (double)path->queue_latest > SLOW_START_SHARE * (double)target(path);
+		if (over || ledbat->window >= ledbat->slow_start_max)
+			end_slow_start(ledbat, path, over, now);
 		break;
 	case TW_LEDBAT_STEADY:
 		if (tw_ns_since(now, tw_ns_max(ledbat->crowded_at, ledbat->mode_since)) >
@@ -132,6 +158,8 @@ static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 			break;
 		/* Where nobody else was seen there may be more than there was. */
 		ledbat->slow_start_max = ledbat->crowded ? ledbat->window : 1e18;
+		if (fits > 0 && ledbat->slow_start_max > fits && ledbat->crowded)
+			ledbat->slow_start_max = fits;
 		ledbat->slowdown_began = now;
 		ledbat->window = WINDOW_MIN * datagram;
 		enter(ledbat, TW_LEDBAT_SLOWDOWN, now);
@@ -158,7 +186,7 @@ static void lose(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 	ledbat->crowded_at = now;
 	ledbat->window /= 2;
 	if (ledbat->mode == TW_LEDBAT_SLOW_START)
-		end_slow_start(ledbat, path, now);
+		end_slow_start(ledbat, path, true, now);
 }
 
 static void set_rates(struct tw_rate_controller *controller, const struct tw_path_model *path)
@@ -178,8 +206,8 @@ static void set_rates(struct tw_rate_controller *controller, const struct tw_pat
 		ledbat->window = 1e15;
 	/* What is acknowledged late is no reason to send less. */
 	controller->window_bytes = (uint64_t)(ledbat->window * (1 + 1.0 / 8));
-	controller->pacing_bps = tw_rate_scale(tw_rate_of((uint64_t)ledbat->window, rtt),
-					       ledbat->mode == TW_LEDBAT_SLOW_START ? 2 : 1.2);
+	controller->pacing_bps =
+		tw_rate_scale(tw_rate_of((uint64_t)ledbat->window, rtt), PACING_GAIN);
 }
 
 /* the table's functions */
@@ -206,7 +234,12 @@ static void ledbat_sample(struct tw_rate_controller *controller, const struct tw
 {
 	struct tw_ledbat *ledbat = &controller->ledbat;
 
-	if (sample->lost_packets > 0)
+	/* What was sent before a silence is lost by it, and says nothing. */
+	if (ledbat->silent && sample->acked_bytes > 0) {
+		ledbat->silent = false;
+		ledbat->recovery_until = sample->now + path->rtt_smoothed;
+	}
+	if (sample->lost_packets > 0 && !ledbat->silent)
 		lose(ledbat, path, sample->now);
 	if (ledbat->mode != TW_LEDBAT_SLOWDOWN && sample->acked_bytes > 0)
 		grow(ledbat, path, sample, controller->datagram_bytes);
@@ -220,6 +253,8 @@ static void restart(struct tw_ledbat *ledbat, double slow_start_max, tw_ns now)
 	ledbat->window = 0; /* the least */
 	ledbat->slowdown_began = now;
 	ledbat->crowded = false;
+	ledbat->silent = true;
+	ledbat->reached = 0;
 	enter(ledbat, TW_LEDBAT_SLOW_START, now);
 }
 

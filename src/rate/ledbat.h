@@ -25,8 +25,10 @@ enum tw_ledbat_mode {
 struct tw_ledbat {
 	uint8_t mode;          /* enum tw_ledbat_mode; only enter() writes it */
 	bool crowded;          /* a queue was seen since the last slowdown: somebody is there */
+	bool silent;           /* a probe timeout, and nothing has come back since */
 	double window;         /* bytes */
 	double slow_start_max; /* where slow start ends although there is no queue */
+	double reached;        /* where it ended, until the delay may be judged; then 0 */
 	tw_ns mode_since, slowdown_at; /* when the next one begins; TW_NEVER: not set yet */
 	tw_ns slowdown_began;
 	tw_ns crowded_at;     /* when a queue was last seen */

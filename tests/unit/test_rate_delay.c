@@ -58,8 +58,10 @@ static const struct alone {
 	  15 * TW_MSEC },
 	{ "ledbat, line", TW_RATE_LEDBAT, 10 * MBIT, 15 * TW_MSEC, 1, 0, 20 * TW_SECOND, 0.6,
 	  12 * TW_MSEC },
-	{ "ledbat, ocean", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 30 * TW_SECOND, 0.2,
+	{ "ledbat, ocean", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 30 * TW_SECOND, 0.55,
 	  15 * TW_MSEC },
+	{ "ledbat, fast ocean", TW_RATE_LEDBAT, 500 * MBIT, 100 * TW_MSEC, 1, 0, 20 * TW_SECOND,
+	  0.75, 20 * TW_MSEC },
 };
 
 static void test_alone(void **state)
@@ -279,6 +281,33 @@ static void test_lossy(void **state)
 			run_lossy(*state, &lossy[i], seed);
 }
 
+/* `ledbat` doubles again after a silence, whatever was lost with it. */
+static void test_ledbat_silence(void **state)
+{
+	struct sim_link link = link_of(200 * MBIT, 100 * TW_MSEC, 1, 0);
+	struct sim *sim = *state;
+	uint64_t before;
+	double part;
+
+	begin(sim, &link, 1, 1);
+	sim_begin_flow(sim, 0, TW_RATE_LEDBAT, &no_limits, 0);
+	sim_run(sim, 5 * TW_SECOND);
+	sim->outage = true;
+	sim_run(sim, sim->now + 5 * TW_SECOND);
+	sim->outage = false;
+	before = sim->flows[0].delivered;
+	while (sim->flows[0].delivered == before && sim->now < 60 * TW_SECOND)
+		sim_run(sim, sim->now + TW_MSEC);
+	sim_run(sim, sim->now + 20 * link.rtt);
+	before = sim_received(sim, 0);
+	sim_run(sim, sim->now + 20 * link.rtt);
+	part = (double)(sim_received(sim, 0) - before) /
+	       (double)tw_rate_bytes(link.rate_bps, 20 * link.rtt);
+	print_message("# ledbat, round trips 21 to 40 after a silence: %.3f\n", part);
+	assert_true(part > 0.4);
+	sim_deinit(sim);
+}
+
 /* Seconds until 25 MB have arrived at 500 Mbit/s and 100 ms, and the most of a queue on the way. */
 static double fetch(struct sim *sim, enum tw_rate_method method, const struct tw_rate_hint *hint,
 		    uint64_t rate_bps, tw_ns *ret_queue)
@@ -378,10 +407,10 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alone),  cmocka_unit_test(test_beside_tcp),
-		cmocka_unit_test(test_alike),  cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_lossy),  cmocka_unit_test(test_resume),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_alone),          cmocka_unit_test(test_beside_tcp),
+		cmocka_unit_test(test_alike),          cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_ledbat_silence), cmocka_unit_test(test_lossy),
+		cmocka_unit_test(test_resume),         cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
