@@ -190,6 +190,11 @@ class Receiver:
         self.process = side.start("receive", *options, folder, prefix=prefix)
         self.url = self.process.wait_for(r"^(%s)$" % tw.URL, 20).group(1)
 
+    def arrived(self):
+        """Bytes on the disk, of unfinished files too."""
+        return sum(os.stat(os.path.join(folder, name)).st_blocks * 512
+                   for folder, _, names in os.walk(self.folder) for name in names)
+
 
 def marked_file(path, size, mark):
     """Content that would be found again wherever it passed in the clear."""
