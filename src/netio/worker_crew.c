@@ -47,8 +47,9 @@ bool tw_worker_crew_elsewhere(struct tw_worker *worker, const struct tw_public_k
 	struct tw_homes *homes = tw_crew_homes(worker->crew);
 	unsigned home;
 
-	/* Whoever vouches has asked already, and two would only send it to and fro. */
-	if (worker->at_hand.vouched)
+	/* Nobody calls at a socket that we dialled with. Whoever vouches has asked already, and two
+	 * would only send it to and fro. */
+	if (!worker->at_hand.length || worker->at_hand.vouched)
 		return false;
 	home = tw_homes_find(homes, peer, worker->place, tw_clock_now());
 	if (home == worker->place)
