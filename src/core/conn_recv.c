@@ -51,7 +51,8 @@ static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 /*
  * The window doubles as soon as the peer has filled more than half of it within a round trip, and
  * most of that is not waiting any more: it must never be what limits a path that the disk can
- * follow.
+ * follow. On a near path it is as much as keeps the disk busy, so that nothing waits for it that
+ * has left the processor's cache.
  */
 static void grow_data_window(struct tw_conn *conn, tw_ns now)
 {
@@ -61,7 +62,9 @@ static void grow_data_window(struct tw_conn *conn, tw_ns now)
 
 	if (!full && tw_ns_since(now, conn->data_round_at) < tw_ns_max(rtt, TW_MSEC))
 		return;
-	if (full)
+	if (conn->model.near)
+		conn->data_window = TW_PATH_NEAR_BYTES;
+	else if (full)
 		conn->data_window *= 2;
 	if (conn->data_window > conn->config.data_window_max)
 		conn->data_window = conn->config.data_window_max;

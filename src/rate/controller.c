@@ -136,6 +136,8 @@ uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
 	uint64_t least = (uint64_t)WINDOW_DATAGRAMS_MIN * controller->datagram_bytes;
 	uint64_t floor_bps = controller->limits.min_bps;
 
+	if (path->near && window > TW_PATH_NEAR_BYTES)
+		window = TW_PATH_NEAR_BYTES;
 	if (window < least)
 		window = least;
 	if (floor_bps > controller->limits.max_bps)

@@ -106,7 +106,7 @@ void tw_rate_controller_pace(struct tw_rate_controller *controller, struct tw_pa
 			     tw_ns now);
 /*
  * The most bytes that may be in flight; at least four datagrams and min_bps over two round trips
- * and a quarter.
+ * and a quarter, on a near path no more than is worth it (path.h) beyond that.
  */
 uint64_t tw_rate_controller_window(const struct tw_rate_controller *controller,
 				   const struct tw_path_model *path);

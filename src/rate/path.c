@@ -69,6 +69,8 @@ static void update_minima(struct tw_path_model *path)
 	}
 	path->rtt_min = rtt;
 	path->delay_base = delay;
+	path->near = rtt <= (path->near ? TW_PATH_NEAR_STILL : TW_PATH_NEAR) &&
+		     path->rtt_smoothed <= TW_PATH_NEAR_BUSY;
 }
 
 /* RFC 9002, 5.3. The peer's acknowledgement delay is already off the sample. */
@@ -193,6 +195,7 @@ void tw_path_model_seed_rtt(struct tw_path_model *path, tw_ns rtt)
 	smooth_rtt(path, rtt);
 	path->rtt_buckets[path->bucket] = tw_ns_min(path->rtt_buckets[path->bucket], rtt);
 	path->rtt_min = rtt;
+	path->near = rtt <= TW_PATH_NEAR;
 }
 
 tw_ns tw_path_model_pto(const struct tw_path_model *path)

@@ -7,6 +7,10 @@
  * six ten-second buckets, so that a drifting clock or a new route is forgotten): the return path
  * does not count. It is never taken for more than the round trip exceeds its own minimum, so that
  * clocks that drift apart do not look like a queue.
+ *
+ * A near path, in the same machine or the next, holds next to nothing: what is under way there lies
+ * in the sockets and buffers of both ends, and once that is more than the processor's cache takes,
+ * every copy of it goes through the memory.
  */
 #pragma once
 
@@ -22,6 +26,11 @@
 #define TW_PATH_BUCKET_SPAN (10 * TW_SECOND)
 #define TW_PATH_ROUNDS 10
 #define TW_PATH_RECENT 4
+#define TW_PATH_NEAR TW_MSEC             /* the shortest round trip of a near path, at most */
+#define TW_PATH_NEAR_STILL (4 * TW_MSEC) /* with the queue that we make there ourselves */
+#define TW_PATH_NEAR_BUSY (16 * TW_MSEC) /* smoothed; beyond it the route is another by now */
+/* Worth having under way on a near path: 28 Gbit/s, acknowledgements every millisecond included. */
+#define TW_PATH_NEAR_BYTES (UINT64_C(4) << 20)
 #define TW_DELAY_UNKNOWN INT64_MAX
 
 struct tw_path_model {
@@ -30,6 +39,7 @@ struct tw_path_model {
 	tw_ns rtt_latest, rtt_smoothed, rtt_variance;
 	tw_ns rtt_min; /* over the last TW_PATH_BUCKETS buckets; TW_NEVER before the first sample */
 	tw_ns rtt_buckets[TW_PATH_BUCKETS];
+	bool near;
 	int64_t delay_base; /* lowest forward delay over the buckets; TW_DELAY_UNKNOWN before the
 			       first */
 	int64_t delay_buckets[TW_PATH_BUCKETS];

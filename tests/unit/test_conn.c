@@ -784,6 +784,31 @@ static void test_slow_receiver(void **state)
 	pair_free(pair);
 }
 
+static bool much_received(void *context)
+{
+	struct pair *pair = context;
+	return pair->sides[1].received.total >= 2 * TW_DATA_WINDOW_INITIAL;
+}
+
+/* On a near path no more waits for a slow disk than its receiver's cache holds. */
+static void test_slow_receiver_near(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(21);
+	pair->wire.rate_bps = UINT64_C(4000000000);
+	pair->wire.delay = 50 * TW_USEC;
+	pair_connect(pair, 64 * MIB);
+	assert_true(wire_run(&pair->wire, pair->wire.now + TW_SECOND, much_received, pair));
+	pair->sides[1].stalled = true;
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[1].hold >= TW_PATH_NEAR_BYTES / 2);
+	assert_true(pair->sides[1].hold <= TW_PATH_NEAR_BYTES);
+	pair->sides[1].stalled = false;
+	tw_conn_data_consumed(pair->sides[1].conn, pair->sides[1].hold);
+	assert_true(wire_run(&pair->wire, pair->wire.now + TW_SECOND, all_acked, pair));
+	pair_free(pair);
+}
+
 static void test_outage(void **state)
 {
 	(void)state;
@@ -867,6 +892,7 @@ int main(void)
 		cmocka_unit_test(test_black_hole),
 		cmocka_unit_test(test_corruption),
 		cmocka_unit_test(test_slow_receiver),
+		cmocka_unit_test(test_slow_receiver_near),
 		cmocka_unit_test(test_outage),
 		cmocka_unit_test(test_stragglers),
 	};

@@ -51,6 +51,36 @@ static void test_seed(void **state)
 	assert_int_equal(path.rtt_smoothed, 20 * TW_MSEC);
 }
 
+static void test_near(void **state)
+{
+	struct tw_path_model path;
+	tw_ns now = 0;
+
+	(void)state;
+	tw_path_model_init(&path, now);
+	assert_false(path.near);
+	tw_path_model_seed_rtt(&path, 2 * TW_MSEC);
+	assert_false(path.near);
+	feed(&path, now, 300 * TW_USEC, INT64_MIN);
+	assert_true(path.near);
+	/* A queue of our own that stands for minutes makes it no other path; */
+	for (; now < 150 * TW_SECOND; now += 100 * TW_MSEC)
+		feed(&path, now, 3 * TW_MSEC, INT64_MIN);
+	assert_int_equal(path.rtt_min, 3 * TW_MSEC);
+	assert_true(path.near);
+	/* a long way does, before the short one is forgotten, */
+	for (unsigned i = 0; i < 8; i++)
+		feed(&path, now += 30 * TW_MSEC, 30 * TW_MSEC, INT64_MIN);
+	assert_int_equal(path.rtt_min, 3 * TW_MSEC);
+	assert_false(path.near);
+	/* and so does another address. */
+	tw_path_model_init(&path, now);
+	tw_path_model_seed_rtt(&path, TW_PATH_NEAR);
+	assert_true(path.near);
+	tw_path_model_reset(&path, now);
+	assert_false(path.near);
+}
+
 static void test_minimum_expires(void **state)
 {
 	struct tw_path_model path;
@@ -213,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rtt),
 		cmocka_unit_test(test_seed),
+		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_minimum_expires),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_jitter),

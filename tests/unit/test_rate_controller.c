@@ -161,6 +161,34 @@ static void test_limits(void **state)
 		limits_hold(seed);
 }
 
+/* On a near path any method keeps what its caches hold, but for a rate that is promised. */
+static void test_near(void **state)
+{
+	static const tw_ns rtts[] = { 300 * TW_USEC, 3 * TW_MSEC };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rtts); i++) {
+		struct tw_rate_limits limits = { .rate_bps = 100000 * MBIT,
+						 .max_bps = UINT64_MAX };
+		struct tw_rate_controller controller;
+		struct tw_path_model path;
+
+		tw_path_model_init(&path, 0);
+		tw_path_model_seed_rtt(&path, rtts[i]);
+		tw_rate_controller_init(&controller, TW_RATE_FIXED, &limits, &path, 0);
+		if (i == 0)
+			assert_int_equal(tw_rate_controller_window(&controller, &path),
+					 TW_PATH_NEAR_BYTES);
+		else
+			assert_true(tw_rate_controller_window(&controller, &path) >
+				    8 * TW_PATH_NEAR_BYTES);
+		limits.min_bps = limits.rate_bps;
+		tw_rate_controller_set(&controller, TW_RATE_FIXED, &limits, &path, 0);
+		assert_true(tw_rate_controller_window(&controller, &path) >
+			    2 * TW_PATH_NEAR_BYTES);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_near),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
