@@ -63,6 +63,8 @@ int tw_heap_set(struct tw_heap *heap, struct tw_timer *timer, tw_ns at)
 		tw_heap_remove(heap, timer);
 		return 0;
 	}
+	if (timer->place && timer->at == at)
+		return 0;
 	if (!timer->place) {
 		if (heap->count == heap->room) {
 			size_t room = heap->room ? heap->room * 2 : 16;

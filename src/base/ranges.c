@@ -49,8 +49,11 @@ static size_t find_end(const struct tw_ranges *ranges, uint64_t value)
 /* The same, for the first range that holds @value or lies behind it. */
 static size_t find_past(const struct tw_ranges *ranges, uint64_t value)
 {
-	size_t i = find_end(ranges, value);
+	size_t i;
 
+	if (!ranges->count || ranges->at[ranges->count - 1].end <= value)
+		return ranges->count;
+	i = find_end(ranges, value);
 	return i < ranges->count && ranges->at[i].end == value ? i + 1 : i;
 }
 
@@ -94,6 +97,12 @@ int tw_ranges_add(struct tw_ranges *ranges, uint64_t start, uint64_t end)
 
 	if (start >= end)
 		return 0;
+	/* What comes in order makes the last range longer: by far the most frequent case. */
+	if (ranges->count && ranges->at[ranges->count - 1].end == start) {
+		ranges->at[ranges->count - 1].end = end;
+		ranges->total += end - start;
+		return 0;
+	}
 	first = find_end(ranges, start);
 	if (first == ranges->count || ranges->at[first].start > end) {
 		r = open_place(ranges, first);

@@ -228,15 +228,6 @@ static tw_ns trial_limit(const struct tw_conn *conn)
 void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t length, tw_ns now)
 {
 	struct tw_path_state *state = &conn->path;
-	/* Those are moved to by their answer alone; and what was still on its way by the old road
-	 * does not lead back. */
-	if (!path_equal(&state->path, path) && conn->initiator &&
-	    (is_way(&conn->trial, &path->remote) ||
-	     (conn->trial.moved && path_equal(&conn->trial.home, path))))
-		return;
-	if (tw_address_equal(&state->left, &path->remote) && state->left.family != TW_FAMILY_NONE &&
-	    !path_equal(&state->path, path))
-		return;
 	if (path_equal(&state->path, path)) {
 		if (!state->validated)
 			state->received_bytes += length;
@@ -244,6 +235,13 @@ void tw_conn_path_seen(struct tw_conn *conn, const struct tw_path *path, size_t 
 			state->path.local = path->local;
 		return;
 	}
+	/* Those are moved to by their answer alone; and what was still on its way by the old road
+	 * does not lead back. */
+	if (conn->initiator && (is_way(&conn->trial, &path->remote) ||
+				(conn->trial.moved && path_equal(&conn->trial.home, path))))
+		return;
+	if (tw_address_equal(&state->left, &path->remote) && state->left.family != TW_FAMILY_NONE)
+		return;
 	struct tw_path from = state->path;
 	if (state->validated)
 		state->previous = state->path;
