@@ -419,10 +419,11 @@ static void send_replies(struct tw_relay_host *host)
 static unsigned batch(const struct tw_relay_host *host, const struct port *port)
 {
 	double wanted = (double)BATCH_BYTES / (host->message_bytes + 1);
+	uint64_t left = ((uint64_t)port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM;
 
 	/* What is too much is owed; with a limit that would be time of others. */
 	if (host->quantum != QUANTUM)
-		wanted = (double)((port->credit + MESSAGE_ROOM - 1) / MESSAGE_ROOM);
+		wanted = (double)left;
 	else if (wanted < BATCH_LEAST)
 		wanted = BATCH_LEAST;
 	return wanted < TW_UDP_BATCH ? (unsigned)wanted : TW_UDP_BATCH;

@@ -35,7 +35,7 @@ static int hear_entry(void *context, const struct tw_agent_entry *entry)
 	size_t length = strlen(entry->name);
 
 	CHECK(length && length <= TW_AGENT_NAME_MAX && !strchr(entry->name, '/'));
-	CHECK(strcmp(entry->name, ".") && strcmp(entry->name, ".."));
+	CHECK(strcmp(entry->name, ".") != 0 && strcmp(entry->name, "..") != 0);
 	CHECK(tw_agent_batch_add(context, entry->name, entry->symlink, &entry->stat));
 	return 0;
 }

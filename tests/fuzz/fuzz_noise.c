@@ -75,6 +75,7 @@ static void offer(struct tw_noise *noise, const uint8_t *bytes, size_t length,
 		  const uint8_t *true_bytes, size_t true_length)
 {
 	struct tw_noise copy = *noise, before = *noise;
+	const void *now = &copy, *then = &before; /* its very bytes are meant */
 	uint8_t payload[512];
 	size_t payload_length;
 	int error = tw_noise_read(&copy, bytes, length, payload, &payload_length);
@@ -83,7 +84,7 @@ static void offer(struct tw_noise *noise, const uint8_t *bytes, size_t length,
 		CHECK(error == 0);
 	} else {
 		CHECK(error == TW_E_AUTH);
-		CHECK(memcmp(&copy, &before, sizeof copy) == 0);
+		CHECK(memcmp(now, then, sizeof copy) == 0);
 	}
 	tw_noise_wipe(&copy);
 }
