@@ -90,6 +90,15 @@ static void end_login(struct tw_api_login *login, json_t *answer, const struct t
 	}
 }
 
+static void refuse_busy(struct tw_api_login *login)
+{
+	struct tw_fault fault = { 0 };
+
+	tw_fault_set(&fault, TW_FAULT_UNAVAILABLE, NULL,
+		     "too many log in at this moment; try again");
+	end_login(login, NULL, &fault);
+}
+
 static void told(void *context, int r, const struct tw_account *account)
 {
 	struct tw_api_login *login = context;
@@ -99,9 +108,7 @@ static void told(void *context, int r, const struct tw_account *account)
 
 	login->question = NULL;
 	if (r == -EBUSY || r == -EPIPE || r == -ENOMEM) {
-		tw_fault_set(&fault, TW_FAULT_UNAVAILABLE, NULL,
-			     "too many log in at this moment; try again");
-		end_login(login, NULL, &fault);
+		refuse_busy(login);
 		return;
 	}
 	tw_guess_outcome(&login->guess, !r);
@@ -130,7 +137,7 @@ static void login_due(void *context, tw_ns closed)
 	login->question =
 		tw_ask_check(login->api->asker, login->guess.name, login->password, told, login);
 	if (!login->question)
-		told(login, -EBUSY, NULL);
+		refuse_busy(login);
 }
 
 static struct tw_api_login *begin_login(struct tw_api_call *call, const char *name)
