@@ -17,6 +17,7 @@
 #define TALL 0.5  /* of a round trip */
 #define TRUST 0.8 /* delivery measured over a round trip is that far off at most */
 #define FOLLOW_UP 3.0
+#define TOLD 1        /* round trips until losses say what a queue says at once */
 #define QUIET 3.5 /* round trips without a queue, from which on steps double */
 #define QUIET_MOST 3.0
 
@@ -42,13 +43,8 @@ void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now)
 }
 
 /* From what all see alike, so that all add alike: how far apart the queues have been of late. */
-static void adapt(struct tw_steps *share, tw_ns base, tw_ns now)
+static void adapt(struct tw_steps *share, double rounds)
 {
-	double rounds = (double)tw_ns_since(now, share->reduced_at) / (double)base;
-
-	/* Twice for the same queue. */
-	if (rounds < FOLLOW_UP)
-		return;
 	rounds = rounds < 2 * STEP_ROUNDS ? rounds : 2 * STEP_ROUNDS;
 	share->rounds = (share->rounds + rounds) / 2;
 	share->step = STEP_MAX * (share->rounds / STEP_ROUNDS) * (share->rounds / STEP_ROUNDS);
@@ -111,7 +107,7 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 {
 	tw_ns base = crowd->base, now = crowd->now;
 	uint64_t least;
-	double passed = (double)tw_ns_min(tw_ns_since(now, share->stepped_at), base);
+	double rounds, passed = (double)tw_ns_min(tw_ns_since(now, share->stepped_at), base);
 	/* What was given up shows a round trip later, and what that drains another one. */
 	bool shown = tw_ns_since(now, share->reduced_at) >= 2 * base + base / 4 + share->waited;
 
@@ -138,7 +134,10 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 
 		return tw_rate_saturate((unsigned __int128)rate_bps + (uint64_t)added);
 	}
-	adapt(share, base, now);
+	rounds = (double)tw_ns_since(now, share->reduced_at) / (double)base;
+	/* Sooner it is twice for the same queue. */
+	if (rounds >= FOLLOW_UP)
+		adapt(share, rounds);
 	give_way(share, delivered_bps > 0 ? delivered_bps : rate_bps, crowd);
 	/* Behind a queue, what is delivered is our part, whatever we send; of a short one less so.
 	 */
@@ -146,6 +145,15 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 	if (delivered_bps > 0 && delivered_bps < rate_bps)
 		rate_bps = delivered_bps > least ? delivered_bps : least;
 	return tw_rate_scale(rate_bps, kept(share, crowd));
+}
+
+void tw_steps_held(struct tw_steps *share, const struct tw_crowd *crowd, tw_ns until)
+{
+	/* Losses are told later than a queue is seen. */
+	if (crowd->now > share->reduced_at)
+		adapt(share, (double)tw_ns_since(crowd->now, share->reduced_at + TOLD * crowd->base) /
+				     (double)crowd->base);
+	share->reduced_at = share->low_since = share->stepped_at = until;
 }
 
 void tw_cubic_begin(struct tw_cubic *cubic, uint64_t window_bytes, const struct tw_crowd *crowd)

@@ -51,6 +51,12 @@ void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now);
 uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t delivered_bps,
 		       const struct tw_crowd *crowd);
 
+/*
+ * The rate was cut for what was lost without a queue, until @until: that counts as a queue, for how
+ * much is added.
+ */
+void tw_steps_held(struct tw_steps *share, const struct tw_crowd *crowd, tw_ns until);
+
 struct tw_cubic {
 	double window, window_max, window_epoch; /* bytes */
 	tw_ns epoch, recovery_until;

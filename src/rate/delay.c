@@ -30,12 +30,10 @@
 #define AHEAD_MOST 2.5
 #define HELD_ROUNDS 3
 #define HELD_GAIN 0.95
-#define HELD_KEPT 0.85 /* loss that is still that much of what it was does not depend on us */
-#define DOUBT 0.95     /* in each round trip */
-#define LOST_ROUNDS 3
-#define LOST_MARGIN 0.04 /* of what is sent: more loss than that is looked into */
-#define LOST_NOISE 12.0 /* losses come in bursts: so many times the variance of single ones */
-#define LOSS_MARGIN 0.01
+#define HELD_MORE 1.25
+#define LOST_SPANS 3     /* what came through in them is what does */
+#define CROWD_MOST 6     /* of us behind a policer: more than so many times our part it is not */
+#define LOST_MARGIN 0.04 /* of what is sent: more than that is no room */
 #define SLOWER 0.6 /* a path that delivers less than that of the rate has become slower */
 #define OFFSET_SPAN (10 * TW_SECOND)
 
@@ -129,14 +127,14 @@ static void note_delivery(struct tw_delay *delay, const struct tw_rate_sample *s
 
 static uint64_t compensate(const struct tw_delay *delay, uint64_t delivered_bps)
 {
-	return tw_rate_scale(delivered_bps, 1 / (1 - delay->loss.base));
+	return tw_rate_scale(delivered_bps, 1 / (1 - delay->blame.base));
 }
 
 static struct tw_crowd look(const struct tw_delay *delay, const struct tw_path_model *path,
 			    const struct tw_rate_sample *sample)
 {
 	double expected =
-		2 * delay->loss.base * (double)(sample->acked_packets + sample->lost_packets);
+		2 * delay->blame.base * (double)(sample->acked_packets + sample->lost_packets);
 
 	tw_ns base = base_rtt(delay, path), queue = queue_now(delay, path), ahead = queue;
 
@@ -157,16 +155,6 @@ static struct tw_crowd look(const struct tw_delay *delay, const struct tw_path_m
 		.acked_bytes = sample->acked_bytes,
 		.lost = sample->lost_packets > 0 && (double)sample->lost_packets > expected,
 	};
-}
-
-static uint64_t round_packets(const struct tw_path_model *path)
-{
-	return tw_rate_bytes(path->bandwidth_bps, path->rtt_smoothed) / 1200 + 1;
-}
-
-static void learn_loss(struct tw_delay *delay, const struct tw_path_model *path, double share)
-{
-	tw_loss_learn(&delay->loss, &delay->loss.down, round_packets(path), share);
 }
 
 /* modes */
@@ -194,6 +182,7 @@ static void enter_share(struct tw_delay *delay, uint64_t rate_bps, tw_ns now)
 	tw_steps_begin(&delay->share, delay->whole_bps, now);
 	delay->share.had_bps = had < rate_bps ? had : rate_bps;
 	delay->held_until = 0;
+	tw_blame_begin(&delay->blame, now);
 	delay->shared_at = now;
 	enter(delay, TW_DELAY_SHARE);
 }
@@ -209,7 +198,7 @@ static void enter_start(struct tw_delay *delay, uint64_t rate_bps)
 	delay->fresh_from = delay->resolved + delay->in_flight;
 	delay->lead_due = true;
 	delay->flat = 0;
-	delay->flat_bps = tw_rate_scale(rate_bps, (1 - delay->loss.base) / GROWTH);
+	delay->flat_bps = tw_rate_scale(rate_bps, (1 - delay->blame.base) / GROWTH);
 	enter(delay, TW_DELAY_START);
 }
 
@@ -267,7 +256,7 @@ static bool start_queued(struct tw_delay *delay, const struct tw_path_model *pat
 static bool start_flat(struct tw_delay *delay, const struct tw_path_model *path,
 		       const struct tw_rate_sample *sample)
 {
-	bool lossy = path->loss_round > delay->loss.base + START_LOSS;
+	bool lossy = path->loss_round > delay->blame.base + START_LOSS;
 
 	if (!sample->round_start || sample->app_limited || sample->delivery_rate_bps == 0)
 		return false;
@@ -320,7 +309,7 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 	if (outcome == TW_RAMP_SATURATED) {
 		/* Later what was lost before the lead may be our own doing. */
 		if (!delay->again)
-			learn_loss(delay, path, delay->ramp.own_loss);
+			tw_blame_guess(&delay->blame, delay->ramp.own_loss);
 		rate = delay->ramp.free_bps;
 		enter_share(delay, delay->again ? rate : compensate(delay, rate), sample->now);
 		return;
@@ -368,72 +357,6 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 
 /* share */
 
-static struct tw_delay_round *round_back(struct tw_delay *delay, unsigned rounds)
-{
-	return &delay->rounds[(delay->round + TW_DELAY_ROUNDS - rounds) % TW_DELAY_ROUNDS];
-}
-
-static void note_round(struct tw_delay *delay, const struct tw_path_model *path,
-		       const struct tw_rate_sample *sample, const struct tw_crowd *crowd)
-{
-	struct tw_delay_round *round = round_back(delay, 0);
-
-	round->queued |= crowd->queue >= crowd->high;
-	if (!sample->round_start)
-		return;
-	round->delivered_bps = sample->delivery_rate_bps;
-	round->loss = path->loss_round;
-	/*
-	 * Loss is the path's own as far as it is there when a queue has gone, and what was lost
-	 * with it is told.
-	 */
-	if (!round->queued && delay->mode == TW_DELAY_SHARE && delay->held_until == 0 &&
-	    delay->share.waited > 0 && !round_back(delay, 1)->queued &&
-	    !round_back(delay, 2)->queued &&
-	    tw_ns_since(crowd->now, delay->share.reduced_at) >
-		    3 * crowd->base + delay->share.waited &&
-	    tw_ns_since(crowd->now, delay->share.reduced_at) <
-		    6 * crowd->base + delay->share.waited)
-		learn_loss(delay, path, round->loss);
-	/* Where no queue ever shows how much that is, what a test said is soon doubted. */
-	if (delay->mode == TW_DELAY_SHARE && delay->share.waited == 0)
-		delay->loss.base *= DOUBT;
-	delay->round = (delay->round + 1) % TW_DELAY_ROUNDS;
-	delay->round_count++;
-	*round_back(delay, 0) = (struct tw_delay_round){ .rate_bps = delay->rate_bps };
-}
-
-/* Of two shares that were lost in a round trip @more is, beyond what chance does. */
-static bool is_more(const struct tw_path_model *path, double more, double less)
-{
-	double least = more > LOSS_MARGIN ? more : LOSS_MARGIN, over = more - less;
-
-	return over > LOST_MARGIN * (1 - less) &&
-	       over * over > LOST_NOISE * least / (double)round_packets(path);
-}
-
-/*
- * More is lost than always is, round trip after round trip, and no queue: a policer, a queue too
- * short to be seen, or a path that has begun to lose. Sending less tells which.
- */
-static bool only_lost(struct tw_delay *delay, const struct tw_path_model *path,
-		      const struct tw_rate_sample *sample)
-{
-	double loss = 1;
-
-	if (!sample->round_start || sample->app_limited || delay->round_count < TW_DELAY_ROUNDS ||
-	    delay->held_until > 0)
-		return false;
-	for (unsigned i = 1; i <= LOST_ROUNDS; i++) {
-		const struct tw_delay_round *round = round_back(delay, i);
-
-		if (round->queued || round->delivered_bps == 0)
-			return false;
-		loss = round->loss < loss ? round->loss : loss;
-	}
-	return is_more(path, loss, delay->loss.base);
-}
-
 /*
  * We have given way again: did the last time help? A queue that stays at one level whatever we give
  * up is a longer route. One that hardly falls is kept up by others.
@@ -463,46 +386,48 @@ static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 	}
 }
 
-/* More is lost than always is: a little less than what came through, to see whether it goes. */
-static void begin_hold(struct tw_delay *delay, const struct tw_crowd *crowd)
+/*
+ * More is lost than always is, and that is ours, or sending less shall tell: a little less than
+ * what came through.
+ */
+static void hold(struct tw_delay *delay, const struct tw_crowd *crowd)
 {
+	double most;
+
 	delay->held_bps = delay->rate_bps;
-	delay->held_loss = round_back(delay, 1)->loss;
 	delay->held_until = crowd->now + HELD_ROUNDS * crowd->base;
-	delay->held_got_bps = round_back(delay, 1)->delivered_bps;
 	/* A bucket that was full lets more through than comes in. */
-	for (unsigned i = 2; i <= LOST_ROUNDS; i++)
-		if (round_back(delay, i)->delivered_bps < delay->held_got_bps)
-			delay->held_got_bps = round_back(delay, i)->delivered_bps;
+	delay->held_got_bps = (uint64_t)tw_blame_got(&delay->blame, LOST_SPANS, &most);
 	/* Leads may have passed what stops a longer stretch. */
-	if (delay->whole_bps > delay->rate_bps)
-		delay->whole_bps = delay->rate_bps;
+	if (delay->whole_bps > CROWD_MOST * delay->rate_bps)
+		delay->whole_bps = CROWD_MOST * delay->rate_bps;
 	delay->rate_bps = tw_rate_scale(delay->held_got_bps, HELD_GAIN);
-	delay->share.reduced_at = delay->share.low_since = crowd->now;
-	delay->share.had_bps = compensate(delay, delay->held_got_bps);
+	tw_blame_hold(&delay->blame);
+	tw_steps_held(&delay->share, crowd, delay->held_until);
+	/* What the others leave of it changes. */
+	delay->share.had_bps = compensate(delay, tw_rate_scale((uint64_t)most, HELD_MORE));
 }
 
-/*
- * Loss that stayed is the path's own, and is compensated; as far as it fell with what we sent it
- * was ours, or that of others who send on the same path.
- */
-static void end_hold(struct tw_delay *delay, const struct tw_path_model *path, tw_ns now)
+static void judge_loss(struct tw_delay *delay, const struct tw_rate_sample *sample,
+		       const struct tw_crowd *crowd)
 {
-	double loss = round_back(delay, 1)->loss;
 	uint64_t got;
 
-	delay->held_until = 0;
-	delay->share.low_since = now;
-	if (loss < HELD_KEPT * delay->held_loss) {
-		if (is_more(path, delay->loss.base, loss))
-			learn_loss(delay, path, loss);
-		return;
+	switch (tw_blame_sample(&delay->blame, sample, crowd->queue >= crowd->high)) {
+	case TW_BLAME_NONE:
+		break;
+	case TW_BLAME_OURS:
+		hold(delay, crowd);
+		break;
+	case TW_BLAME_PATH:
+		got = compensate(delay, delay->held_got_bps);
+		if (delay->held_until > 0 && delay->rate_bps < got)
+			delay->rate_bps = got < delay->held_bps ? got : delay->held_bps;
+		delay->held_until = 0;
+		break;
 	}
-	tw_loss_forget(&delay->loss);
-	tw_loss_learn(&delay->loss, &delay->loss.up, round_packets(path), delay->held_loss);
-	learn_loss(delay, path, loss);
-	got = compensate(delay, delay->held_got_bps);
-	delay->rate_bps = got < delay->held_bps ? got : delay->held_bps;
+	if (crowd->now >= delay->held_until)
+		delay->held_until = 0;
 }
 
 /* What the path carries, after a step from @before_bps. */
@@ -551,23 +476,19 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	uint64_t delivered =
 		sample->app_limited ? 0 : compensate(delay, delivery(delay, path, sample));
 	uint64_t before = delay->rate_bps;
-	double lost = round_back(delay, 1)->loss, lost_before = round_back(delay, 2)->loss;
-	/* Nothing grows into loss: several of us behind a policer would drive each other. */
-	bool spare = sample->app_limited || delay->held_until > 0 ||
-		     is_more(path, lost < lost_before ? lost : lost_before, delay->loss.base);
+	bool spare;
 
-	if (only_lost(delay, path, sample)) {
-		begin_hold(delay, crowd);
-		return;
-	}
-	if (delay->held_until > 0 && crowd->now >= delay->held_until && sample->round_start)
-		end_hold(delay, path, crowd->now);
+	judge_loss(delay, sample, crowd);
+	before = delay->rate_bps;
+	/* Nothing grows into loss: several of us behind a policer would drive each other. */
+	spare = sample->app_limited || delay->held_until > 0 ||
+		(delay->blame.known && delay->blame.excess > 0);
 	if (crowd->ahead >= crowd->high || !spare)
 		delay->rate_bps = tw_steps_rate(&delay->share, before, delivered, crowd);
 	else
 		delay->share.stepped_at = crowd->now;
 	/* What is lost is no room. */
-	if (path->loss_round > delay->loss.base + LOST_MARGIN * (1 - delay->loss.base))
+	if (path->loss_round > delay->blame.base + LOST_MARGIN * (1 - delay->blame.base))
 		delay->share.low_since = crowd->now;
 	/* Far above what comes through there is nothing to learn. */
 	if (delay->rate_bps > before && !spare && path->bandwidth_bps > 0 &&
@@ -695,7 +616,6 @@ static void delay_sample(struct tw_rate_controller *controller, const struct tw_
 	note_delivery(delay, sample);
 	if (sample->delivery_rate_bps > 0 && is_short(path))
 		delay->lately_bps = compensate(delay, delivery(delay, path, sample));
-	note_round(delay, path, sample, &crowd);
 	outcome = tw_ramp_sample(&delay->ramp, path, sample, delay->resolved);
 	switch ((enum tw_delay_mode)delay->mode) {
 	case TW_DELAY_START:
@@ -730,7 +650,7 @@ static void delay_path_changed(struct tw_rate_controller *controller,
 
 	(void)now;
 	delay->offset = 0;
-	tw_loss_forget(&delay->loss);
+	tw_blame_forget(&delay->blame);
 	enter_start(delay, delay->rate_bps / 2);
 	set_rates(controller, path);
 }

@@ -15,24 +15,15 @@
 #include <stdint.h>
 
 #include "base/time.h"
+#include "rate/blame.h"
 #include "rate/crowd.h"
-#include "rate/loss.h"
 #include "rate/ramp.h"
-
-#define TW_DELAY_ROUNDS 8
 
 enum tw_delay_mode {
 	TW_DELAY_START,   /* leads, and twice what was delivered */
 	TW_DELAY_SHARE,   /* step up, give way to the queue */
 	TW_DELAY_COMPETE, /* others fill every queue: do as they do */
 	TW_DELAY_MODE_COUNT,
-};
-
-/* What a round trip was sent at, and what came of it. */
-struct tw_delay_round {
-	uint64_t rate_bps, delivered_bps;
-	double loss;
-	bool queued; /* the queue was high in it */
 };
 
 struct tw_delay {
@@ -61,19 +52,16 @@ struct tw_delay {
 	tw_ns shared_at;     /* when stepping began */
 	tw_ns held_until; /* no steps: more was lost than always is; is it less now? 0: no test */
 	uint64_t held_bps, held_got_bps; /* the rate before, and what was delivered of it */
-	double held_loss;
 	tw_ns cut_at, cut_peak,
 		cut_trough; /* when we last gave way, the queue then, the lowest since */
 	uint64_t stuck_bps; /* the rate before the first cut that did not help */
 	uint8_t stuck;      /* cuts in a row that did not */
 	tw_ns offset,
 		offset_at; /* delay above the minimum that is no queue, and when that was judged */
-	struct tw_delay_round rounds[TW_DELAY_ROUNDS]; /* ring; this one is at @round */
-	unsigned round, round_count;
 	struct tw_ramp ramp;
 	struct tw_steps share;
 	struct tw_cubic cubic;
-	struct tw_loss loss;
+	struct tw_blame blame;
 };
 
 struct tw_rate_ops;
