@@ -10,15 +10,15 @@
 #define SCATTER_PACKETS 8.0
 #define MARGIN 0.04 /* of what is sent: more loss than that is looked into */
 #define EXCESS 2    /* spans in a row */
-#define DOUBT 2.5   /* standard deviations that chance is allowed */
+#define DOUBT 3.0   /* standard deviations that chance is allowed */
 #define SURE 6.0    /* how much better one must explain it: e^(that / 2) times as likely */
 #define PATIENCE 4  /* spans in which nothing does; then sending less shall tell */
 #define BLUR 0.01   /* a span's rate is no better known than that */
 #define SHARE_MIN 0.01
 #define BASE_MOST 0.6
 #define LEARNED_MOST 8
-#define RISES 4 /* so much more slowly than it falls */
-#define HELD_SPANS 2 /* the first begins before it shows */
+#define RISES 4        /* so much more slowly than it falls */
+#define HELD_SPANS 2   /* the first begins before it shows */
 #define HELD_KEPT 0.85 /* loss that is still that much of what it was does not depend on us */
 
 void tw_blame_begin(struct tw_blame *blame, tw_ns now)
@@ -29,7 +29,7 @@ void tw_blame_begin(struct tw_blame *blame, tw_ns now)
 	blame->since = now;
 	blame->acked = blame->lost = 0;
 	blame->packets = 0;
-	blame->spoiled = false;
+	blame->spoiled = blame->queued = blame->spilled = false;
 	blame->skip = 1;
 }
 
@@ -152,7 +152,8 @@ static void average(struct tw_blame *blame)
 	if (blame->learned < LEARNED_MOST)
 		blame->learned++;
 	over = back(blame, 1)->loss - blame->base;
-	blame->base += over / blame->learned / (over > 0 && blame->learned == LEARNED_MOST ? RISES : 1);
+	blame->base +=
+		over / blame->learned / (over > 0 && blame->learned == LEARNED_MOST ? RISES : 1);
 	blame->base = clamp(blame->base, 0, BASE_MOST);
 }
 
@@ -223,6 +224,7 @@ enum tw_blame_verdict tw_blame_sample(struct tw_blame *blame, const struct tw_ra
 	blame->acked += sample->acked_bytes;
 	blame->lost += sample->lost_bytes;
 	blame->packets += (double)(sample->acked_packets + sample->lost_packets);
+	blame->queued |= queued;
 	blame->spoiled |= queued || sample->app_limited;
 	note_scatter(blame, sample);
 	if (!sample->round_start || took < SPAN_MIN ||
@@ -239,6 +241,9 @@ enum tw_blame_verdict tw_blame_sample(struct tw_blame *blame, const struct tw_ra
 		};
 	else
 		blame->excess = blame->held = 0;
+	if (blame->queued && total > 0 && is_more(blame, 8 * (double)blame->lost / total))
+		blame->spilled = true;
+	blame->queued = false;
 	if (blame->spoiled)
 		blame->skip = 1;
 	else if (blame->skip > 0)

@@ -8,10 +8,10 @@
  * is sent: the share that is lost rises and falls with the rate. What a path loses of itself is the
  * same share at every rate. At first nobody knows: rates are stepped up, and the spans are asked
  * which of the two explains them better. From then on a share is known (@base), an average of the
- * spans that lose no more; it falls at once where clearly less is lost. Two spans in a row that lose
- * clearly more are ours until somebody has sent less: what stays then is the path's. So several
- * who share a policer all give way to its losses, as they would to a queue, and a path that always
- * loses slows nobody.
+ * spans that lose no more; it falls at once where clearly less is lost. Two spans in a row that
+ * lose clearly more are ours until somebody has sent less: what stays then is the path's. So
+ * several who share a policer all give way to its losses, as they would to a queue, and a path that
+ * always loses slows nobody.
  *
  * Losses come in bursts: how far they scatter is measured, and counts against every verdict.
  */
@@ -37,10 +37,11 @@ struct tw_blame {
 	tw_ns since;
 	uint64_t acked, lost; /* bytes */
 	double packets;
-	bool spoiled;
+	bool spoiled, queued;
 	unsigned skip;  /* spans still to come whose packets were sent before, or met a queue */
 	double scatter; /* variance of what is lost over that of single losses */
 	/* what they say */
+	bool spilled; /* a span with a queue lost more: for whoever asks, who takes it back */
 	bool known;
 	double base;      /* the share that is lost whatever is sent */
 	unsigned learned; /* spans that it is an average of */

@@ -17,8 +17,9 @@
 #define TALL 0.5  /* of a round trip */
 #define TRUST 0.8 /* delivery measured over a round trip is that far off at most */
 #define FOLLOW_UP 3.0
-#define TOLD 1        /* round trips until losses say what a queue says at once */
-#define QUIET 3.5 /* round trips without a queue, from which on steps double */
+#define SPILLED 0.6 /* a queue that overflows: as if they came that much sooner */
+#define TOLD 1      /* round trips until losses say what a queue says at once */
+#define QUIET 3.5   /* round trips without a queue, from which on steps double */
 #define QUIET_MOST 3.0
 
 #define CUBIC_C 0.4 /* datagrams a second cubed */
@@ -38,6 +39,7 @@ void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now)
 		.rounds = STEP_ROUNDS,
 		.stepped_at = now,
 		.reduced_at = now,
+		.grows_from = now,
 		.low_since = now,
 	};
 }
@@ -89,7 +91,7 @@ static void give_way(struct tw_steps *share, uint64_t had_bps, const struct tw_c
 	if (share->emptied || had_bps > share->had_bps)
 		share->had_bps = had_bps;
 	share->emptied = false;
-	share->reduced_at = crowd->now;
+	share->reduced_at = share->grows_from = crowd->now;
 	share->waited = crowd->queue;
 }
 
@@ -136,8 +138,10 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 	}
 	rounds = (double)tw_ns_since(now, share->reduced_at) / (double)base;
 	/* Sooner it is twice for the same queue. */
-	if (rounds >= FOLLOW_UP)
-		adapt(share, rounds);
+	if (rounds >= FOLLOW_UP) {
+		adapt(share, share->spilled ? rounds * SPILLED : rounds);
+		share->spilled = false;
+	}
 	give_way(share, delivered_bps > 0 ? delivered_bps : rate_bps, crowd);
 	/* Behind a queue, what is delivered is our part, whatever we send; of a short one less so.
 	 */
@@ -150,10 +154,10 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 void tw_steps_held(struct tw_steps *share, const struct tw_crowd *crowd, tw_ns until)
 {
 	/* Losses are told later than a queue is seen. */
-	if (crowd->now > share->reduced_at)
-		adapt(share, (double)tw_ns_since(crowd->now, share->reduced_at + TOLD * crowd->base) /
-				     (double)crowd->base);
-	share->reduced_at = share->low_since = share->stepped_at = until;
+	adapt(share, (double)tw_ns_since(crowd->now, share->grows_from + TOLD * crowd->base) /
+			     (double)crowd->base);
+	share->reduced_at = crowd->now;
+	share->low_since = share->stepped_at = share->grows_from = until;
 }
 
 void tw_cubic_begin(struct tw_cubic *cubic, uint64_t window_bytes, const struct tw_crowd *crowd)

@@ -37,10 +37,12 @@ struct tw_steps {
 	double step;        /* which part, in a round trip, at 200 Mbit/s */
 	double rounds;      /* round trips between two high queues, averaged */
 	tw_ns stepped_at, reduced_at;
+	tw_ns grows_from; /* when that was over */
 	tw_ns waited;     /* the queue when we last gave way */
 	tw_ns low_since;  /* the queue has been low since then */
 	uint64_t had_bps; /* what came through when it was last high */
 	bool emptied;     /* it has gone since we last gave way */
+	bool spilled;     /* it was too long for the path */
 };
 
 void tw_steps_begin(struct tw_steps *share, uint64_t whole_bps, tw_ns now);

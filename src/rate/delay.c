@@ -11,6 +11,7 @@
 #define START_RTT_MIN TW_MSEC
 #define START_GAIN 2.0       /* over what whole round trips delivered, where leads go out */
 #define START_GAIN_ALONE 2.9 /* where they do not */
+#define START_GAIN_ROOM 1.6  /* nor do they, and what looked like room may be others' */
 #define GROWTH 1.25
 #define FLAT_ROUNDS 3
 #define START_LOSS 0.1         /* that much more is ours when it brings nothing */
@@ -34,7 +35,7 @@
 #define LOST_SPANS 3     /* what came through in them is what does */
 #define CROWD_MOST 6     /* of us behind a policer: more than so many times our part it is not */
 #define LOST_MARGIN 0.04 /* of what is sent: more than that is no room */
-#define SLOWER 0.6 /* a path that delivers less than that of the rate has become slower */
+#define SLOWER 0.6       /* a path that delivers less than that of the rate has become slower */
 #define OFFSET_SPAN (10 * TW_SECOND)
 
 #define TO(mode) (1u << TW_DELAY_##mode)
@@ -302,6 +303,7 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 	struct tw_delay *delay = &controller->delay;
 	uint64_t delivered = compensate(delay, sample->delivery_rate_bps), rate;
 	bool leads = !delay->told && tw_ramp_usable(path);
+	double gain;
 
 	if (outcome == TW_RAMP_LOST)
 		delay->told = true;
@@ -347,7 +349,8 @@ static void step_start(struct tw_rate_controller *controller, const struct tw_pa
 		delivered = 0;
 	rate = delay->body_bps ? delay->body_bps : delay->start_bps;
 	if (delay->over_since == TW_NEVER && !(delay->again && leads)) {
-		delivered = tw_rate_scale(delivered, leads ? START_GAIN : START_GAIN_ALONE);
+		gain = leads ? START_GAIN : delay->vain > 0 ? START_GAIN_ROOM : START_GAIN_ALONE;
+		delivered = tw_rate_scale(delivered, gain);
 		rate = delivered > rate ? delivered : rate;
 	}
 	/* What was tried is not taken back before there is a reason. */
@@ -378,6 +381,9 @@ static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 		return;
 	}
 	if (trough + near >= peak && trough + near >= crowd->queue && peak + near >= crowd->queue) {
+		/* A buffer that is full is as steady, but for what it loses. */
+		if (tw_ns_since(crowd->now, delay->lossy_at) < SETTLED_ROUNDS * crowd->base)
+			return;
 		delay->offset += trough;
 		delay->offset_at = crowd->now;
 		enter_start(delay, delay->stuck_bps);
@@ -479,6 +485,9 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	bool spare;
 
 	judge_loss(delay, sample, crowd);
+	delay->share.spilled |= delay->blame.spilled && tw_ns_since(crowd->now, delay->shared_at) >
+								2 * SETTLED_ROUNDS * crowd->base;
+	delay->blame.spilled = false;
 	before = delay->rate_bps;
 	/* Nothing grows into loss: several of us behind a policer would drive each other. */
 	spare = sample->app_limited || delay->held_until > 0 ||
@@ -489,7 +498,7 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 		delay->share.stepped_at = crowd->now;
 	/* What is lost is no room. */
 	if (path->loss_round > delay->blame.base + LOST_MARGIN * (1 - delay->blame.base))
-		delay->share.low_since = crowd->now;
+		delay->lossy_at = delay->share.low_since = crowd->now;
 	/* Far above what comes through there is nothing to learn. */
 	if (delay->rate_bps > before && !spare && path->bandwidth_bps > 0 &&
 	    delay->rate_bps > compensate(delay, tw_rate_scale(path->bandwidth_bps, AHEAD_MOST)))

@@ -5,9 +5,9 @@
  * The start is ramp.h's. Then the rate is stepped up until the queue is high, and gives way to it,
  * as crowd.h says: alone this holds the queue between nothing and the target, with others it makes
  * all alike. More comes through than at the last queue, and there is none: the start again. Loss
- * that rises without a queue (policers, buffers too short to be seen, a path that begins to lose)
- * is tested: a little less for three round trips, and what stays is the path's own. Where somebody
- * fills every queue, tw_cubic takes over until they are gone. See docs/rate-control.md.
+ * without a queue that is ours, as blame.h says (policers, buffers too short to be seen), is given
+ * way to like a queue, for three round trips at a little less than what comes through. Where
+ * somebody fills every queue, tw_cubic takes over until they are gone. See docs/rate-control.md.
  */
 #pragma once
 
@@ -50,6 +50,7 @@ struct tw_delay {
 	uint64_t lately_bps; /* what came through of it; 0: the path is not short */
 	tw_ns over_since;    /* start: the queue has been high since then; TW_NEVER: it is not */
 	tw_ns shared_at;     /* when stepping began */
+	tw_ns lossy_at;      /* when more was last lost than always is */
 	tw_ns held_until; /* no steps: more was lost than always is; is it less now? 0: no test */
 	uint64_t held_bps, held_got_bps; /* the rate before, and what was delivered of it */
 	tw_ns cut_at, cut_peak,
