@@ -370,7 +370,7 @@ static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 	tw_ns near = TW_MSEC + jitter(path) + crowd->base / 50;
 	tw_ns peak = delay->cut_peak, trough = tw_ns_min(delay->cut_trough, crowd->queue);
 	tw_ns passed = tw_ns_since(crowd->now, delay->cut_at + crowd->base + trough);
-	bool first = delay->cut_at == 0;
+	bool first = delay->cut_at == 0, steady, lossy;
 
 	delay->cut_at = crowd->now;
 	delay->cut_peak = delay->cut_trough = crowd->queue;
@@ -380,14 +380,16 @@ static void judge_cut(struct tw_delay *delay, const struct tw_path_model *path,
 		delay->stuck_bps = before_bps;
 		return;
 	}
-	if (trough + near >= peak && trough + near >= crowd->queue && peak + near >= crowd->queue) {
-		/* A buffer that is full is as steady, but for what it loses. */
-		if (tw_ns_since(crowd->now, delay->lossy_at) < SETTLED_ROUNDS * crowd->base)
-			return;
+	steady = trough + near >= peak && trough + near >= crowd->queue &&
+		 peak + near >= crowd->queue;
+	/* A full buffer is as steady, but for what it loses. If it stays full nobody gives way. */
+	lossy = tw_ns_since(crowd->now, delay->lossy_at) < SETTLED_ROUNDS * crowd->base;
+	delay->stuck++;
+	if (steady && (!lossy || delay->stuck >= STUCK)) {
 		delay->offset += trough;
 		delay->offset_at = crowd->now;
 		enter_start(delay, delay->stuck_bps);
-	} else if (++delay->stuck >= STUCK) {
+	} else if (delay->stuck >= STUCK) {
 		enter_compete(delay, crowd);
 	}
 }
