@@ -105,6 +105,13 @@ static bool is_more(const struct tw_blame *blame, double loss)
 	return loss > blame->base + MARGIN * (1 - blame->base);
 }
 
+static bool is_clear(const struct tw_blame *blame, double loss, double packets)
+{
+	double over = loss - blame->base;
+
+	return is_more(blame, loss) && over * over > DOUBT * DOUBT * variance(blame, loss, packets);
+}
+
 /* How much better a rate that is let through explains the spans than a share that is lost. */
 static double compare(const struct tw_blame *blame)
 {
@@ -241,8 +248,8 @@ enum tw_blame_verdict tw_blame_sample(struct tw_blame *blame, const struct tw_ra
 		};
 	else
 		blame->excess = blame->held = 0;
-	if (blame->queued && total > 0 && is_more(blame, 8 * (double)blame->lost / total))
-		blame->spilled = true;
+	if (blame->queued && total > 0)
+		blame->spilled |= is_clear(blame, 8 * (double)blame->lost / total, blame->packets);
 	blame->queued = false;
 	if (blame->spoiled)
 		blame->skip = 1;

@@ -76,7 +76,9 @@ static double scale(const struct tw_steps *share, const struct tw_crowd *crowd)
 static double kept(const struct tw_steps *share, const struct tw_crowd *crowd)
 {
 	/* By what is in flight and not acknowledged yet it is taken for shorter than it is. */
-	double queue = ((double)crowd->ahead + (double)crowd->base / 8) / (double)crowd->base;
+	/* And what jitter adds to it is none. */
+	tw_ns ahead = tw_ns_since(crowd->ahead, crowd->base - crowd->rtt);
+	double queue = ((double)ahead + (double)crowd->base / 8) / (double)crowd->base;
 	double part = KEPT_MORE - sqrt(2 * STEP_MAX * scale(share, crowd) * queue);
 	double least = crowd->brief ? KEPT_BRIEF : KEPT_MIN;
 
@@ -107,9 +109,9 @@ static bool became_slower(const struct tw_steps *share, uint64_t rate_bps, uint6
 uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t delivered_bps,
 		       const struct tw_crowd *crowd)
 {
-	tw_ns base = crowd->base, now = crowd->now;
+	tw_ns base = crowd->base, now = crowd->now, wobble;
 	uint64_t least;
-	double rounds, passed = (double)tw_ns_min(tw_ns_since(now, share->stepped_at), base);
+	double trust, rounds, passed = (double)tw_ns_min(tw_ns_since(now, share->stepped_at), base);
 	/* What was given up shows a round trip later, and what that drains another one. */
 	bool shown = tw_ns_since(now, share->reduced_at) >= 2 * base + base / 4 + share->waited;
 
@@ -143,9 +145,14 @@ uint64_t tw_steps_rate(struct tw_steps *share, uint64_t rate_bps, uint64_t deliv
 		share->spilled = false;
 	}
 	give_way(share, delivered_bps > 0 ? delivered_bps : rate_bps, crowd);
-	/* Behind a queue, what is delivered is our part, whatever we send; of a short one less so.
+	/*
+	 * Behind a queue, what is delivered is our part, whatever we send; of a short one less so.
+	 * Where it jitters deliveries do, too.
 	 */
-	least = crowd->queue > base / 4 ? 0 : tw_rate_scale(rate_bps, TRUST);
+	wobble = base - crowd->rtt;
+	trust = TRUST + (1 - TRUST) * 8 * (double)wobble / (double)base;
+	least = crowd->queue > base / 4 + wobble ? 0
+						 : tw_rate_scale(rate_bps, trust < 1 ? trust : 1);
 	if (delivered_bps > 0 && delivered_bps < rate_bps)
 		rate_bps = delivered_bps > least ? delivered_bps : least;
 	return tw_rate_scale(rate_bps, kept(share, crowd));
