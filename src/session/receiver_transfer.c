@@ -24,6 +24,7 @@ static_assert(sizeof(successors) / sizeof(successors[0]) == TW_RECEIVING_COUNT,
 
 /* All is there, but the sink does not say so: it is asked again. */
 #define CHECKPOINT_RETRY TW_SECOND
+#define LAST_WORD_WAIT (5 * TW_SECOND)
 #define FINISHED_KEPT 64
 #define AGAIN_PERIOD (2 * TW_SECOND)
 
@@ -783,6 +784,22 @@ static void ask_again(struct tw_receiver_transfer *transfer)
 		tw_ranges_clear(&transfer->again);
 }
 
+/*
+ * It is over and the sender does not say that he knows. His last words may be lost, and he may have
+ * gone with them: then nobody will ever say it. Should he come back he is told again.
+ */
+static bool is_left_alone(const struct tw_receiver_transfer *transfer)
+{
+	struct tw_conn_info info;
+	tw_ns since = transfer->disconnected_at;
+
+	if (transfer->conn && transfer->conn->conn) {
+		tw_conn_info(transfer->conn->conn, &info);
+		since = info.silent_since;
+	}
+	return since != TW_NEVER && tw_ns_since(transfer->hub->now, since) >= LAST_WORD_WAIT;
+}
+
 void tw_receiver_transfer_tick(struct tw_receiver_transfer *transfer)
 {
 	struct tw_receiver_hub *hub = transfer->hub;
@@ -798,6 +815,8 @@ void tw_receiver_transfer_tick(struct tw_receiver_transfer *transfer)
 		else if (all_received(transfer) && !transfer->jobs_out && since >= CHECKPOINT_RETRY)
 			submit_checkpoint(transfer);
 	}
+	if (transfer->state == TW_RECEIVING_OVER && !transfer->finished && is_left_alone(transfer))
+		tw_receiver_transfer_finish(transfer);
 	if (!transfer->conn && transfer->state != TW_RECEIVING_DROPPED &&
 	    tw_ns_since(hub->now, transfer->disconnected_at) >= hub->options.linger) {
 		tw_receiver_transfer_drop(transfer);
