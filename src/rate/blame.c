@@ -186,7 +186,10 @@ static enum tw_blame_verdict judge(struct tw_blame *blame)
 	bool clear = blame->count >= EXCESS &&
 		     over * over > DOUBT * DOUBT * variance(blame, recent.loss, recent.packets);
 
-	blame->excess = is_more(blame, back(blame, 1)->loss) ? blame->excess + 1 : 0;
+	/* Few packets say little: what may be chance is averaged with the rest. */
+	blame->excess = is_clear(blame, back(blame, 1)->loss, 2 * back(blame, 1)->packets)
+				? blame->excess + 1
+				: 0;
 	if (blame->held > 0 && blame->held++ <= HELD_SPANS)
 		return TW_BLAME_NONE;
 	if (clear && over < 0) {

@@ -32,10 +32,9 @@
 #define HELD_ROUNDS 3
 #define HELD_GAIN 0.95
 #define HELD_MORE 1.25
-#define LOST_SPANS 3     /* what came through in them is what does */
-#define CROWD_MOST 6     /* of us behind a policer: more than so many times our part it is not */
-#define LOST_MARGIN 0.04 /* of what is sent: more than that is no room */
-#define SLOWER 0.6       /* a path that delivers less than that of the rate has become slower */
+#define LOST_SPANS 3 /* what came through in them is what does */
+#define CROWD_MOST 6 /* of us behind a policer: more than so many times our part it is not */
+#define SLOWER 0.6   /* a path that delivers less than that of the rate has become slower */
 #define OFFSET_SPAN (10 * TW_SECOND)
 
 #define TO(mode) (1u << TW_DELAY_##mode)
@@ -499,7 +498,7 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 	else
 		delay->share.stepped_at = crowd->now;
 	/* What is lost is no room. */
-	if (path->loss_round > delay->blame.base + LOST_MARGIN * (1 - delay->blame.base))
+	if (delay->blame.excess > 0)
 		delay->lossy_at = delay->share.low_since = crowd->now;
 	/* Far above what comes through there is nothing to learn. */
 	if (delay->rate_bps > before && !spare && path->bandwidth_bps > 0 &&
