@@ -417,8 +417,7 @@ def test_servers_share_a_limit(world):
     assert_alike(got)
 
 
-@pytest.mark.skipif(not LONG, reason="part of make soak")
-def test_tunnel_shares_a_limit(world):
+def tunnel_shares_a_limit(world):
     """Who sends by the control connection has no more of it than who sends by UDP."""
     senders = [world.side("a%d" % i, world.net.site(1 + i, firewall=wall))
                for i, wall in enumerate((relaynet.DMZ_TCP_ONLY, relaynet.DMZ))]
@@ -430,6 +429,10 @@ def test_tunnel_shares_a_limit(world):
     for sender, each in zip(senders, got):
         sender.start(*FIXED, "60M", "--relay", relay.name, source, each.url)
     assert_alike(got)
+
+
+if LONG:
+    test_tunnel_shares_a_limit = tunnel_shares_a_limit
 
 
 @pytest.mark.parametrize("which", ["both", "receiver", "sender"][:3 if LONG else 1])
