@@ -199,7 +199,8 @@ def test_capture_holds_no_plaintext(world):
     sender = world.side("a", world.net.host(30))
     got = world.receiver(receiver, "--relay", relay.name)
     capture = world.capture(relay.side.namespace)
-    world.send(sender, got.url, source=world.file(4 << 20, MARK))
+    # No faster than the capture can follow.
+    world.send(sender, got.url, "--rate", "100M", source=world.file(4 << 20, MARK))
     seen = capture.bytes()
     assert len(seen) > 2 * (4 << 20) * 0.9, "the capture is not whole"
     for secret in (MARK[:16], b"file", b"arrived"):
