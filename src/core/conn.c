@@ -242,9 +242,14 @@ void tw_conn_timeout(struct tw_conn *conn, tw_ns now)
 
 void tw_conn_touch(struct tw_conn *conn)
 {
-	/* Fails only when the heap cannot grow, and every connection has had its place there since
-	 * it was made. */
-	(void)tw_heap_set(&conn->endpoint->timers, &conn->timer, 0);
+	/*
+	 * Behind those that have waited for longer: where there is more to do than time, all others
+	 * are touched again and again, and one that is not would never have its turn. Fails only
+	 * when the heap cannot grow, and every connection has had its place there since it was
+	 * made.
+	 */
+	if (!conn->timer.place || conn->timer.at > conn->endpoint->now)
+		(void)tw_heap_set(&conn->endpoint->timers, &conn->timer, conn->endpoint->now);
 }
 
 size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t id, const void *bytes, size_t length)
