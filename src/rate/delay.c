@@ -482,7 +482,7 @@ static void step_share(struct tw_delay *delay, const struct tw_path_model *path,
 {
 	uint64_t delivered =
 		sample->app_limited ? 0 : compensate(delay, delivery(delay, path, sample));
-	uint64_t before = delay->rate_bps;
+	uint64_t before;
 	bool spare;
 
 	judge_loss(delay, sample, crowd);
