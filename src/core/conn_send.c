@@ -12,6 +12,7 @@
 
 /* Below this many bytes a piece of a stream or of data waits for the next packet. */
 #define SMALL_PIECE 32
+#define ASK_UNKNOWN (20 * TW_MSEC) /* not knowing the round trip */
 /* A probe of the path MTU takes at most this part of the window. */
 #define MTU_PROBES_A_WINDOW 2
 
@@ -67,10 +68,12 @@ static void put_ack(struct tw_conn *conn, struct packet *packet, tw_ns now)
 		packet->record.ack_largest = ack.largest;
 	}
 	/* Once a round trip, ask to hear that our acknowledgements arrive, so that old ranges need
-	 * not be repeated. */
-	tw_ns every = tw_ns_max(conn->model.rtt_known ? conn->model.rtt_smoothed : TW_RTT_INITIAL,
-				10 * TW_MSEC);
-	if (ack.range_count > 1 && now >= conn->ping_for_ack_at + every) {
+	 * not be repeated; and often while the round trip is not known: until then what we say is
+	 * missed after a second only. */
+	tw_ns every = conn->model.rtt_known ? tw_ns_max(conn->model.rtt_smoothed, 10 * TW_MSEC)
+					    : ASK_UNKNOWN;
+	if ((ack.range_count > 1 || !conn->model.rtt_known) &&
+	    now >= conn->ping_for_ack_at + every) {
 		conn->ping_for_ack_at = now;
 		conn->ping_owed = true;
 	}

@@ -872,6 +872,57 @@ static void test_stragglers(void **state)
 	pair_free(pair);
 }
 
+static unsigned accepts_lost, words_lost;
+static bool words_said;
+
+/* Loses the first ACCEPT, and what the responder says first. */
+static bool lose_first_words(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)wire;
+	(void)length;
+	if (to == 0 && bytes[0] == TW_DATAGRAM_ACCEPT && accepts_lost == 0) {
+		accepts_lost++;
+		return false;
+	}
+	if (to == 0 && words_said && (bytes[0] & 0xfe) == TW_DATAGRAM_PACKET && words_lost < 2) {
+		words_lost++;
+		return false;
+	}
+	return true;
+}
+
+static bool responder_there(void *context)
+{
+	return ((struct pair *)context)->sides[1].established;
+}
+
+static bool words_heard(void *context)
+{
+	return ((struct pair *)context)->sides[0].stream_length == 5;
+}
+
+/* A responder who does not know the round trip, for its ACCEPT was lost, and says something that is
+ * lost too: he asks, and does not wait for a second. */
+static void test_lost_first_words(void **state)
+{
+	struct pair *pair = pair_new(61);
+
+	(void)state;
+	accepts_lost = words_lost = 0;
+	words_said = false;
+	pair->wire.rate_bps = 20000000;
+	pair->wire.hook = lose_first_words;
+	pair_connect(pair, 1 << 20);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 2 * TW_SECOND, responder_there, pair));
+	assert_int_equal(tw_conn_stream_write(pair->sides[1].conn, 3, (const uint8_t *)"hello", 5),
+			 5);
+	words_said = true;
+	assert_true(wire_run(&pair->wire, pair->wire.now + 150 * TW_MSEC, words_heard, pair));
+	assert_int_equal(accepts_lost, 1);
+	assert_int_equal(words_lost, 2);
+	pair_free(pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -895,6 +946,7 @@ int main(void)
 		cmocka_unit_test(test_slow_receiver_near),
 		cmocka_unit_test(test_outage),
 		cmocka_unit_test(test_stragglers),
+		cmocka_unit_test(test_lost_first_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
