@@ -12,46 +12,29 @@
 #include "netio/sockaddr.h"
 #include "netio/worker.h"
 
+#include "../support/two_folders.h"
+
 #define SIZE ((size_t)6 << 20)
 
 /* Two workers in one program, over loopback, from one folder of a temporary place to another. */
 struct scene {
-	char place[64];
+	struct two_folders folders;
 	struct tw_identity sender_key, receiver_key;
-	struct tw_fs source_fs, sink_fs;
 	struct tw_worker *sender, *receiver;
 	struct tw_address address;
 };
 
 static uint8_t content[SIZE];
 
-static const char *in_place(const struct scene *scene, const char *name)
-{
-	static char path[256];
-
-	snprintf(path, sizeof path, "%s/%s", scene->place, name);
-	return path;
-}
-
 static int set_up(void **state)
 {
 	struct scene *scene = calloc(1, sizeof *scene);
 	struct tw_random random = tw_system_random();
-	int fd;
 
 	assert_non_null(scene);
-	snprintf(scene->place, sizeof scene->place, "/tmp/tw-worker-XXXXXX");
-	assert_non_null(mkdtemp(scene->place));
-	assert_int_equal(mkdir(in_place(scene, "from"), 0755), 0);
-	assert_int_equal(mkdir(in_place(scene, "to"), 0755), 0);
-	tw_random_fill(&random, content, sizeof content);
-	fd = open(in_place(scene, "from/file"), O_CREAT | O_WRONLY, 0644);
-	assert_int_equal(write(fd, content, sizeof content), sizeof content);
-	close(fd);
+	two_folders_make(&scene->folders, content, sizeof content);
 	assert_int_equal(tw_identity_generate(&random, &scene->sender_key), 0);
 	assert_int_equal(tw_identity_generate(&random, &scene->receiver_key), 0);
-	assert_int_equal(tw_fs_posix_open(in_place(scene, "from"), false, &scene->source_fs), 0);
-	assert_int_equal(tw_fs_posix_open(in_place(scene, "to"), true, &scene->sink_fs), 0);
 	assert_true(tw_address_parse_ip("127.0.0.1", &scene->address));
 	*state = scene;
 	return 0;
@@ -60,17 +43,14 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct scene *scene = *state;
-	char command[128];
 
 	if (scene->sender)
 		tw_worker_free(scene->sender);
 	if (scene->receiver)
 		tw_worker_free(scene->receiver);
-	tw_fs_posix_close(&scene->source_fs);
-	tw_fs_posix_close(&scene->sink_fs);
-	snprintf(command, sizeof command, "rm -r %s", scene->place);
+	two_folders_remove(&scene->folders);
 	free(scene);
-	return system(command);
+	return 0;
 }
 
 static void start_receiver(struct scene *scene)
@@ -78,7 +58,7 @@ static void start_receiver(struct scene *scene)
 	struct tw_worker_receiving receiving = {
 		.binds = { scene->address },
 		.bind_count = 1,
-		.fs = &scene->sink_fs,
+		.fs = &scene->folders.to,
 		.cipher_min = TW_CIPHER_128,
 		.file_events = true,
 	};
@@ -125,7 +105,7 @@ static struct tw_source *source_of(const struct scene *scene, const char *name)
 					     .read_content = true };
 	struct tw_source *source;
 
-	assert_int_equal(tw_source_new(&scene->source_fs, &options, &source), 0);
+	assert_int_equal(tw_source_new(&scene->folders.from, &options, &source), 0);
 	return source;
 }
 
@@ -233,7 +213,7 @@ static const struct tw_worker_snapshot *wait_for_bytes(struct scene *scene, uint
 static bool arrived_whole(const struct scene *scene)
 {
 	static uint8_t copy[SIZE + 1];
-	int fd = open(in_place(scene, "to/below/file"), O_RDONLY);
+	int fd = open(two_folders_path(&scene->folders, "to/below/file"), O_RDONLY);
 	ssize_t length = fd < 0 ? 0 : read(fd, copy, sizeof copy);
 
 	if (fd >= 0)
@@ -481,7 +461,7 @@ static void test_discover(void **state)
 static void test_port_in_use(void **state)
 {
 	struct scene *scene = *state;
-	struct tw_worker_receiving receiving = { .bind_count = 1, .fs = &scene->sink_fs };
+	struct tw_worker_receiving receiving = { .bind_count = 1, .fs = &scene->folders.to };
 	struct tw_worker_options options = { .identity = &scene->receiver_key,
 					     .receiving = &receiving };
 	struct tw_address failed = { .family = TW_FAMILY_NONE };

@@ -15,6 +15,8 @@
 #include "netio/sockaddr.h"
 #include "netio/worker.h"
 
+#include "../support/two_folders.h"
+
 #ifndef SO_DETACH_REUSEPORT_BPF
 #define SO_DETACH_REUSEPORT_BPF 68
 #endif
@@ -25,9 +27,8 @@
 #define LIMIT (60 * TW_SECOND)
 
 struct scene {
-	char place[64];
+	struct two_folders folders;
 	struct tw_identity key, sender_keys[SENDERS];
-	struct tw_fs source_fs, sink_fs;
 	struct tw_crew *crew;
 	struct tw_worker *workers[WORKERS], *senders[SENDERS];
 	struct tw_address address;
@@ -35,34 +36,16 @@ struct scene {
 
 static uint8_t content[SIZE];
 
-static const char *in_place(const struct scene *scene, const char *name)
-{
-	static char path[256];
-
-	snprintf(path, sizeof path, "%s/%s", scene->place, name);
-	return path;
-}
-
 static int set_up(void **state)
 {
 	struct scene *scene = calloc(1, sizeof *scene);
 	struct tw_random random = tw_system_random();
-	int fd;
 
 	assert_non_null(scene);
-	snprintf(scene->place, sizeof scene->place, "/tmp/tw-crew-XXXXXX");
-	assert_non_null(mkdtemp(scene->place));
-	assert_int_equal(mkdir(in_place(scene, "from"), 0755), 0);
-	assert_int_equal(mkdir(in_place(scene, "to"), 0755), 0);
-	tw_random_fill(&random, content, sizeof content);
-	fd = open(in_place(scene, "from/file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-	assert_int_equal(write(fd, content, sizeof content), sizeof content);
-	close(fd);
+	two_folders_make(&scene->folders, content, sizeof content);
 	assert_int_equal(tw_identity_generate(&random, &scene->key), 0);
 	for (unsigned i = 0; i < SENDERS; i++)
 		assert_int_equal(tw_identity_generate(&random, &scene->sender_keys[i]), 0);
-	assert_int_equal(tw_fs_posix_open(in_place(scene, "from"), false, &scene->source_fs), 0);
-	assert_int_equal(tw_fs_posix_open(in_place(scene, "to"), true, &scene->sink_fs), 0);
 	assert_int_equal(tw_crew_new(WORKERS, &scene->crew), 0);
 	assert_true(tw_address_parse_ip("127.0.0.1", &scene->address));
 	*state = scene;
@@ -72,7 +55,6 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct scene *scene = *state;
-	char command[128];
 
 	for (unsigned i = 0; i < SENDERS; i++)
 		if (scene->senders[i])
@@ -81,17 +63,15 @@ static int tear_down(void **state)
 		if (scene->workers[i])
 			tw_worker_free(scene->workers[i]);
 	tw_crew_free(scene->crew);
-	tw_fs_posix_close(&scene->source_fs);
-	tw_fs_posix_close(&scene->sink_fs);
-	snprintf(command, sizeof command, "rm -r %s", scene->place);
+	two_folders_remove(&scene->folders);
 	free(scene);
-	return system(command);
+	return 0;
 }
 
 static void start_workers(struct scene *scene, bool steered)
 {
 	struct tw_worker_receiving receiving = { .bind_count = 1,
-						 .fs = &scene->sink_fs,
+						 .fs = &scene->folders.to,
 						 .cipher_min = TW_CIPHER_128 };
 	struct tw_worker_options options = { .identity = &scene->key,
 					     .receiving = &receiving,
@@ -122,7 +102,7 @@ static struct tw_source *source_of(const struct scene *scene)
 					     .read_content = true };
 	struct tw_source *source;
 
-	assert_int_equal(tw_source_new(&scene->source_fs, &options, &source), 0);
+	assert_int_equal(tw_source_new(&scene->folders.from, &options, &source), 0);
 	return source;
 }
 
@@ -185,7 +165,7 @@ static void check_file(const struct scene *scene, unsigned index)
 	int fd;
 
 	snprintf(name, sizeof name, "to/%u/file", index);
-	fd = open(in_place(scene, name), O_RDONLY | O_CLOEXEC);
+	fd = open(two_folders_path(&scene->folders, name), O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(read(fd, copy, sizeof copy), SIZE);
 	close(fd);
