@@ -113,17 +113,19 @@ static void check_source(struct code *code, const struct tw_valve *valve, enum t
 	check_window(code, &valve->windows[class]);
 }
 
-/* Of ids that others have chosen: whoever is known, and of the rest who is in the window. */
-static void check_known(struct code *code, const struct tw_valve *valve)
+/* Of ids that others have chosen: whoever is known, and of the rest who is in the window. Not
+ * @whole: everybody. */
+static void check_known(struct code *code, const struct tw_valve *valve, bool whole)
 {
 	const struct tw_valve_window *window = &valve->windows[TW_VALVE_CONNECTED];
 	enum tw_family family = valve->ipv6 ? TW_FAMILY_IPV6 : TW_FAMILY_IPV4;
 	struct tw_address known[TW_VALVE_SOURCES];
 	size_t count = 0;
 
-	if (window->width < TW_VALVE_OPEN && valve->known)
+	whole &= window->width < TW_VALVE_OPEN;
+	if (whole && valve->known)
 		count = valve->known(valve->context, known, TW_VALVE_SOURCES);
-	if (window->width == TW_VALVE_OPEN || count > TW_VALVE_SOURCES) {
+	if (!whole || count > TW_VALVE_SOURCES) {
 		add(code, BPF_RET | BPF_K, ALL);
 		return;
 	}
@@ -175,7 +177,7 @@ static void link_jumps(struct code *code)
 }
 
 /* What is in force stays so when it fails: nothing, or the last windows. */
-static void set_filter(struct tw_valve *valve)
+static bool attach(const struct tw_valve *valve, bool whole)
 {
 	struct code code;
 	struct sock_fprog program;
@@ -199,11 +201,22 @@ static void set_filter(struct tw_valve *valve)
 	/* Last, because it can be longer than a jump. */
 	here(&code, CONNECTED);
 	if (!valve->marked)
-		check_known(&code, valve);
+		check_known(&code, valve, whole);
 	link_jumps(&code);
 	program = (struct sock_fprog){ (unsigned short)code.count, code.lines };
-	if (setsockopt(valve->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program))
-		valve->fd = -1;
+	return !setsockopt(valve->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/*
+ * The new filter stands beside the old one for a moment, and the kernel grants a socket so much
+ * room for both (net.core.optmem_max, 20 KiB before Linux 6.8). Two that name hundreds of sources
+ * have none: a short one goes between them, and stays if even one is too long.
+ */
+static void set_filter(struct tw_valve *valve)
+{
+	valve->late = !attach(valve, true);
+	if (valve->late && !valve->marked && attach(valve, false))
+		valve->late = !attach(valve, true);
 }
 
 enum tw_valve_class tw_valve_class(uint8_t type)
@@ -230,7 +243,8 @@ void tw_valve_init(struct tw_valve *valve, int fd, bool ipv6, const struct tw_ci
 		valve->windows[i] = (struct tw_valve_window){ .width = TW_VALVE_OPEN,
 							      .since = now,
 							      .moved_at = now };
-	set_filter(valve);
+	if (!attach(valve, true))
+		valve->fd = -1;
 }
 
 unsigned tw_valve_width(unsigned width, double a_second)
@@ -272,7 +286,7 @@ static bool turn_window(struct tw_valve_window *window, tw_ns now)
 
 void tw_valve_turn(struct tw_valve *valve, tw_ns now)
 {
-	bool turned = false;
+	bool turned = valve->late;
 
 	if (valve->fd < 0)
 		return;
