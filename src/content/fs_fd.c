@@ -74,9 +74,10 @@ int tw_fd_open_flags(unsigned flags)
  */
 int tw_fd_check_opened(int fd, unsigned flags)
 {
+	const unsigned fresh = TW_OPEN_CREATE | TW_OPEN_EXCLUSIVE;
 	struct stat st;
 
-	if (flags & TW_OPEN_EXCLUSIVE)
+	if ((flags & fresh) == fresh)
 		return 0;
 	if (fstat(fd, &st))
 		return -errno;

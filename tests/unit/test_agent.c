@@ -51,6 +51,10 @@ static void test_files(void **state)
 			 -EEXIST);
 	assert_int_equal(ops->open(fs, "none", TW_OPEN_READ, &file), -ENOENT);
 	assert_int_equal(ops->open(fs, ".", TW_OPEN_READ, &file), -EISDIR);
+	/* What was not made now is looked at, whatever else is asked for. */
+	assert_int_equal(ops->open(fs, ".", TW_OPEN_READ | TW_OPEN_EXCLUSIVE, &file), -EISDIR);
+	assert_int_equal(mkfifo(agent_at(world, "in/pipe"), 0600), 0);
+	assert_int_equal(ops->open(fs, "pipe", TW_OPEN_READ | TW_OPEN_EXCLUSIVE, &file), -EINVAL);
 	file = open_file(world, "/new", TW_OPEN_WRITE | TW_OPEN_TRUNCATE);
 	assert_int_equal(ops->stat_file(file, &stat), 0);
 	assert_int_equal(stat.size, 0);
