@@ -83,7 +83,8 @@ struct tw_accounts_ops {
 	/*
 	 * A connected SOCK_SEQPACKET to a file agent (agent.h) that runs with @user's ids and
 	 * groups, started if there is none; several sockets of one agent are fine. Owned by the
-	 * caller. "": the engine's own account. -EACCES: not granted.
+	 * caller. "": the engine's own account, which has to be granted too if it is not that of
+	 * the monitor. -EACCES: not granted.
 	 */
 	int (*agent)(struct tw_accounts *accounts, const char *user, int *ret_socket);
 	/*

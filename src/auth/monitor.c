@@ -43,8 +43,12 @@ static void kill_engine(struct tw_monitor *monitor, const char *why)
 void tw_monitor_answer(struct tw_monitor *monitor, const struct tw_auth_message *answer,
 		       const int *fds, unsigned count)
 {
-	int r = tw_auth_send(monitor->socket, MSG_DONTWAIT, answer, fds, count);
+	int r;
 
+	/* It has closed its side and is about to end: nobody is there to be told. */
+	if (monitor->socket < 0)
+		return;
+	r = tw_auth_send(monitor->socket, MSG_DONTWAIT, answer, fds, count);
 	if (r == -EMSGSIZE && answer->kind != TW_AUTH_RESULT)
 		tw_monitor_refuse(monitor, answer->serial, r);
 	else if (r && r != -EPIPE && r != -ECONNRESET)

@@ -129,11 +129,25 @@ static int serve(struct tw_monitor *monitor, const struct tw_grant *granted, int
 	return hand_over(agent, client);
 }
 
+/*
+ * What the engine is anyway needs no proof elsewhere, but an agent is not confined to the engine's
+ * folders: it would open for the engine whatever anybody on this machine may read. So the engine's
+ * own account has to prove itself as all others have, unless the monitor has no other.
+ */
+static const struct tw_grant *agent_granted(const struct tw_monitor *monitor, const char *user)
+{
+	const struct tw_grant *granted = tw_monitor_granted(monitor, user);
+
+	if (granted != &monitor->engine_account || granted->uid == monitor->starter)
+		return granted;
+	return tw_grants_find(&monitor->grants, granted->name);
+}
+
 void tw_monitor_agent_ask(struct tw_monitor *monitor, const struct tw_auth_message *message)
 {
 	const struct tw_auth_message answer = { .kind = TW_AUTH_DESCRIPTORS,
 						.serial = message->serial };
-	const struct tw_grant *granted = tw_monitor_granted(monitor, message->user);
+	const struct tw_grant *granted = agent_granted(monitor, message->user);
 	int ends[2], r = -EACCES;
 
 	if (granted && !monitor->options->agent_run)
