@@ -32,6 +32,7 @@ int tw_relay_new(const struct tw_relay_config *config, tw_ns now, struct tw_rela
 	tw_heap_init(&relay->route_timers);
 	tw_heap_init(&relay->server_timers);
 	tw_cookie_jar_init(&relay->cookies, &config->random, now);
+	tw_door_init(&relay->door, &config->random);
 	relay->links_at = now + LINKS_EVERY;
 	*ret = relay;
 	return 0;
@@ -234,16 +235,34 @@ void relay_server_timer(struct tw_relay_server *server, tw_ns at)
 	(void)tw_heap_set(&server->relay->server_timers, &server->timer, at);
 }
 
+static struct tw_relay_reply *reply_at(struct tw_relay *relay, size_t index)
+{
+	return &relay->replies[(relay->reply_first + index) % TW_RELAY_REPLIES_MAX];
+}
+
+/* The oldest of this key's own, so that nobody's flood pushes out what is said to others; if it has
+ * none, the oldest. */
+static void drop_reply(struct tw_relay *relay, const struct account *account)
+{
+	size_t index = 0;
+
+	while (index < relay->reply_count && reply_at(relay, index)->server &&
+	       reply_at(relay, index)->server->account != account)
+		index++;
+	for (index %= relay->reply_count; index; index--)
+		*reply_at(relay, index) = *reply_at(relay, index - 1);
+	relay->reply_first = (relay->reply_first + 1) % TW_RELAY_REPLIES_MAX;
+	relay->reply_count--;
+}
+
 struct tw_relay_reply *relay_new_reply(struct tw_relay_server *server, const struct tw_path *path)
 {
 	struct tw_relay *relay = server->relay;
 	struct tw_relay_reply *reply;
 
-	if (relay->reply_count == TW_RELAY_REPLIES_MAX) {
-		relay->reply_first = (relay->reply_first + 1) % TW_RELAY_REPLIES_MAX;
-		relay->reply_count--;
-	}
-	reply = &relay->replies[(relay->reply_first + relay->reply_count++) % TW_RELAY_REPLIES_MAX];
+	if (relay->reply_count == TW_RELAY_REPLIES_MAX)
+		drop_reply(relay, server->account);
+	reply = reply_at(relay, relay->reply_count++);
 	reply->server = server;
 	reply->path = *path;
 	reply->length = 0;

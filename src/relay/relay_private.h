@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/heap.h"
+#include "core/door.h"
 #include "core/table.h"
 #include "crypto/cookie.h"
 #include "crypto/noise.h"
@@ -89,6 +90,7 @@ struct tw_relay {
 	struct tw_heap route_timers, server_timers;
 	size_t route_count;
 	struct tw_cookie_jar cookies;
+	struct tw_door door; /* for those who have returned one */
 	struct tw_relay_reply replies[TW_RELAY_REPLIES_MAX];
 	size_t reply_first, reply_count;
 	struct tw_relay_link *links; /* list */
@@ -124,7 +126,7 @@ struct tw_relay_server *relay_server_find(struct tw_relay *relay, const struct t
 struct tw_relay_server *relay_server_new(struct tw_relay_link *link,
 					 const struct tw_relay_message *wish);
 void relay_server_timer(struct tw_relay_server *server, tw_ns at);
-/* A place for a reply; the oldest goes when there are too many. */
+/* A place for a reply; when there are too many the oldest of the same key goes, or the oldest. */
 struct tw_relay_reply *relay_new_reply(struct tw_relay_server *server, const struct tw_path *path);
 void relay_bill(struct tw_relay_server *server, size_t bytes, tw_ns now);
 

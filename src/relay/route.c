@@ -506,23 +506,35 @@ static void retry(struct tw_relay_server *server, const struct tw_relay_train *t
 	reply->length = tw_datagram_write_retry(&answer, reply->bytes, sizeof reply->bytes);
 }
 
-/* A stranger knocks. With many at the door he must show that he hears, before he costs memory. */
+/* With many at the door a stranger must show that he hears, before he costs memory; and from one
+ * address only so many come in, or they would push out all others. */
+static bool proved(struct tw_relay_server *server, const struct tw_relay_train *train,
+		   const struct tw_datagram *init, tw_ns now)
+{
+	struct tw_relay *relay = server->relay;
+	const struct tw_address *from = &train->from.path.remote;
+
+	if (server->half_open.count < TW_RELAY_HALF_OPEN_COOKIE)
+		return true;
+	if (init->cookie && tw_cookie_check(&relay->cookies, &relay->config.random, now, from,
+					    init->scid, init->cookie))
+		return tw_door_proved(&relay->door, from, now);
+	retry(server, train, init, now);
+	return false;
+}
+
+/* A stranger knocks. */
 static void init_in(struct tw_relay_server *server, const struct tw_relay_train *train,
 		    const struct tw_datagram *init, tw_ns now, struct tw_relay_hop *hop)
 {
-	struct tw_relay *relay = server->relay;
 	struct route *route = tw_table_get(&server->by_cid[PEER_SIDE], init->scid);
 
 	if (!server->accepts || train->from.link || !server->leg.there) {
 		server->counters.refused++;
 		return;
 	}
-	if (!route && server->half_open.count >= TW_RELAY_HALF_OPEN_COOKIE &&
-	    (!init->cookie ||
-	     !tw_cookie_check(&relay->cookies, &relay->config.random, now, &train->from.path.remote,
-			      init->scid, init->cookie))) {
+	if (!route && !proved(server, train, init, now)) {
 		server->counters.refused++;
-		retry(server, train, init, now);
 		return;
 	}
 	if (!route) {

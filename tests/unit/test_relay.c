@@ -4,6 +4,7 @@
  */
 #include "relayworld.h"
 
+#include "core/door.h"
 #include "crypto/cookie.h"
 
 #define KIB (UINT64_C(1) << 10)
@@ -166,6 +167,36 @@ static void test_flood(void **state)
 	world_run(world, world->now + TW_RELAY_HALF_OPEN_LIFE + TW_SECOND, NULL);
 	assert_int_equal(info_of(world).half_open, 0);
 	assert_int_equal(tw_relay_route_count(world->relay), 1);
+	world_free(world);
+}
+
+/* Who returns his cookies, as often as he likes, has only so many of the half-open ones; others get
+ * in beside him. */
+static void test_flood_from_one_address(void **state)
+{
+	const struct tw_address attacker = world_address(66, 6666);
+	struct world *world = served_world(33);
+	uint8_t bytes[TW_DATAGRAM_INIT_MIN];
+	struct tw_relay_reply reply;
+	struct tw_datagram retry;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++) {
+		size_t length = make_init(world, i + 1, NULL, bytes);
+
+		world_at_relay(world, &attacker, bytes, length);
+		if (tw_relay_reply(world->relay, &reply)) {
+			assert_int_equal(tw_datagram_parse(reply.bytes, reply.length, &retry), 0);
+			length = make_init(world, i + 1, retry.cookie, bytes);
+			world_at_relay(world, &attacker, bytes, length);
+		}
+		world->flight_count = 0;
+	}
+	assert_in_range(info_of(world).half_open, TW_RELAY_HALF_OPEN_COOKIE,
+			TW_RELAY_HALF_OPEN_COOKIE + TW_DOOR_PROVED_BURST);
+	world_call(world, 4 * KIB);
+	assert_true(world_run(world, world->now + 3 * TW_SECOND, world_all_there));
+	assert_int_equal(info_of(world).routes, 1);
 	world_free(world);
 }
 
@@ -964,6 +995,7 @@ int main(void)
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_discover),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_flood_from_one_address),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_no_amplification),
 		cmocka_unit_test(test_no_amplification_by_cid),

@@ -100,6 +100,48 @@ static void leave(struct world *world, struct sharer *sharer)
 	tw_relay_client_free(sharer->client);
 }
 
+/* One key has the relay send more than it has room for: what another is told stays. */
+static void test_replies(void **state)
+{
+	struct world *world = world_new(9);
+	struct tw_relay_train train = { .from = { .there = true, .path.remote = world->mapped[PEER] },
+					.length = TW_RELAY_LEG_SIZE,
+					.segment = TW_RELAY_LEG_SIZE };
+	struct sharer loud, quiet;
+	uint8_t leg[TW_RELAY_LEG_SIZE], bytes[256];
+	struct tw_relay_reply reply;
+	struct tw_relay_hop hop;
+	unsigned seen = 0, probes = 0;
+	bool asks;
+
+	(void)state;
+	join(world, &loud, NULL);
+	join(world, &quiet, NULL);
+	assert_int_equal(tw_relay_client_leg(quiet.client, world->now, &asks, leg), sizeof leg);
+	train.bytes = leg;
+	tw_relay_forward(world->relay, server_of(&quiet), &train, world->now, &hop);
+	for (unsigned i = 0; i < 2 * TW_RELAY_REPLIES_MAX; i++) {
+		struct tw_relay_message route = { .type = TW_RELAY_ROUTE,
+						  .flags = TW_RELAY_OUTGOING,
+						  .server_cid = tw_random_u64(&world->random),
+						  .peer_cid = tw_random_u64(&world->random),
+						  .address = world->mapped[PEER] };
+		size_t length = tw_relay_message_write(&route, bytes, sizeof bytes);
+
+		assert_int_equal(tw_relay_link_receive(loud.link, bytes, length, world->now),
+				 length);
+	}
+	while (tw_relay_reply(world->relay, &reply)) {
+		seen += reply.bytes[0] == TW_RELAY_LEG_SEEN && reply.server == server_of(&quiet);
+		probes += reply.bytes[0] == TW_DATAGRAM_PROBE && reply.server == server_of(&loud);
+	}
+	assert_int_equal(seen, 1);
+	assert_int_equal(probes, TW_RELAY_REPLIES_MAX - 1);
+	leave(world, &loud);
+	leave(world, &quiet);
+	world_free(world);
+}
+
 static void come(struct sharer *sharer, tw_ns now)
 {
 	sharer->owed += sharer->rate * (double)STEP / (double)TW_SECOND;
@@ -353,7 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shy_beside_greedy), cmocka_unit_test(test_under_its_part),
 		cmocka_unit_test(test_part_of_a_key),     cmocka_unit_test(test_places_of_a_key),
-		cmocka_unit_test(test_port_of_a_key),
+		cmocka_unit_test(test_port_of_a_key),     cmocka_unit_test(test_replies),
 	};
 
 	return cmocka_run_group_tests_name("relay_share", tests, NULL, NULL);
