@@ -45,7 +45,7 @@
 #define STRANGERS_PAUSE 1   /* what they cost is waited as often before the next */
 #define STRANGERS_BURST (20 * TW_MSEC)
 #define HANDSHAKE_LIMIT (5 * TW_SECOND)
-#define FAREWELL (200 * TW_MSEC)
+#define FAREWELL (200 * TW_MSEC) /* for last words */
 #define BUFFER_LEAST ((uint32_t)256 << 10)
 
 enum watch_type {
@@ -92,6 +92,7 @@ struct link {
 	struct tw_address from;
 	struct tw_relay_server *told; /* JOINED was reported */
 	tw_ns born;
+	tw_ns over_at;    /* it was seen to be over; 0: it is not */
 	uint32_t watched; /* events */
 	bool paused;      /* its server has used up what it may move */
 	bool dead;
@@ -784,6 +785,16 @@ static void farewell(struct tw_relay_host *host, struct link *link)
 	}
 }
 
+/* It is over, and does not even take the last words: others need its place. */
+static bool is_deaf(struct link *link, tw_ns now)
+{
+	if (!link->link || !tw_relay_link_over(link->link))
+		return false;
+	if (!link->over_at)
+		link->over_at = now;
+	return tw_ns_since(now, link->over_at) >= FAREWELL;
+}
+
 /* Output that any event may have made leaves; what is over goes. */
 static void tend_links(struct tw_relay_host *host, tw_ns now)
 {
@@ -795,7 +806,7 @@ static void tend_links(struct tw_relay_host *host, tw_ns now)
 		if (!link->link && tw_ns_since(now, link->born) >= HANDSHAKE_LIMIT)
 			link->dead = true;
 		write_link(host, link);
-		if (!link->dead) {
+		if (!link->dead && !is_deaf(link, now)) {
 			at = &link->next;
 			continue;
 		}
