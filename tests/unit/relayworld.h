@@ -309,6 +309,22 @@ static inline void world_direct(struct world *world, int from, const uint8_t *by
 			  length);
 }
 
+/* A stranger's first datagram, which nobody can open. Its length. */
+static inline size_t world_make_init(struct world *world, uint64_t scid, const uint8_t *cookie,
+				     uint8_t *ret)
+{
+	uint8_t message[128];
+	const struct tw_datagram init = { .version = TW_VERSION_1,
+					  .scid = scid,
+					  .pattern = TW_PATTERN_IK,
+					  .cookie = cookie,
+					  .message = message,
+					  .message_length = sizeof message };
+
+	tw_random_fill(&world->random, message, sizeof message);
+	return tw_datagram_write_init(&init, ret, TW_DATAGRAM_INIT_MIN);
+}
+
 /* The relay sends. */
 static inline void world_sent(struct world *world, const struct tw_address *to,
 			      const uint8_t *bytes, size_t length)

@@ -4,6 +4,8 @@
  */
 #include "relayworld.h"
 
+#include "core/door.h"
+
 #define PACKET 1250
 #define LIMIT 5000000.0 /* bytes a second; 40 Mbit/s */
 #define ROUND (20 * TW_MSEC)
@@ -98,6 +100,40 @@ static void leave(struct world *world, struct sharer *sharer)
 {
 	tw_relay_link_free(sharer->link, world->now);
 	tw_relay_client_free(sharer->client);
+}
+
+/* Who returns his cookies, as often as he likes, has only so many of the half-open ones; others get
+ * in beside him. */
+static void test_flood_from_one_address(void **state)
+{
+	const struct tw_address attacker = world_address(66, 6666);
+	struct world *world = world_new(33);
+	uint8_t bytes[TW_DATAGRAM_INIT_MIN];
+	struct tw_relay_server_info info;
+	struct tw_relay_reply reply;
+	struct tw_datagram retry;
+
+	(void)state;
+	assert_true(world_run(world, world->now + TW_SECOND, world_served));
+	for (unsigned i = 0; i < 3000; i++) {
+		size_t length = world_make_init(world, i + 1, NULL, bytes);
+
+		world_at_relay(world, &attacker, bytes, length);
+		if (tw_relay_reply(world->relay, &reply)) {
+			assert_int_equal(tw_datagram_parse(reply.bytes, reply.length, &retry), 0);
+			length = world_make_init(world, i + 1, retry.cookie, bytes);
+			world_at_relay(world, &attacker, bytes, length);
+		}
+		world->flight_count = 0;
+	}
+	tw_relay_server_info(world_server(world), &info);
+	assert_in_range(info.half_open, TW_RELAY_HALF_OPEN_COOKIE,
+			TW_RELAY_HALF_OPEN_COOKIE + TW_DOOR_PROVED_BURST);
+	world_call(world, 4096);
+	assert_true(world_run(world, world->now + 3 * TW_SECOND, world_all_there));
+	tw_relay_server_info(world_server(world), &info);
+	assert_int_equal(info.routes, 1);
+	world_free(world);
 }
 
 /* One key has the relay send more than it has room for: what another is told stays. */
@@ -396,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_shy_beside_greedy), cmocka_unit_test(test_under_its_part),
 		cmocka_unit_test(test_part_of_a_key),     cmocka_unit_test(test_places_of_a_key),
 		cmocka_unit_test(test_port_of_a_key),     cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_flood_from_one_address),
 	};
 
 	return cmocka_run_group_tests_name("relay_share", tests, NULL, NULL);
