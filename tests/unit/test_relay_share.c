@@ -140,7 +140,8 @@ static void test_flood_from_one_address(void **state)
 static void test_replies(void **state)
 {
 	struct world *world = world_new(9);
-	struct tw_relay_train train = { .from = { .there = true, .path.remote = world->mapped[PEER] },
+	struct tw_relay_train train = { .from = { .there = true,
+						  .path.remote = world->mapped[PEER] },
 					.length = TW_RELAY_LEG_SIZE,
 					.segment = TW_RELAY_LEG_SIZE };
 	struct sharer loud, quiet;
@@ -429,9 +430,12 @@ static void test_port_of_a_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shy_beside_greedy), cmocka_unit_test(test_under_its_part),
-		cmocka_unit_test(test_part_of_a_key),     cmocka_unit_test(test_places_of_a_key),
-		cmocka_unit_test(test_port_of_a_key),     cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_shy_beside_greedy),
+		cmocka_unit_test(test_under_its_part),
+		cmocka_unit_test(test_part_of_a_key),
+		cmocka_unit_test(test_places_of_a_key),
+		cmocka_unit_test(test_port_of_a_key),
+		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_flood_from_one_address),
 	};
 
