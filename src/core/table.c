@@ -1,12 +1,11 @@
 #include "core/table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct tw_table_slot {
-	uint64_t key;
-	void *value; /* NULL: free */
-};
+#include "crypto/siphash.h"
 
 #define SIZE_MIN 64
 
@@ -23,10 +22,20 @@ void tw_table_deinit(struct tw_table *table)
 
 static size_t home(const struct tw_table *table, uint64_t key)
 {
-	uint64_t x = key ^ table->secret;
+	uint64_t x = key;
 	x ^= x >> 32;
 	x *= UINT64_C(0xd6e8feb86659fd93);
 	x ^= x >> 32;
+	/* A secret that is only mixed in would not do: what collides with one collides with all. */
+	if (table->secret) {
+		const uint64_t secret[2] = { table->secret, ~table->secret };
+		uint8_t sip[TW_SIPHASH_KEY], hash[TW_SIPHASH_SIZE];
+
+		static_assert(sizeof(secret) == sizeof(sip), "a whole key");
+		memcpy(sip, secret, sizeof(sip));
+		tw_siphash(sip, &key, sizeof(key), hash);
+		memcpy(&x, hash, sizeof(x));
+	}
 	return (size_t)x & (table->size - 1);
 }
 

@@ -277,6 +277,39 @@ static void test_table(void **state)
 	tw_table_deinit(&table);
 }
 
+/* The longest row of places that are taken: as far as anybody may have to look. */
+static size_t longest_row(const struct tw_table *table)
+{
+	size_t longest = 0, row = 0;
+
+	for (size_t i = 0; i < 2 * table->size; i++) {
+		row = table->slots[i % table->size].value ? row + 1 : 0;
+		longest = row > longest ? row : longest;
+	}
+	return longest;
+}
+
+/*
+ * Ids that were chosen to fall on one place: those that differ in the same bits of both halves, and
+ * in none of the low ones. Who does not know the secret gains nothing by it.
+ */
+static void test_chosen_ids(void **state)
+{
+	(void)state;
+	for (uint64_t secret = 1; secret <= 3; secret++) {
+		struct tw_table table;
+
+		tw_table_init(&table, secret * UINT64_C(0x9e3779b97f4a7c15));
+		for (uint64_t i = 0; i < 4096; i++) {
+			uint64_t id = UINT64_C(0x0123456789abcdef) ^ (i << 52 | i << 20);
+
+			assert_int_equal(tw_table_put(&table, id, &table), 0);
+		}
+		assert_in_range(longest_row(&table), 1, 200);
+		tw_table_deinit(&table);
+	}
+}
+
 /* Two halves of a stream with pieces lost, repeated and out of order; windows held. */
 /* Ids are all different and pass; of invented ones, or with another salt, one in 4096 does. */
 static void test_cid(void **state)
@@ -444,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_mtu_black_hole),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_chosen_ids),
 		cmocka_unit_test(test_cid),
 		cmocka_unit_test(test_streams_at_random),
 		cmocka_unit_test(test_stream_refusals),
