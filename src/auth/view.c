@@ -77,6 +77,11 @@ void tw_view_drop(struct tw_view *view)
 		view_free(view);
 }
 
+const char *tw_view_user(const struct tw_view *view)
+{
+	return view->user;
+}
+
 bool tw_view_is_idle(struct tw_view *view)
 {
 	return atomic_load(&view->references) == 1;

@@ -31,6 +31,8 @@ struct tw_view_options {
 int tw_view_new(const struct tw_view_options *options, struct tw_view **ret);
 struct tw_view *tw_view_hold(struct tw_view *view);
 void tw_view_drop(struct tw_view *view); /* NULL is fine */
+/* Whose it is, lent as long as the view. */
+const char *tw_view_user(const struct tw_view *view);
 /* Nobody but the caller holds it. */
 bool tw_view_is_idle(struct tw_view *view);
 /* Lets its agent go if nobody asks it anything. */

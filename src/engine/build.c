@@ -101,7 +101,7 @@ static void done(struct tw_pool_job *job)
 }
 
 int tw_build_start(struct tw_pool *pool, const struct tw_fs *fs,
-		   const struct tw_source_options *options, struct tw_build **ret)
+		   const struct tw_source_options *options, uint64_t owner, struct tw_build **ret)
 {
 	struct tw_build *build = calloc(1, sizeof(*build));
 	int r = build ? tw_source_new(fs, options, &build->source) : -ENOMEM;
@@ -112,6 +112,7 @@ int tw_build_start(struct tw_pool *pool, const struct tw_fs *fs,
 	}
 	build->job.run = run;
 	build->job.done = done;
+	build->job.owner = owner;
 	tw_pool_submit(pool, &build->job);
 	*ret = build;
 	return 0;

@@ -27,9 +27,10 @@ struct tw_build_result {
 	size_t blob_length;
 };
 
-/* @fs held, or borrowed until the end (content/source.h); @options copied. -ENOMEM. */
+/* @fs held, or borrowed until the end (content/source.h); @options copied; @owner as of pool.h.
+ * -ENOMEM. */
 int tw_build_start(struct tw_pool *pool, const struct tw_fs *fs,
-		   const struct tw_source_options *options, struct tw_build **ret);
+		   const struct tw_source_options *options, uint64_t owner, struct tw_build **ret);
 /* Before the next turn of the loop. */
 void tw_build_on_done(struct tw_build *build,
 		      void (*done)(void *context, struct tw_build_result *result), void *context);

@@ -19,7 +19,7 @@
 #include "engine/watches.h"
 #include "netio/clock.h"
 
-#define POOL_THREADS 4
+#define POOL_THREADS 8 /* 4 for one account */
 #define RESOLVER_THREADS 4
 
 /* The texts of struct tw_engine_options. */

@@ -92,6 +92,7 @@ int tw_files_start(struct tw_pool *pool, struct tw_view *view,
 	work->view = tw_view_hold(view);
 	work->job.run = work_run;
 	work->job.done = work_done;
+	work->job.owner = tw_pool_owner(tw_view_user(view));
 	work->done = done;
 	work->context = context;
 	r = copy_request(request, work);

@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define THREADS_MAX 16
 
@@ -53,6 +55,36 @@ static struct tw_pool_job *list_take(struct list *list)
 	return job;
 }
 
+uint64_t tw_pool_owner(const char *name)
+{
+	return XXH3_64bits(name, strlen(name)) | 1;
+}
+
+static bool may_run(const struct tw_pool *pool, const struct tw_pool_job *job)
+{
+	unsigned running = 0, most = (pool->thread_count + 1) / 2;
+
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		running += pool->running[i] && pool->running[i]->owner == job->owner;
+	return !job->owner || running < most || atomic_load(&job->cancelled);
+}
+
+/* The first of those that may. */
+static struct tw_pool_job *take_waiting(struct tw_pool *pool)
+{
+	for (struct tw_pool_job **at = &pool->waiting.first; *at; at = &(*at)->next) {
+		struct tw_pool_job *job = *at;
+
+		if (!may_run(pool, job))
+			continue;
+		*at = job->next;
+		if (!job->next)
+			pool->waiting.last = at;
+		return job;
+	}
+	return NULL;
+}
+
 struct thread {
 	struct tw_pool *pool;
 	unsigned index;
@@ -63,7 +95,7 @@ static void run_jobs(struct tw_pool *pool, unsigned index)
 	uint64_t one = 1;
 	struct tw_pool_job *job;
 
-	while ((job = list_take(&pool->waiting))) {
+	while ((job = take_waiting(pool))) {
 		pool->running[index] = job;
 		pthread_mutex_unlock(&pool->lock);
 		if (!atomic_load(&job->cancelled)) {

@@ -402,5 +402,6 @@ void watch_due(struct watch *watch)
 	watch->scan_started = watch->scan.now;
 	watch->job.run = run_scan;
 	watch->job.done = scan_done;
+	watch->job.owner = tw_pool_owner(settings->owner);
 	tw_pool_submit(watch->watches->options.pool, &watch->job);
 }

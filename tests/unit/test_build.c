@@ -72,7 +72,7 @@ static struct tw_build *start(struct world *world, const struct tw_fs *fs, const
 	const struct tw_source_options options = { .mappings = &mapping, .mapping_count = 1 };
 	struct tw_build *build;
 
-	assert_int_equal(tw_build_start(world->pool, fs, &options, &build), 0);
+	assert_int_equal(tw_build_start(world->pool, fs, &options, 0, &build), 0);
 	tw_build_on_done(build, hear, world);
 	return build;
 }

@@ -53,8 +53,7 @@ static void test_every_job_comes_back_once(void **state)
 	(void)state;
 	assert_int_equal(tw_pool_new(base, 3, &pool), 0);
 	for (unsigned i = 0; i < JOBS; i++) {
-		works[i] =
-			(struct work){ .job = { run, done, false, false, NULL }, .order = &count };
+		works[i] = (struct work){ .job = { .run = run, .done = done }, .order = &count };
 		tw_pool_submit(pool, &works[i].job);
 	}
 	loop_until(base, &count, JOBS);
@@ -91,6 +90,43 @@ static void test_cancel(void **state)
 	event_base_free(base);
 }
 
+/* What one owner has waits for storage that does not answer: others go on, and he does as soon as
+ * some of it comes back. */
+static void test_owners(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct work others = { .job = { .run = run, .done = done, .owner = tw_pool_owner("b") } };
+	struct work nobodys = { .job = { .run = run, .done = done } };
+	static struct work works[6];
+	struct tw_pool *pool;
+	unsigned count = 0, stuck = 0;
+
+	(void)state;
+	others.order = nobodys.order = &count;
+	assert_int_equal(tw_pool_new(base, 4, &pool), 0);
+	for (unsigned i = 0; i < 6; i++) {
+		works[i] = (struct work){ .job = { .run = run, .done = done }, .hold = true };
+		works[i].job.owner = tw_pool_owner("a");
+		works[i].order = &stuck;
+		tw_pool_submit(pool, &works[i].job);
+	}
+	tw_pool_submit(pool, &others.job);
+	tw_pool_submit(pool, &nobodys.job);
+	loop_until(base, &count, 2);
+	assert_true(others.ran && nobodys.ran);
+	assert_int_equal(tw_pool_count(pool), 6);
+	/* One that was cancelled while it waited is not run; the others come after one another. */
+	tw_pool_cancel(&works[5].job);
+	for (unsigned i = 0; i < 5; i++) {
+		tw_pool_cancel(&works[i].job);
+		loop_until(base, &stuck, i + 1);
+	}
+	loop_until(base, &stuck, 6);
+	assert_false(works[5].ran);
+	tw_pool_free(pool);
+	event_base_free(base);
+}
+
 static void test_free_brings_everything_back(void **state)
 {
 	struct event_base *base = event_base_new();
@@ -100,7 +136,7 @@ static void test_free_brings_everything_back(void **state)
 	(void)state;
 	assert_int_equal(tw_pool_new(base, 2, &pool), 0);
 	for (unsigned i = 0; i < 10; i++) {
-		works[i] = (struct work){ .job = { run, done, false, false, NULL }, .hold = true };
+		works[i] = (struct work){ .job = { .run = run, .done = done }, .hold = true };
 		tw_pool_submit(pool, &works[i].job);
 	}
 	tw_pool_free(pool);
@@ -116,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_job_comes_back_once),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_free_brings_everything_back),
 	};
 
