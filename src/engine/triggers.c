@@ -22,6 +22,8 @@
 #define ABSENT_FOR (50 * TW_MSEC) /* events come in bursts */
 #define LINE_MAX_BYTES 1024
 #define READ_AT_A_TIME ((size_t)4096)
+#define READS_A_TURN 16 /* whoever writes faster than we read must not keep us */
+#define GRACE_SECONDS 1 /* to be told how it ended, once it was killed */
 
 /* The positional arguments of each event: fields of its entry, "a:b" being an address. */
 static const struct {
@@ -56,6 +58,7 @@ struct run {
 	uint64_t number; /* for the log */
 	struct tw_trigger_run fds;
 	struct event *ended, *output, *limit;
+	bool killed;
 	size_t output_bytes;
 	char line[LINE_MAX_BYTES];
 	size_t line_length;
@@ -305,11 +308,14 @@ static void take_output(struct run *run, const char *bytes, size_t length)
 static bool read_output(struct run *run)
 {
 	char bytes[READ_AT_A_TIME];
-	ssize_t length;
+	ssize_t length = 1;
 
-	while ((length = read(run->fds.output, bytes, sizeof bytes)) > 0)
-		take_output(run, bytes, (size_t)length);
-	return length < 0 && (errno == EAGAIN || errno == EINTR);
+	for (unsigned i = 0; i < READS_A_TURN && length > 0; i++) {
+		length = read(run->fds.output, bytes, sizeof bytes);
+		if (length > 0)
+			take_output(run, bytes, (size_t)length);
+	}
+	return length > 0 || (length < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 static void on_output(evutil_socket_t fd, short what, void *context)
@@ -336,10 +342,18 @@ static void say_end(const struct run *run, int status)
 		     WTERMSIG(status));
 }
 
+static void end(struct run *run)
+{
+	struct tw_triggers *triggers = run->triggers;
+
+	unlink_running(run);
+	run_free(run);
+	start_waiting(triggers);
+}
+
 static void on_ended(evutil_socket_t fd, short what, void *context)
 {
 	struct run *run = context;
-	struct tw_triggers *triggers = run->triggers;
 	int32_t status = 0;
 	ssize_t length = recv(fd, &status, sizeof status, MSG_DONTWAIT);
 
@@ -351,19 +365,27 @@ static void on_ended(evutil_socket_t fd, short what, void *context)
 	if (length == (ssize_t)sizeof status)
 		say_end(run, status);
 	else
-		tell(triggers, "%s[%" PRIu64 "]: nobody says how it ended", run->event,
+		tell(run->triggers, "%s[%" PRIu64 "]: nobody says how it ended", run->event,
 		     run->number);
-	unlink_running(run);
-	run_free(run);
-	start_waiting(triggers);
+	end(run);
 }
 
+/* Who keeps it runs as its owner, who may have stopped him too: the place is not his for ever. */
 static void on_limit(evutil_socket_t fd, short what, void *context)
 {
+	const struct timeval grace = { GRACE_SECONDS, 0 };
 	struct run *run = context;
 
 	(void)fd;
 	(void)what;
+	if (run->killed) {
+		tell(run->triggers, "%s[%" PRIu64 "]: nobody says how it ended", run->event,
+		     run->number);
+		end(run);
+		return;
+	}
+	run->killed = true;
+	event_add(run->limit, &grace);
 	tell(run->triggers, "%s[%" PRIu64 "]: not done after %u s, killed", run->event, run->number,
 	     run->triggers->limit_seconds);
 	shutdown(run->fds.control, SHUT_WR);

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include <pwd.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -181,6 +182,26 @@ static void test_limit_ends_its_children_too(void **state)
 	json_decref(entry);
 }
 
+/* Its owner may do with its processes as he likes: one that writes without end, and whose keeper
+ * does not go on, takes neither our time nor a place for others. */
+static void test_owner_who_misbehaves(void **state)
+{
+	struct world *world = *state;
+	json_t *entry = complete_event();
+	int keeper;
+
+	script(world, "send.transferComplete",
+	       "echo $PPID > \"$out\"; kill -STOP $PPID; yes '' & yes '' & yes '' & wait", 0755);
+	tw_triggers_run(world->triggers, "send.transferComplete", "", entry);
+	run_all(world);
+	assert_non_null(strstr(content(world->log), "killed"));
+	assert_non_null(strstr(content(world->log), "nobody says how it ended"));
+	keeper = atoi(content(world->out));
+	assert_true(keeper > 1);
+	kill(keeper, SIGCONT);
+	json_decref(entry);
+}
+
 static void test_many_in_order_none_lost(void **state)
 {
 	struct world *world = *state;
@@ -249,6 +270,7 @@ int main(void)
 		TEST(only_executable_files_of_that_name),
 		TEST(output_goes_to_the_log_cleaned),
 		TEST(limit_ends_its_children_too),
+		TEST(owner_who_misbehaves),
 		TEST(many_in_order_none_lost),
 		TEST(runs_as_the_owner),
 		TEST(ends_with_the_server),
