@@ -10,12 +10,14 @@
 #include "engine/password.h"
 #include "engine/pool.h"
 
-#define THREADS 4
+#define THREADS 8
+#define GUESSES_MAX (TW_ASKER_QUESTIONS_MAX / 2)
+#define GUESSES 1 /* whose jobs they are, for the pool */
 
 struct tw_asker {
 	struct tw_pool *pool;
 	struct tw_accounts *accounts;
-	size_t count;
+	size_t count, guesses;
 };
 
 struct tw_question {
@@ -86,6 +88,7 @@ static void done(struct tw_pool_job *job)
 	struct tw_question *question = (struct tw_question *)job;
 
 	question->asker->count--;
+	question->asker->guesses -= job->owner == GUESSES;
 	if (!question->forgotten && tw_pool_ran(job))
 		question->answered(question->context, question->r, &question->account);
 	free_question(question);
@@ -115,7 +118,20 @@ static struct tw_question *begin(struct tw_asker *asker, tw_answered *answered, 
 static struct tw_question *submit(struct tw_question *question)
 {
 	question->asker->count++;
+	question->asker->guesses += question->job.owner == GUESSES;
 	tw_pool_submit(question->asker->pool, &question->job);
+	return question;
+}
+
+/* A password that is right or not. */
+static struct tw_question *begin_guess(struct tw_asker *asker, tw_answered *answered, void *context,
+				       int (*ask)(struct tw_question *question))
+{
+	struct tw_question *question =
+		asker->guesses < GUESSES_MAX ? begin(asker, answered, context, ask) : NULL;
+
+	if (question)
+		question->job.owner = GUESSES;
 	return question;
 }
 
@@ -147,7 +163,7 @@ static int ask_check(struct tw_question *question)
 struct tw_question *tw_ask_check(struct tw_asker *asker, const char *user, const char *password,
 				 tw_answered *answered, void *context)
 {
-	struct tw_question *question = begin(asker, answered, context, ask_check);
+	struct tw_question *question = begin_guess(asker, answered, context, ask_check);
 
 	return question && copy_texts(question, user, password) ? submit(question) : NULL;
 }
@@ -226,7 +242,7 @@ static int ask_password(struct tw_question *question)
 struct tw_question *tw_ask_password(struct tw_asker *asker, const char *made, const char *password,
 				    tw_answered *answered, void *context)
 {
-	struct tw_question *question = begin(asker, answered, context, ask_password);
+	struct tw_question *question = begin_guess(asker, answered, context, ask_password);
 
 	return question && copy_texts(question, made, password) ? submit(question) : NULL;
 }

@@ -1,7 +1,9 @@
 /*
  * asker.h - questions that take time, asked on threads of their own: the accounts' (accounts.h),
  * and whether a token's password is right, or what to keep of one. Callers from outside keep these
- * threads busy; no other work waits behind them.
+ * threads busy; no other work waits behind them. Passwords, which strangers may send as many of as
+ * they have machines, have half of the threads and of the places at most: whoever is known by the
+ * kernel, or by a session, does not wait behind them either.
  *
  * A question is answered once, from the control thread's loop, or forgotten. What it was given is
  * copied, and wiped afterwards.

@@ -135,8 +135,7 @@ static int start_build(struct tw_manifest_object *manifest)
 		r = -ENOMEM;
 		if (options.mappings && options.include && options.exclude)
 			r = tw_build_start(engine->pool, &fs, &options,
-					   tw_pool_owner(manifest->object.owner),
-					   &manifest->build);
+					   tw_pool_owner(manifest->object.owner), &manifest->build);
 		tw_fs_drop(&fs);
 	}
 	if (!r)

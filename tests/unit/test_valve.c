@@ -327,10 +327,8 @@ static void test_little_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_width),
-		cmocka_unit_test(test_ipv4),
-		cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_width),       cmocka_unit_test(test_ipv4),
+		cmocka_unit_test(test_ipv6),        cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_little_room),
 	};
 
