@@ -365,6 +365,7 @@ int tw_api_new(const struct tw_api_options *options, struct tw_api **ret,
 	STAILQ_INIT(&api->ready);
 	LIST_INIT(&api->streams);
 	LIST_INIT(&api->logins);
+	LIST_INIT(&api->guesses);
 	LIST_INIT(&api->entries);
 	r = start(api, ret_message);
 	if (r) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "base/secret.h"
@@ -18,11 +19,14 @@ struct tw_asker {
 	struct tw_pool *pool;
 	struct tw_accounts *accounts;
 	size_t count, guesses;
+	LIST_HEAD(, tw_question) makings;
 };
 
 struct tw_question {
 	struct tw_pool_job job; /* first */
 	struct tw_asker *asker;
+	LIST_ENTRY(tw_question) links; /* of those that make a password */
+	uint64_t maker;                /* whose it is; 0: it makes none */
 	int (*ask)(struct tw_question *question);
 	tw_answered *answered;
 	void *context;
@@ -42,6 +46,7 @@ int tw_asker_new(struct event_base *base, struct tw_accounts *accounts, struct t
 	if (!asker)
 		return -ENOMEM;
 	asker->accounts = accounts;
+	LIST_INIT(&asker->makings);
 	r = tw_pool_new(base, THREADS, &asker->pool);
 	if (r)
 		free(asker);
@@ -89,6 +94,8 @@ static void done(struct tw_pool_job *job)
 
 	question->asker->count--;
 	question->asker->guesses -= job->owner == GUESSES;
+	if (question->maker)
+		LIST_REMOVE(question, links);
 	if (!question->forgotten && tw_pool_ran(job))
 		question->answered(question->context, question->r, &question->account);
 	free_question(question);
@@ -123,7 +130,7 @@ static struct tw_question *submit(struct tw_question *question)
 	return question;
 }
 
-/* A password that is right or not. */
+/* A password that is right or not, or is made, which takes as long. */
 static struct tw_question *begin_guess(struct tw_asker *asker, tw_answered *answered, void *context,
 				       int (*ask)(struct tw_question *question))
 {
@@ -253,12 +260,29 @@ static int ask_to_make(struct tw_question *question)
 	return question->made ? 0 : -ENOMEM;
 }
 
-struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *password,
-				   tw_answered *answered, void *context)
+static unsigned count_makings(const struct tw_asker *asker, uint64_t maker)
 {
-	struct tw_question *question = begin(asker, answered, context, ask_to_make);
+	const struct tw_question *question;
+	unsigned count = 0;
 
-	return question && copy_texts(question, NULL, password) ? submit(question) : NULL;
+	LIST_FOREACH (question, &asker->makings, links)
+		count += question->maker == maker;
+	return count;
+}
+
+struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *account,
+				   const char *password, tw_answered *answered, void *context)
+{
+	uint64_t maker = tw_pool_owner(account);
+	struct tw_question *question = NULL;
+
+	if (count_makings(asker, maker) < TW_ASKER_MAKING_MAX)
+		question = begin_guess(asker, answered, context, ask_to_make);
+	if (!question || !copy_texts(question, NULL, password))
+		return NULL;
+	question->maker = maker;
+	LIST_INSERT_HEAD(&asker->makings, question, links);
+	return submit(question);
 }
 
 const char *tw_question_made(const struct tw_question *question)

@@ -16,6 +16,7 @@
 #include "auth/accounts.h"
 
 #define TW_ASKER_QUESTIONS_MAX 256 /* under way; beyond: -EBUSY */
+#define TW_ASKER_MAKING_MAX 16     /* passwords that are made for one account, of these */
 
 struct tw_asker;
 struct tw_question;
@@ -42,9 +43,10 @@ struct tw_question *tw_ask_groups(struct tw_asker *asker, const char *user, json
 /* Whether @password is what @made was made of (tw_password_check()). 0, or -EACCES. */
 struct tw_question *tw_ask_password(struct tw_asker *asker, const char *made, const char *password,
 				    tw_answered *answered, void *context);
-/* What tw_password_check() will know @password by, as tw_question_made() has it. 0, or -ENOMEM. */
-struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *password,
-				   tw_answered *answered, void *context);
+/* What tw_password_check() will know @password by, as tw_question_made() has it. 0, or -ENOMEM. It
+ * takes as long as a guess, and nobody pays for it: @account has few of those places. */
+struct tw_question *tw_ask_to_make(struct tw_asker *asker, const char *account,
+				   const char *password, tw_answered *answered, void *context);
 /* Lent while the answer is given. */
 const char *tw_question_made(const struct tw_question *question);
 void tw_question_forget(struct tw_question *question);

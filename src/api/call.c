@@ -7,6 +7,7 @@
 
 #include "api/private.h"
 #include "base/text.h"
+#include "engine/pool.h"
 
 int tw_api_fault(struct tw_api_call *call, enum tw_fault_code code, const char *name,
 		 const char *format, ...)
@@ -169,6 +170,9 @@ static void end_wait(struct tw_api_call *call)
 	call->cancel = NULL;
 	call->waiting = NULL;
 	call->api->waits--;
+	if (call->counted_wait)
+		--*call->counted_wait;
+	call->counted_wait = NULL;
 }
 
 void tw_api_call_done(struct tw_api_call *call, int code)
@@ -187,14 +191,33 @@ void tw_api_call_cancel(struct tw_api_call *call)
 	call->finished = true;
 }
 
+/* Where its account's are counted; two accounts may fall together. NULL: it is nobody's, as those
+ * of who logs in, which have limits of their own. */
+static uint16_t *waits_of(const struct tw_api_call *call)
+{
+	const struct tw_api_session *session = call->session;
+	uint64_t owner = tw_pool_owner(session->user) >> 1;
+
+	return session->user[0]
+		       ? &call->api->waits_of[(2 * owner + session->by_token) % TW_API_WAITERS]
+		       : NULL;
+}
+
 bool tw_api_call_wait(struct tw_api_call *call, void (*cancel)(struct tw_api_call *call))
 {
-	if (call->api->waits >= TW_API_WAITS_MAX) {
+	uint16_t *own = waits_of(call);
+	bool too_many = own && *own >= TW_API_WAITS_ACCOUNT_MAX;
+
+	if (too_many || call->api->waits >= TW_API_WAITS_MAX) {
 		tw_api_fault(call, TW_FAULT_LIMIT_REACHED, NULL,
-			     "%d calls wait already; ask for the state instead", TW_API_WAITS_MAX);
+			     "%d calls wait already; ask for the state instead",
+			     too_many ? TW_API_WAITS_ACCOUNT_MAX : TW_API_WAITS_MAX);
 		return false;
 	}
 	call->api->waits++;
+	call->counted_wait = own;
+	if (own)
+		++*own;
 	call->cancel = cancel;
 	return true;
 }

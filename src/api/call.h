@@ -20,6 +20,7 @@
 #define TW_API_BATCH_MAX 1000
 #define TW_API_ANSWER_MAX ((size_t)64 << 20) /* of all calls of an exchange */
 #define TW_API_WAITS_MAX 2048                /* calls that wait, all clients together */
+#define TW_API_WAITS_ACCOUNT_MAX 512         /* ... of one account; with tokens of its, as many */
 
 struct tw_api_exchange;
 
@@ -42,6 +43,7 @@ struct tw_api_call {
 	/* While the answer is still to come: */
 	void (*cancel)(struct tw_api_call *call);
 	void *waiting;
+	uint16_t *counted_wait; /* where it counts among its account's; NULL: nowhere */
 	struct event *timer;
 	void (*fired)(struct tw_api_call *call);
 	int (*finish)(struct tw_api_call *call);
@@ -77,7 +79,8 @@ int tw_api_fault(struct tw_api_call *call, enum tw_fault_code code, const char *
 void tw_api_call_text(const struct tw_api_call *call, struct tw_jsontext *text);
 /* The client has gone. */
 void tw_api_call_cancel(struct tw_api_call *call);
-/* Before a handler returns TW_API_LATER. False and a fault: too many wait. */
+/* Before a handler returns TW_API_LATER. False and a fault: too many wait, or too many of its
+ * account. */
 bool tw_api_call_wait(struct tw_api_call *call, void (*cancel)(struct tw_api_call *call));
 /* After all it does not wait: returns @code, for the handler to return. */
 int tw_api_call_give_up(struct tw_api_call *call, int code);

@@ -434,7 +434,8 @@ static void guess_basic(struct tw_api *api, struct tw_http_conn *conn,
 	if (!decode_basic(given, entry->guess.name, entry->password)) {
 		refuse_basic(conn);
 		free_entry(entry);
-	} else if (tw_guess_begin(&entry->guess, api->options.base, api->penalties)) {
+	} else if (tw_guess_begin(&entry->guess, api->options.base, &api->guesses,
+				  api->penalties)) {
 		refuse_busy(conn);
 		free_entry(entry);
 	}

@@ -14,6 +14,7 @@
 #include "netio/clock.h"
 
 #define STREAMS_MAX 256
+#define STREAMS_ACCOUNT_MAX 64 /* of one account, of those */
 #define BACKLOG_MAX 65536 /* bytes a client may be behind in its socket */
 #define ENTRIES_AT_ONCE 100
 #define HEARTBEAT_SECONDS 15
@@ -205,15 +206,17 @@ static bool find_start(const struct tw_http_head *head, uint64_t *ret)
 	return tw_text_parse_u64(text, 0, INT64_MAX, ret) == 0;
 }
 
-static size_t count_streams(const struct tw_api *api)
+/* One account cannot keep others from following. */
+static bool has_room(const struct tw_api *api, const char *user)
 {
 	const struct tw_api_stream *stream;
-	size_t count = 0;
+	size_t count = 0, own = 0;
 
 	for (stream = LIST_FIRST(&api->streams); stream; stream = LIST_NEXT(stream, links)) {
 		count++;
+		own += strcmp(stream->session->user, user) == 0;
 	}
-	return count;
+	return count < STREAMS_MAX && own < STREAMS_ACCOUNT_MAX;
 }
 
 void tw_api_events_open(struct tw_api *api, struct tw_http_conn *conn,
@@ -228,7 +231,7 @@ void tw_api_events_open(struct tw_api *api, struct tw_http_conn *conn,
 		tw_http_reply(conn, &nothing);
 		return;
 	}
-	stream = count_streams(api) < STREAMS_MAX ? calloc(1, sizeof *stream) : NULL;
+	stream = has_room(api, session->user) ? calloc(1, sizeof *stream) : NULL;
 	if (!stream) {
 		tw_api_answer_text(conn, 503, "too many follow the events already\n");
 		return;

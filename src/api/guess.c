@@ -1,6 +1,7 @@
 #include "api/guess.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "netio/clock.h"
 
@@ -36,14 +37,30 @@ static void step(evutil_socket_t fd, short what, void *context)
 	}
 }
 
-int tw_guess_begin(struct tw_guess *guess, struct event_base *base, struct tw_penalties *penalties)
+static unsigned count_of(const struct tw_guesses *all, const struct tw_penalty_source *source)
+{
+	const struct tw_guess *guess;
+	unsigned count = 0;
+
+	LIST_FOREACH (guess, all, links)
+		count += memcmp(&guess->source, source, sizeof *source) == 0;
+	return count;
+}
+
+int tw_guess_begin(struct tw_guess *guess, struct event_base *base, struct tw_guesses *all,
+		   struct tw_penalties *penalties)
 {
 	static const struct timeval now = { 0 };
 
+	if (count_of(all, &guess->source) >= TW_GUESS_SOURCE_MAX)
+		return -EBUSY;
 	guess->penalties = penalties;
 	guess->held = guess->paid = false;
 	guess->timer = event_new(base, -1, 0, step, guess);
-	if (guess->timer && event_add(guess->timer, &now) == 0)
+	if (!guess->timer)
+		return -ENOMEM;
+	LIST_INSERT_HEAD(all, guess, links);
+	if (event_add(guess->timer, &now) == 0)
 		return 0;
 	tw_guess_end(guess);
 	return -ENOMEM;
@@ -51,9 +68,21 @@ int tw_guess_begin(struct tw_guess *guess, struct event_base *base, struct tw_pe
 
 void tw_guess_end(struct tw_guess *guess)
 {
-	if (guess->timer)
-		event_free(guess->timer);
+	if (!guess->timer)
+		return;
+	LIST_REMOVE(guess, links);
+	event_free(guess->timer);
 	guess->timer = NULL;
+}
+
+int tw_guess_not_begun(int r, struct tw_fault *fault)
+{
+	if (r == -ENOMEM)
+		return tw_fault_set(fault, TW_FAULT_INTERNAL, NULL, "out of memory");
+	return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
+			    "%d passwords that came from where you are wait already; try again in "
+			    "a moment",
+			    TW_GUESS_SOURCE_MAX);
 }
 
 void tw_guess_outcome(struct tw_guess *guess, bool right)

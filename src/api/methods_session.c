@@ -145,6 +145,7 @@ static struct tw_api_login *begin_login(struct tw_api_call *call, const char *na
 	const char *password = tw_api_string(call, "password");
 	struct tw_api *api = call->api;
 	struct tw_api_login *login;
+	int r;
 
 	if (api->login_count >= TW_API_LOGINS_MAX) {
 		tw_api_fault(call, TW_FAULT_LIMIT_REACHED, NULL,
@@ -162,9 +163,11 @@ static struct tw_api_login *begin_login(struct tw_api_call *call, const char *na
 	login->guess.source = tw_api_source_of(call->exchange->peer);
 	snprintf(login->guess.name, sizeof login->guess.name, "%s", name);
 	snprintf(login->password, sizeof login->password, "%s", password ? password : "");
-	if (tw_guess_begin(&login->guess, api->options.base, api->penalties)) {
+	r = tw_guess_begin(&login->guess, api->options.base, &api->guesses, api->penalties);
+	if (r) {
+		tw_wipe(login->password, sizeof login->password);
 		free(login);
-		tw_api_fault(call, TW_FAULT_INTERNAL, NULL, "out of memory");
+		tw_guess_not_begun(r, &call->fault);
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&api->logins, login, links);

@@ -8,9 +8,10 @@
 
 #include "api/asker.h"
 #include "api/call.h"
-#include "api/penalty.h"
+#include "api/guess.h"
 
 #define TW_API_VOUCHED 16 /* accounts of the Unix socket that were asked after lately */
+#define TW_API_WAITERS 512
 
 struct tw_api_stream;
 
@@ -51,11 +52,13 @@ struct tw_api {
 	struct event *turn;
 	struct tw_api_ready ready;
 	size_t waits;
+	uint16_t waits_of[TW_API_WAITERS]; /* by account, and whether it came by a token */
 	struct tw_api_streams streams;
 	struct tw_listener *listener;
 	struct event *heartbeat;
 	struct tw_api_logins logins;
 	size_t login_count;
+	struct tw_guesses guesses; /* under way, all kinds of them */
 	bool streams_behind;
 	char *openrpc; /* owned */
 	size_t openrpc_length;

@@ -72,7 +72,8 @@ int tw_api_make_password(struct tw_api_call *call, const char *password,
 	if (!making)
 		return tw_api_call_give_up(call, no_memory(call));
 	making->finish = finish;
-	making->question = tw_ask_to_make(call->api->asker, password, made, call);
+	making->question =
+		tw_ask_to_make(call->api->asker, call->session->user, password, made, call);
 	if (!making->question) {
 		free(making);
 		return tw_api_call_give_up(call, too_many(call));
@@ -150,13 +151,16 @@ static int begin_guessing(struct guessing *guessing, const char *token)
 {
 	struct tw_api_call *call = guessing->call;
 	struct tw_guess *guess = &guessing->guess;
+	int r;
 
 	guess->due = due;
 	guess->context = guessing;
 	guess->source = tw_api_source_of(call->exchange->peer);
 	snprintf(guess->name, sizeof guess->name, "%s", token);
-	if (tw_guess_begin(guess, call->api->options.base, call->api->penalties))
-		return no_memory(call);
+	r = tw_guess_begin(guess, call->api->options.base, &call->api->guesses,
+			   call->api->penalties);
+	if (r)
+		return tw_guess_not_begun(r, &call->fault);
 	call->api->login_count++;
 	call->waiting = guessing;
 	return TW_API_LATER;

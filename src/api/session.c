@@ -187,6 +187,29 @@ static void make_room(struct tw_api_sessions *sessions, tw_ns now)
 		remove_slot(sessions, oldest);
 }
 
+/* Of those of one account, and among them of those with the same token, if there are any. */
+static void make_room_of_account(struct tw_api_sessions *sessions,
+				 const struct tw_api_session *newcomer)
+{
+	size_t oldest[2] = { TW_API_SESSIONS_MAX, TW_API_SESSIONS_MAX }, count = 0;
+
+	for (size_t i = 0; i < TW_API_SESSIONS_MAX; i++) {
+		const struct tw_api_session *session = sessions->slots[i];
+		bool alike;
+
+		if (!session || strcmp(session->user, newcomer->user) != 0)
+			continue;
+		count++;
+		alike = strcmp(session->token, newcomer->token) == 0;
+		for (size_t k = 0; k <= alike; k++)
+			if (oldest[k] == TW_API_SESSIONS_MAX ||
+			    session->used < sessions->slots[oldest[k]]->used)
+				oldest[k] = i;
+	}
+	if (count >= TW_API_SESSIONS_ACCOUNT_MAX)
+		remove_slot(sessions, oldest[oldest[1] != TW_API_SESSIONS_MAX]);
+}
+
 struct tw_api_session *tw_api_sessions_add(struct tw_api_sessions *sessions,
 					   const struct tw_api_session *session, const char *bearer)
 {
@@ -196,6 +219,8 @@ struct tw_api_session *tw_api_sessions_add(struct tw_api_sessions *sessions,
 
 	if (!made)
 		return NULL;
+	if (sessions->count >= TW_API_SESSIONS_ACCOUNT_MAX)
+		make_room_of_account(sessions, session);
 	if (sessions->count >= SESSIONS_FULL)
 		make_room(sessions, now);
 	*made = *session;

@@ -6,6 +6,8 @@
  * answers; a session is asked after again when TW_API_PROOF_AGE old (entry.c), so that an account
  * that has lost a right, or is gone, loses it here too. A bearer token is 64 hex digits, kept as
  * its SHA-256, good for TW_API_SESSION_IDLE after its last use and TW_API_SESSION_LIFE altogether.
+ * An account that has too many loses the one unused for longest, and whoever came with a token one
+ * that came with the same: nobody can log others out by logging in.
  */
 #pragma once
 
@@ -20,6 +22,7 @@
 
 #define TW_API_USER_MAX 256
 #define TW_API_SESSIONS_MAX 4096
+#define TW_API_SESSIONS_ACCOUNT_MAX 512 /* of one account; beyond, one of its own gives way */
 #define TW_API_SESSION_IDLE (3600 * TW_SECOND)
 #define TW_API_SESSION_LIFE (43200 * TW_SECOND)
 #define TW_API_BEARER 65 /* hex digits and the NUL */

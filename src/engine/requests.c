@@ -11,6 +11,9 @@
 
 #define BUCKETS 4096
 #define SWEEP_SECONDS 10
+#define ACCOUNT_MAX (TW_REQUESTS_MAX / 2)
+#define VALUE_BYTES 128 /* what a JSON value takes besides its text, its place in a map included \
+			 */
 
 struct tw_request {
 	struct tw_requests *requests;
@@ -20,6 +23,7 @@ struct tw_request {
 	struct tw_request_status status;
 	struct tw_fault failure;
 	tw_ns ended_at;
+	size_t bytes;            /* of its result, about */
 	struct tw_request *next; /* in its bucket */
 	/* Ended ones, the oldest first. */
 	struct tw_request *ended_next;
@@ -28,7 +32,7 @@ struct tw_request {
 struct tw_requests {
 	struct event *sweep;
 	struct tw_request *buckets[BUCKETS];
-	size_t count;
+	size_t count, bytes;
 	struct tw_request *ended_first, **ended_last;
 	void (*ended)(void *context, const char *id);
 	void *context;
@@ -59,17 +63,52 @@ static void forget(struct tw_requests *requests, struct tw_request *request)
 		place = &(*place)->next;
 	*place = request->next;
 	requests->count--;
+	requests->bytes -= request->bytes;
 	request_free(request);
 }
 
-static void forget_oldest_ended(struct tw_requests *requests)
+/* The oldest ended one of @user, NULL: of anybody, but not @spared. False: there is none. */
+static bool forget_oldest_ended(struct tw_requests *requests, const char *user,
+				const struct tw_request *spared)
 {
-	struct tw_request *oldest = requests->ended_first;
+	for (struct tw_request **at = &requests->ended_first; *at; at = &(*at)->ended_next) {
+		struct tw_request *request = *at;
 
-	requests->ended_first = oldest->ended_next;
-	if (!requests->ended_first)
-		requests->ended_last = &requests->ended_first;
-	forget(requests, oldest);
+		if (request == spared || (user && strcmp(request->user, user) != 0))
+			continue;
+		*at = request->ended_next;
+		if (!request->ended_next)
+			requests->ended_last = at;
+		forget(requests, request);
+		return true;
+	}
+	return false;
+}
+
+static size_t count_of(const struct tw_requests *requests, const char *user, size_t *ret_bytes)
+{
+	size_t count = 0;
+
+	*ret_bytes = 0;
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct tw_request *at = requests->buckets[i]; at; at = at->next) {
+			if (strcmp(at->user, user) != 0)
+				continue;
+			count++;
+			*ret_bytes += at->bytes;
+		}
+	return count;
+}
+
+/* One account cannot have all the room. */
+static bool has_room(struct tw_requests *requests, const char *user)
+{
+	size_t bytes;
+
+	if (requests->count >= ACCOUNT_MAX && count_of(requests, user, &bytes) >= ACCOUNT_MAX)
+		return forget_oldest_ended(requests, user, NULL);
+	/* What has ended makes room before anybody is turned away. */
+	return requests->count < TW_REQUESTS_MAX || forget_oldest_ended(requests, NULL, NULL);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *context)
@@ -81,7 +120,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	while (requests->ended_first && tw_ns_since(now, requests->ended_first->ended_at) >=
 						TW_REQUEST_KEPT_SECONDS * TW_SECOND)
-		forget_oldest_ended(requests);
+		forget_oldest_ended(requests, NULL, NULL);
 }
 
 int tw_requests_new(struct event_base *base, struct tw_requests **ret)
@@ -132,13 +171,10 @@ int tw_requests_add(struct tw_requests *requests, const struct tw_caller *caller
 	struct tw_request *request, **place;
 	uint8_t id[16];
 
-	/* What has ended makes room before anybody is turned away. */
-	if (requests->count >= TW_REQUESTS_MAX && requests->ended_first)
-		forget_oldest_ended(requests);
-	if (requests->count >= TW_REQUESTS_MAX)
+	if (!has_room(requests, caller->user))
 		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "%d requests are under way already; wait for some to end.",
-				    TW_REQUESTS_MAX);
+				    "Too many requests are under way already; wait for some to "
+				    "end.");
 	request = calloc(1, sizeof *request);
 	if (request)
 		request->user = strdup(caller->user);
@@ -159,6 +195,33 @@ int tw_requests_add(struct tw_requests *requests, const struct tw_caller *caller
 	return TW_FAULT_NONE;
 }
 
+/* How much memory a value takes, about. Depth is ours: results are made here. */
+static size_t weigh(const json_t *value)
+{
+	size_t bytes = VALUE_BYTES + json_string_length(value), i;
+	const json_t *each;
+	const char *name;
+
+	json_array_foreach (value, i, each)
+		bytes += weigh(each);
+	json_object_foreach ((json_t *)(uintptr_t)value, name, each)
+		bytes += strlen(name) + weigh(each);
+	return bytes;
+}
+
+static void keep_within(struct tw_requests *requests, const struct tw_request *newest)
+{
+	size_t bytes;
+
+	if (requests->bytes <= TW_REQUESTS_ACCOUNT_BYTES)
+		return;
+	while (count_of(requests, newest->user, &bytes) && bytes > TW_REQUESTS_ACCOUNT_BYTES &&
+	       forget_oldest_ended(requests, newest->user, newest))
+		;
+	while (requests->bytes > TW_REQUESTS_BYTES && forget_oldest_ended(requests, NULL, newest))
+		;
+}
+
 static void end(struct tw_request *request, enum tw_request_state state)
 {
 	struct tw_requests *requests = request->requests;
@@ -167,6 +230,9 @@ static void end(struct tw_request *request, enum tw_request_state state)
 	request->ended_at = tw_clock_now();
 	*requests->ended_last = request;
 	requests->ended_last = &request->ended_next;
+	request->bytes = request->status.result ? weigh(request->status.result) : 0;
+	requests->bytes += request->bytes;
+	keep_within(requests, request);
 	if (requests->ended)
 		requests->ended(requests->context, request->id);
 }

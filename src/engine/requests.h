@@ -1,7 +1,12 @@
 /*
  * requests.h - asynchronous requests: work that was asked for and ends later, with a JSON result or
  * a fault. A finished one is kept for ten minutes, then it does not exist any more. Only whoever
- * made it, and superusers, see it. At most TW_REQUESTS_MAX; beyond: LimitReached.
+ * made it, and superusers, see it. At most TW_REQUESTS_MAX, half of them of one account; beyond:
+ * LimitReached.
+ *
+ * A listing may be large: finished ones go earlier, the oldest first, so that the results of one
+ * account take no more memory than TW_REQUESTS_ACCOUNT_BYTES and those of all no more than
+ * TW_REQUESTS_BYTES; the newest one stays, whatever its size.
  */
 #pragma once
 
@@ -13,6 +18,8 @@
 
 #define TW_REQUESTS_MAX 10000
 #define TW_REQUEST_KEPT_SECONDS 600
+#define TW_REQUESTS_ACCOUNT_BYTES ((size_t)128 << 20)
+#define TW_REQUESTS_BYTES ((size_t)512 << 20)
 
 struct tw_requests;
 

@@ -589,6 +589,166 @@ static void test_sessions(void **state)
 	free(bearers);
 }
 
+static char *batch_of(unsigned count, const char *one)
+{
+	size_t room = count * (strlen(one) + 1) + 3, at = 0;
+	char *text = malloc(room);
+
+	assert_non_null(text);
+	for (unsigned i = 0; i < count; i++)
+		at += (size_t)snprintf(text + at, room - at, "%c%s", i ? ',' : '[', one);
+	snprintf(text + at, room - at, "]");
+	return text;
+}
+
+/* One account that logs in without end logs out nobody else, nor itself where it came by a token.
+ */
+static void test_sessions_of_one(void **state)
+{
+	struct tw_api_session template = { .authenticated = true, .user = "alice" };
+	char others[TW_API_BEARER], own[TW_API_BEARER], bearer[TW_API_BEARER];
+	struct tw_api_sessions *sessions;
+
+	(void)state;
+	assert_int_equal(tw_api_sessions_new(&sessions), 0);
+	tw_api_bearer_make(others);
+	assert_non_null(tw_api_sessions_add(sessions, &template, others));
+	strcpy(template.user, "mallory");
+	tw_api_bearer_make(own);
+	assert_non_null(tw_api_sessions_add(sessions, &template, own));
+	strcpy(template.token, "shared");
+	for (size_t i = 0; i < (size_t)TW_API_SESSIONS_MAX; i++) {
+		tw_api_bearer_make(bearer);
+		assert_non_null(tw_api_sessions_add(sessions, &template, bearer));
+	}
+	assert_non_null(find(sessions, bearer));
+	assert_non_null(find(sessions, others));
+	assert_non_null(find(sessions, own));
+	/* By its password it is let in all the same. */
+	template.token[0] = '\0';
+	for (size_t i = 0; i < (size_t)TW_API_SESSIONS_MAX; i++) {
+		tw_api_bearer_make(bearer);
+		assert_non_null(tw_api_sessions_add(sessions, &template, bearer));
+	}
+	assert_non_null(find(sessions, bearer));
+	assert_non_null(find(sessions, others));
+	assert_null(find(sessions, own));
+	tw_api_sessions_free(sessions);
+}
+
+/* An account has so many passwords made at a time: others are asked after meanwhile. */
+static void test_passwords_of_one(void **state)
+{
+	struct world *world = *state;
+	char *batch = batch_of(300, KEEP);
+	int busy[4], local = dial_local(world), fd = dial_tcp(world);
+
+	json_decref(result(world, local, "getDestinations", "{}")); /* it is known who calls */
+	keep_busy(world, busy);
+	say_body(local, "", batch);
+	for (int i = 0; i < 1000 && world->api->waits < 4 + TW_ASKER_MAKING_MAX; i++)
+		turn(world);
+	assert_int_equal(world->api->waits, 4 + TW_ASKER_MAKING_MAX);
+	say_body(fd, "", AUTH("right"));
+	while (world->api->waits < 4 + TW_ASKER_MAKING_MAX + 1)
+		turn(world);
+	close(local);
+	while (world->api->waits > 4 + 1)
+		turn(world);
+	let_go(world, busy);
+	assert_non_null(strstr(hear(world, fd), "\"user\":\"alice\""));
+	free(batch);
+	close(fd);
+}
+
+/* An account has so many calls wait. */
+static void test_waits_of_one(void **state)
+{
+	struct world *world = *state;
+	char *batch = batch_of(600, METHOD("1", "sleep", "{\"milliseconds\":60000}"));
+	int local, fd = dial_tcp(world);
+
+	open_gate();
+	for (int round = 0; round < 2; round++) {
+		local = dial_local(world);
+		say_body(local, "", batch);
+		for (int i = 0; i < 1000 && !world->api->waits; i++)
+			turn(world);
+		assert_int_equal(world->api->waits, TW_API_WAITS_ACCOUNT_MAX);
+		json_decref(
+			result(world, fd, "auth", "{\"user\":\"alice\",\"password\":\"right\"}"));
+		close(local);
+		while (world->api->waits)
+			turn(world);
+	}
+	free(batch);
+	close(fd);
+}
+
+/* One source does not take all the places of those who log in, not even for a moment. */
+static void test_guesses_of_one(void **state)
+{
+	struct world *world = *state;
+	char *batch = batch_of(TW_API_LOGINS_MAX, AUTH("right"));
+	int fd = dial_tcp(world);
+	const char *said;
+	unsigned refused = 0;
+
+	open_gate();
+	say_body(fd, "", batch);
+	said = hear(world, fd);
+	assert_non_null(said);
+	while ((said = strstr(said, "from where you are wait already"))) {
+		said++;
+		refused++;
+	}
+	assert_int_equal(refused, TW_API_LOGINS_MAX - TW_GUESS_SOURCE_MAX);
+	assert_int_equal(world->api->login_count, 0);
+	assert_true(LIST_EMPTY(&world->api->guesses));
+	free(batch);
+	close(fd);
+}
+
+/* Whether who asks with @fields may follow the events by @fd. */
+static bool may_follow(struct world *world, int fd, const char *fields)
+{
+	char text[256];
+	int length = snprintf(text, sizeof text,
+			      "GET /events HTTP/1.1\r\nHost: localhost\r\n%s\r\n", fields);
+
+	world->answer_length = 0;
+	world->answer[0] = '\0';
+	say(fd, text, (size_t)length);
+	hear_until(world, fd, "\r\n\r\n");
+	return strstr(world->answer, "text/event-stream");
+}
+
+/* One account does not keep others from following the events. */
+static void test_followers_of_one(void **state)
+{
+	struct world *world = *state;
+	struct tw_api_session session = { .user = "alice",
+					  .authenticated = true,
+					  .proven = tw_clock_now() };
+	int fds[256], other = dial_tcp(world);
+	char bearer[TW_API_BEARER], fields[160];
+	unsigned count = 0;
+	bool more = true;
+
+	while (more && count < 256) {
+		fds[count] = dial_local(world);
+		more = may_follow(world, fds[count++], "");
+	}
+	assert_in_range(count, 2, 128);
+	tw_api_bearer_make(bearer);
+	tw_api_sessions_add(world->api->sessions, &session, bearer);
+	snprintf(fields, sizeof fields, "Authorization: Bearer %s\r\n", bearer);
+	assert_true(may_follow(world, other, fields));
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
+	close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -608,6 +768,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wranglers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_proven_again, setup, teardown),
 		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_sessions_of_one),
+		cmocka_unit_test_setup_teardown(test_passwords_of_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waits_of_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guesses_of_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_followers_of_one, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
