@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -139,6 +140,36 @@ def test_hosts_and_what_is_between(fake_tc):
             assert tw.fault(network.counters()) is None
             sender.close()
             receiver.close()
+    finally:
+        network.close()
+
+
+@pytest.mark.root
+def test_tcp_goes_in_single_packets(fake_tc):
+    """Netem counts, delays and loses what it is given: a train would be one packet to it."""
+    fake_tc(0)
+    network = netem.Netem(rate="100M")
+    data = bytes(3 << 20)
+    try:
+        with network.left.entered():
+            listener = socket.create_server((network.left_ip, 7000))
+        with network.right.entered():
+            sender = socket.create_connection((network.left_ip, 7000), timeout=10)
+        receiver = listener.accept()[0]
+        thread = threading.Thread(target=lambda: (sender.sendall(data), sender.close()))
+        thread.start()
+        receiver.settimeout(10)
+        got = 0
+        while piece := receiver.recv(1 << 18):
+            got += len(piece)
+        thread.join(10)
+        counters = network.counters()
+        assert got == len(data)
+        assert counters["back"]["packetsIn"] >= len(data) / 1460
+        assert counters["back"]["bytesIn"] >= len(data) + 66 * (len(data) // 1460)
+        assert tw.fault(counters) is None
+        receiver.close()
+        listener.close()
     finally:
         network.close()
 
