@@ -286,12 +286,14 @@ static bool turn_window(struct tw_valve_window *window, tw_ns now)
 
 void tw_valve_turn(struct tw_valve *valve, tw_ns now)
 {
-	bool turned = valve->late;
+	bool turned = valve->late && tw_ns_since(now, valve->tried_at) >= TW_VALVE_WINDOW;
 
 	if (valve->fd < 0)
 		return;
 	for (unsigned i = 0; i < TW_VALVE_CLASSES; i++)
 		turned |= turn_window(&valve->windows[i], now);
-	if (turned)
-		set_filter(valve);
+	if (!turned)
+		return;
+	valve->tried_at = now;
+	set_filter(valve);
 }

@@ -55,7 +55,8 @@ struct tw_valve_window {
 struct tw_valve {
 	int fd; /* borrowed; -1: no filter to be had */
 	bool ipv6, marked;
-	bool late;              /* what is in force is not what was to be: it is tried again */
+	bool late; /* what is in force is not what was to be: it is tried again */
+	tw_ns tried_at;
 	struct tw_cid_salt ids; /* if @marked */
 	uint32_t salt[2];
 	struct tw_valve_window windows[TW_VALVE_CLASSES];
