@@ -229,19 +229,30 @@ static int read_parameters(const json_t *parameters, struct discover *discover,
 	return TW_FAULT_NONE;
 }
 
-int tw_discovers_start(struct tw_discovers *discovers, bool from_receive_port,
-		       const json_t *parameters, struct tw_request *request, struct tw_fault *fault)
+static unsigned count_of(const struct tw_discovers *discovers, uint64_t owner)
 {
+	unsigned count = 0;
+
+	for (const struct discover *at = discovers->all; at; at = at->next)
+		count += at->job.owner == owner;
+	return count;
+}
+
+int tw_discovers_start(struct tw_discovers *discovers, bool from_receive_port,
+		       const json_t *parameters, uint64_t owner, struct tw_request *request,
+		       struct tw_fault *fault)
+{
+	unsigned own = count_of(discovers, owner);
 	struct discover *discover;
 	int r;
 
 	if (from_receive_port && !discovers->listening)
 		return tw_fault_set(fault, TW_FAULT_UNAVAILABLE, NULL,
 				    "This server has no receive port to ask from.");
-	if (discovers->count == TW_DISCOVER_MAX)
+	if (own >= TW_DISCOVER_ACCOUNT_MAX || discovers->count == TW_DISCOVER_MAX)
 		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "%d are under way already; wait for some to end.",
-				    TW_DISCOVER_MAX);
+				    "%u are under way already; wait for some to end.",
+				    own >= TW_DISCOVER_ACCOUNT_MAX ? own : discovers->count);
 	discover = calloc(1, sizeof *discover);
 	if (!discover)
 		return tw_fault_set(fault, TW_FAULT_INTERNAL, NULL, "There is no memory left.");
@@ -255,6 +266,7 @@ int tw_discovers_start(struct tw_discovers *discovers, bool from_receive_port,
 	discover->from_receive_port = from_receive_port;
 	discover->job.run = run;
 	discover->job.done = done;
+	discover->job.owner = owner;
 	discover->next = discovers->all;
 	discovers->all = discover;
 	discovers->count++;

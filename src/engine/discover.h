@@ -15,7 +15,8 @@
 #include "engine/requests.h"
 #include "netio/worker.h"
 
-#define TW_DISCOVER_MAX 64 /* under way at a time */
+#define TW_DISCOVER_MAX 64         /* under way at a time */
+#define TW_DISCOVER_ACCOUNT_MAX 16 /* of one owner, of those */
 #define TW_DISCOVER_TIMEOUT_MS 5000
 #define TW_DISCOVER_TIMEOUT_MS_MAX 60000
 
@@ -28,12 +29,12 @@ int tw_discovers_new(struct event_base *base, struct tw_pool *pool, struct tw_wo
 /* When the pool has ended. */
 void tw_discovers_free(struct tw_discovers *discovers);
 /*
- * @parameters: {address, port, timeoutMs?}, borrowed. @request ends with {reachable, observedIP,
- * observedPort, roundTripTimeMs} or a fault. LimitReached, InvalidParameter; Unavailable: nothing
- * listens here. On failure @request stays the caller's.
+ * @parameters: {address, port, timeoutMs?}, borrowed. @owner: tw_pool_owner() of who asks. @request
+ * ends with {reachable, observedIP, observedPort, roundTripTimeMs} or a fault. LimitReached,
+ * InvalidParameter; Unavailable: nothing listens here. On failure @request stays the caller's.
  */
 int tw_discovers_start(struct tw_discovers *discovers, bool from_receive_port,
-		       const json_t *parameters, struct tw_request *request,
+		       const json_t *parameters, uint64_t owner, struct tw_request *request,
 		       struct tw_fault *fault);
 /* The listening worker goes: what would ask from its port fails. */
 void tw_discovers_close(struct tw_discovers *discovers);

@@ -290,7 +290,8 @@ static int discover(struct tw_engine *engine, const struct tw_caller *caller,
 
 	if (r)
 		return r;
-	r = tw_discovers_start(engine->discovers, from_receive_port, parameters, request, fault);
+	r = tw_discovers_start(engine->discovers, from_receive_port, parameters,
+			       tw_pool_owner(caller->user), request, fault);
 	if (r)
 		tw_request_fail(request, fault);
 	return r;

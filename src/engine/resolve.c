@@ -137,6 +137,7 @@ void tw_resolve_start(struct tw_destination *destination)
 	}
 	look_up->job.run = look_up_run;
 	look_up->job.done = look_up_done;
+	look_up->job.owner = tw_pool_owner(destination->object.owner);
 	look_up->engine = destination->object.engine;
 	look_up->port = port;
 	memcpy(look_up->destination_id, destination->object.id, sizeof(look_up->destination_id));

@@ -32,6 +32,20 @@ static bool expired(const struct watch *watch)
 	       watch->settings.expiry_us <= (int64_t)tw_clock_wall_us();
 }
 
+/* What came with a token goes with it: who has it no more, or never should have had it, is sent
+ * nothing more. */
+static bool token_gone(const struct watch *watch)
+{
+	const struct tw_caller all = { .user = "", .authenticated = true, .superuser = true };
+	const char *id = watch->settings.owner_token;
+	const struct tw_token_view *token =
+		id ? tw_engine_token(watch->watches->options.engine, &all, false, id) : NULL;
+
+	if (!id)
+		return false;
+	return !token || (token->expiry_time && token->expiry_time <= (int64_t)tw_clock_wall_us());
+}
+
 void watch_scan_within(struct watch *watch, tw_ns pause)
 {
 	tw_ns now = tw_clock_now(), at = tw_ns_add(now, pause), rested;
@@ -374,6 +388,10 @@ void watch_due(struct watch *watch)
 		return;
 	if (expired(watch)) {
 		complain(watch, "Its time is over; give it a later expiryTime to go on.");
+		return;
+	}
+	if (token_gone(watch)) {
+		complain(watch, "The token that it was made with is no more; make it anew.");
 		return;
 	}
 	if (tw_reach_fs(watch->watches->options.engine, settings->owner, settings->fence,

@@ -89,19 +89,26 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static int begin(struct world *world, bool from_receive_port, json_t *parameters,
-		 const char **ret_id)
+static int begin_as(struct world *world, const struct tw_caller *caller, bool from_receive_port,
+		    json_t *parameters, const char **ret_id)
 {
 	struct tw_request *request;
 	struct tw_fault fault;
 	int r;
 
-	assert_int_equal(tw_requests_add(world->requests, &anna, ret_id, &request, &fault), 0);
-	r = tw_discovers_start(world->discovers, from_receive_port, parameters, request, &fault);
+	assert_int_equal(tw_requests_add(world->requests, caller, ret_id, &request, &fault), 0);
+	r = tw_discovers_start(world->discovers, from_receive_port, parameters,
+			       tw_pool_owner(caller->user), request, &fault);
 	json_decref(parameters);
 	if (r)
 		tw_request_fail(request, &fault);
 	return r;
+}
+
+static int begin(struct world *world, bool from_receive_port, json_t *parameters,
+		 const char **ret_id)
+{
+	return begin_as(world, &anna, from_receive_port, parameters, ret_id);
 }
 
 static struct tw_request_status end(struct world *world, const char *id)
@@ -176,16 +183,60 @@ static void test_wrong(void **state)
 	assert_non_null(strstr(status.failure->message, "name.invalid"));
 }
 
+/* One account has some of the places, all together the rest. */
 static void test_many(void **state)
 {
 	struct world *world = *state;
+	struct tw_caller caller = { .authenticated = true };
+	char name[16];
 	const char *id;
 
-	for (unsigned i = 0; i < TW_DISCOVER_MAX; i++)
-		assert_int_equal(begin(world, true, to("127.0.0.1", world->port, 20000), &id), 0);
+	for (unsigned i = 0; i < TW_DISCOVER_MAX; i++) {
+		snprintf(name, sizeof name, "user-%u", i / TW_DISCOVER_ACCOUNT_MAX);
+		caller.user = name;
+		assert_int_equal(begin_as(world, &caller, true, to("127.0.0.1", world->port, 20000),
+					  &id),
+				 0);
+		if ((i + 1) % TW_DISCOVER_ACCOUNT_MAX)
+			continue;
+		assert_int_equal(begin_as(world, &caller, true, to("127.0.0.1", world->port, 20000),
+					  &id),
+				 TW_FAULT_LIMIT_REACHED);
+	}
 	assert_int_equal(begin(world, true, to("127.0.0.1", world->port, 20000), &id),
 			 TW_FAULT_LIMIT_REACHED);
 	/* Nobody waits for them: they end with the pool, or are forgotten. */
+}
+
+static void look_up(struct tw_pool_job *job)
+{
+	(void)job;
+}
+
+static void looked_up(struct tw_pool_job *job)
+{
+	job->owner = 0;
+}
+
+/* Whoever asks where nobody answers does not keep others from looking up names. */
+static void test_long(void **state)
+{
+	struct world *world = *state;
+	struct tw_pool_job other = { .run = look_up, .done = looked_up, .owner = 1 };
+	const char *id;
+
+	tw_discovers_free(world->discovers);
+	tw_pool_free(world->pool);
+	assert_int_equal(tw_pool_new(world->base, 2, &world->pool), 0);
+	assert_int_equal(tw_discovers_new(world->base, world->pool, world->worker, world->accounts,
+					  &world->discovers),
+			 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(begin(world, false, to("127.0.0.1", 1, 60000), &id), 0);
+	tw_pool_submit(world->pool, &other);
+	while (other.owner)
+		event_base_loop(world->base, EVLOOP_ONCE);
+	assert_int_equal(tw_pool_count(world->pool), 4);
 }
 
 int main(void)
@@ -195,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_silence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,10 +6,22 @@
 struct watching {
 	struct world *world;
 	struct tw_caller caller;
-	char destination[TW_OBJECT_ID], watch[TW_OBJECT_ID];
+	char destination[TW_OBJECT_ID], watch[TW_OBJECT_ID], token[TW_OBJECT_ID];
 };
 
-static struct watching begin(struct world *world, bool mirror_deletes)
+/* From now on he comes with a token of his. */
+static void take_token(struct watching *watching)
+{
+	const struct tw_token_options options = { .download_limit = UINT64_MAX };
+	const char *token;
+
+	if (tw_engine_create_token(watching->world->hosts[0].engine, &watching->caller, &options,
+				   &token, &watching->world->fault))
+		fail_msg("%s", watching->world->fault.message);
+	snprintf(watching->token, TW_OBJECT_ID, "%s", token);
+}
+
+static struct watching begin_with(struct world *world, bool mirror_deletes, bool token)
 {
 	struct watching watching = { .world = world, .caller = alice() };
 	struct tw_watch_options options;
@@ -17,6 +29,10 @@ static struct watching begin(struct world *world, bool mirror_deletes)
 
 	host_start(world, 0);
 	host_start(world, 1);
+	if (token) {
+		take_token(&watching);
+		watching.caller.token = watching.token;
+	}
 	snprintf(watching.destination, TW_OBJECT_ID, "%s",
 		 destination_make(world, 0, 1, &watching.caller));
 	assert_int_equal(mkdir(place_of(&world->hosts[0], "watched"), 0755), 0);
@@ -31,7 +47,13 @@ static struct watching begin(struct world *world, bool mirror_deletes)
 				   &world->fault))
 		fail_msg("%s", world->fault.message);
 	snprintf(watching.watch, TW_OBJECT_ID, "%s", id);
+	watching.caller.token = NULL;
 	return watching;
+}
+
+static struct watching begin(struct world *world, bool mirror_deletes)
+{
+	return begin_with(world, mirror_deletes, false);
 }
 
 static const struct tw_watch_view *view(const struct watching *watching)
@@ -191,12 +213,32 @@ static void test_wrong(void **state)
 	UNTIL(watching.world, view(&watching)->error_message != NULL);
 }
 
+/* A token that is taken back takes the watches along that were made with it. */
+static void test_token_taken_back(void **state)
+{
+	struct watching watching = begin_with(*state, false, true);
+	struct tw_engine *engine = watching.world->hosts[0].engine;
+
+	make(&watching, "before", 10, 1);
+	UNTIL(watching.world, view(&watching)->files_sent == 1);
+	assert_null(view(&watching)->error_message);
+	assert_string_equal(view(&watching)->ownership.owner_token, watching.token);
+	assert_int_equal(tw_engine_delete_token(engine, &watching.caller, false, watching.token,
+						&watching.world->fault),
+			 0);
+	make(&watching, "after", 10, 2);
+	UNTIL(watching.world, view(&watching)->error_message != NULL);
+	assert_non_null(strstr(view(&watching)->error_message, "token"));
+	assert_int_equal(view(&watching)->files_sent, 1);
+	assert_int_equal(transfers(&watching), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, world_make, world_free)
 	const struct CMUnitTest tests[] = {
 		TEST(burst_and_change),  TEST(restart), TEST(mirror_deletes),
-		TEST(update_and_delete), TEST(wrong),
+		TEST(update_and_delete), TEST(wrong),   TEST(token_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
