@@ -78,7 +78,7 @@ void tw_receiver_hub_stop(struct tw_receiver_hub *hub);
 
 /*
  * For tw_endpoint_config.admit(): makes the per-connection object. *@ret_context belongs to the
- * hub. -ENOMEM.
+ * hub. -ENOMEM; TW_E_FULL: @peer has as many as one may have; TW_E_CLOSED: stopping.
  */
 int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
 		      const struct tw_conn_app **ret_app, void **ret_context);

@@ -6,6 +6,8 @@
 #include "session/receiver_private.h"
 
 #define PROGRESS_PERIOD (250 * TW_MSEC)
+/* Of a hole, for one job: a digest of zeros for each MiB of it takes a few milliseconds. */
+#define HOLE_PART (UINT64_C(1) << 34)
 
 /* False: the stream has no room now, stream_writable() follows. */
 static bool send(struct tw_receiver_conn *conn, const struct tw_message *message)
@@ -252,6 +254,8 @@ static bool below_ready(struct tw_receiver_transfer *transfer, const struct tw_r
 	return false;
 }
 
+/* A hole may have as many parts as the sender likes, and each of them be as long as he likes: what
+ * is not begun here waits with its message. */
 static void on_hole(struct tw_receiver_transfer *transfer, struct tw_message *message)
 {
 	uint64_t at = message->hole.start;
@@ -259,9 +263,13 @@ static void on_hole(struct tw_receiver_transfer *transfer, struct tw_message *me
 
 	if (transfer->state != TW_RECEIVING_RUNNING || !below_ready(transfer, &message->hole))
 		return;
-	for (; tw_ranges_next_gap(&transfer->received, at, message->hole.end, &gap); at = gap.end) {
+	for (; transfer->control_jobs < TW_RECEIVER_CONTROL_JOBS &&
+	       tw_ranges_next_gap(&transfer->received, at, message->hole.end, &gap);
+	     at = gap.end) {
 		struct tw_receiver_job *job = tw_receiver_job_new(transfer->hub);
 
+		if (gap.end - gap.start > HOLE_PART)
+			gap.end = gap.start + HOLE_PART;
 		if (!job || tw_ranges_add(&transfer->received, gap.start, gap.end)) {
 			if (job)
 				tw_receiver_job_free(transfer->hub, job);
@@ -422,6 +430,17 @@ static bool pointless(const struct tw_receiver_conn *conn, const struct tw_messa
 	return transfer->cut_at && !transfer->manifest_busy && !transfer->prepare_wanted;
 }
 
+/* True for a hole of which parts are left, for when some of its jobs are back. */
+static bool unfinished(const struct tw_receiver_conn *conn, const struct tw_message *message)
+{
+	const struct tw_receiver_transfer *transfer =
+		tw_receiver_transfer_of(conn, message->transfer);
+
+	return message->type == TW_MESSAGE_HOLE && transfer &&
+	       transfer->state == TW_RECEIVING_RUNNING && !conn->refused &&
+	       !tw_ranges_contain(&transfer->received, message->hole.start, message->hole.end);
+}
+
 void tw_receiver_control_read(struct tw_receiver_conn *conn)
 {
 	struct tw_inbox *inbox = &conn->inbox;
@@ -451,8 +470,11 @@ void tw_receiver_control_read(struct tw_receiver_conn *conn)
 				return;
 			error = TW_E_END;
 		}
-		if (!error)
+		if (!error) {
 			dispatch(conn, &message);
+			if (unfinished(conn, &message))
+				return;
+		}
 		tw_inbox_drop(inbox, length);
 	}
 }

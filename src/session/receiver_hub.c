@@ -191,6 +191,15 @@ void tw_receiver_held(struct tw_receiver_hub *hub, const struct tw_public_key *p
 
 /* Connections. */
 
+static size_t conns_of_peer(const struct tw_receiver_hub *hub, const struct tw_public_key *peer)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < hub->conn_count; i++)
+		count += !memcmp(hub->conns[i]->peer.bytes, peer->bytes, sizeof(peer->bytes));
+	return count;
+}
+
 int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
 		      const struct tw_conn_app **ret_app, void **ret_context)
 {
@@ -198,6 +207,8 @@ int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *p
 
 	if (hub->stopping)
 		return TW_E_CLOSED;
+	if (conns_of_peer(hub, peer) >= TW_RECEIVER_CONNS_PEER)
+		return TW_E_FULL;
 	if (hub->conn_count == hub->conn_room) {
 		size_t room = hub->conn_room ? hub->conn_room * 2 : 16;
 		struct tw_receiver_conn **conns =

@@ -13,6 +13,9 @@
 #include "session/receiver.h"
 
 #define TW_RECEIVER_TRANSFERS_MAX 1024
+/* Of one key: the rest is for others. */
+#define TW_RECEIVER_TRANSFERS_PEER (TW_RECEIVER_TRANSFERS_MAX / 2)
+#define TW_RECEIVER_CONNS_PEER 256
 #define TW_RECEIVER_RANGES_MAX ((size_t)1 << 20)
 #define TW_RECEIVER_DATA_JOBS_MAX 1024
 #define TW_RECEIVER_PROBLEMS 64

@@ -149,6 +149,15 @@ static void forget_finished(struct tw_receiver_hub *hub)
 		tw_receiver_transfer_drop(oldest);
 }
 
+static size_t count_of_peer(const struct tw_receiver_hub *hub, const struct tw_public_key *peer)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < hub->transfer_count; i++)
+		count += !memcmp(hub->transfers[i]->peer.bytes, peer->bytes, sizeof(peer->bytes));
+	return count;
+}
+
 int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_message *offer,
 			     struct tw_receiver_transfer **ret)
 {
@@ -156,7 +165,8 @@ int tw_receiver_transfer_new(struct tw_receiver_conn *conn, const struct tw_mess
 	struct tw_receiver_transfer *transfer;
 
 	forget_finished(hub);
-	if (hub->transfer_count == TW_RECEIVER_TRANSFERS_MAX)
+	if (hub->transfer_count == TW_RECEIVER_TRANSFERS_MAX ||
+	    count_of_peer(hub, &conn->peer) >= TW_RECEIVER_TRANSFERS_PEER)
 		return TW_E_FULL;
 	transfer = calloc(1, sizeof(*transfer));
 	if (!transfer)

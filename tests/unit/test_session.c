@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "session/receiver_private.h"
 #include "sessionworld.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -721,6 +722,90 @@ static void paused(void **state)
 }
 
 /* Random histories: cuts, kills of either side, loss; everything arrives in the end. */
+static bool all_ready(struct world *w)
+{
+	return w->hub->transfer_count && w->hub->transfers[0]->ready == 8 * MIB;
+}
+
+static unsigned jobs_most;
+
+static bool all_received(struct world *w)
+{
+	const struct tw_receiver_transfer *transfer = w->hub->transfers[0];
+
+	if (w->hub->jobs_out > jobs_most)
+		jobs_most = w->hub->jobs_out;
+	return transfer->received.total == 8 * MIB;
+}
+
+/* A sender that has sent every second byte of a tape says that all of it is a hole: that is as many
+ * jobs as there are bytes left, but not all of them at once. */
+static void hole_of_many_parts(void **state)
+{
+	struct tw_source *source = fake_source_new();
+	struct tw_receiver_transfer *transfer;
+
+	(void)state;
+	fake_source_add(source, 8 * MIB)->hole = true;
+	world_init(&world, 31, source);
+	world.disks[1].job_time = TW_USEC;
+	world_start(&world);
+	assert_true(world_run(&world, 10 * TW_SECOND, all_ready));
+	transfer = world.hub->transfers[0];
+	assert_int_equal(transfer->received.count, 0);
+	for (uint64_t i = 0; i < 2000; i++)
+		assert_int_equal(tw_ranges_add(&transfer->received, 2 * i, 2 * i + 1), 0);
+	jobs_most = 0;
+	assert_true(world_run(&world, 10 * TW_SECOND, all_received));
+	assert_int_equal(transfer->state, TW_RECEIVING_RUNNING);
+	assert_in_range(jobs_most, 2, TW_RECEIVER_CONTROL_JOBS + 4);
+	world_deinit(&world);
+}
+
+/* What one key may have of connections leaves room for another. */
+static void one_of_many_peers(void **state)
+{
+	struct tw_public_key one, other;
+	const struct tw_conn_app *app;
+	void *context;
+
+	(void)state;
+	world_init(&world, 32, one_file(MIB));
+	world_start(&world);
+	one = other = world.identities[1].public_key;
+	other.bytes[0] ^= 1;
+	for (unsigned i = 0; i < TW_RECEIVER_CONNS_PEER; i++)
+		assert_int_equal(tw_receiver_admit(world.hub, &one, &app, &context), 0);
+	assert_int_equal(tw_receiver_admit(world.hub, &one, &app, &context), TW_E_FULL);
+	assert_int_equal(tw_receiver_admit(world.hub, &other, &app, &context), 0);
+	finish_whole(10 * TW_SECOND);
+}
+
+/* The same of transfers that are begun and left. */
+static void transfers_of_one_peer(void **state)
+{
+	const struct tw_message offer = { .type = TW_MESSAGE_OFFER };
+	struct tw_receiver_transfer *transfer;
+	struct tw_receiver_conn *conns[2];
+	struct tw_public_key key;
+	const struct tw_conn_app *app;
+	void *context;
+
+	(void)state;
+	world_init(&world, 33, one_file(MIB));
+	world_start(&world);
+	key = world.identities[1].public_key;
+	for (unsigned i = 0; i < 2; i++, key.bytes[0] ^= 1) {
+		assert_int_equal(tw_receiver_admit(world.hub, &key, &app, &context), 0);
+		conns[i] = context;
+	}
+	for (unsigned i = 0; i < TW_RECEIVER_TRANSFERS_PEER; i++)
+		assert_int_equal(tw_receiver_transfer_new(conns[0], &offer, &transfer), 0);
+	assert_int_equal(tw_receiver_transfer_new(conns[0], &offer, &transfer), TW_E_FULL);
+	assert_int_equal(tw_receiver_transfer_new(conns[1], &offer, &transfer), 0);
+	world_deinit(&world);
+}
+
 static void random_history(uint64_t seed)
 {
 	struct tw_source *source = fake_source_new();
@@ -824,6 +909,9 @@ int main(void)
 		cmocka_unit_test(addresses_later),
 		cmocka_unit_test(lingers),
 		cmocka_unit_test(paused),
+		cmocka_unit_test(hole_of_many_parts),
+		cmocka_unit_test(one_of_many_peers),
+		cmocka_unit_test(transfers_of_one_peer),
 		cmocka_unit_test(random_histories),
 	};
 
