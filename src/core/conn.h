@@ -31,7 +31,8 @@
 #include "wire/params.h"
 
 #define TW_STREAM_BUFFER ((size_t)256 << 10)
-#define TW_STREAMS_MAX 4096 /* open at a time, each direction */
+#define TW_STREAMS_MAX 1024      /* open at a time, each direction */
+#define TW_STREAMS_OVER_MAX 4096 /* stretches of numbers of ended ones that are remembered */
 #define TW_DATA_WINDOW_INITIAL (UINT64_C(32) << 20)
 
 struct tw_conn;

@@ -57,6 +57,8 @@ struct tw_recovery {
 	uint64_t largest_acked;
 	bool any_acked;
 	uint64_t scan;      /* no packet below is in flight */
+	tw_ns scan_again_at;
+	uint64_t looked;    /* records that acknowledgements made us look at */
 	uint64_t in_flight; /* bytes */
 	uint64_t in_flight_packets;
 	tw_ns loss_at; /* when the next packet becomes lost by time */

@@ -314,6 +314,24 @@ static bool send_trial(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	return true;
 }
 
+/* Anybody may be said to have asked: the answer alone, which is no longer than its question. */
+static bool send_answer_aside(struct tw_conn *conn, struct tw_train *train, tw_ns now)
+{
+	struct tw_path_state *path = &conn->path;
+	struct packet packet;
+
+	if (tw_sent_map_reserve(&conn->recovery.sent, 1))
+		return false;
+	open_packet(conn, &packet, train->bytes, TW_MTU_BASE);
+	tw_frame_write_path(&packet.writer, TW_FRAME_PATH_RESPONSE, path->response);
+	path->response_owed = false;
+	train->path = path->response_path;
+	train->length = seal_packet(conn, &packet, train->bytes, now);
+	train->segment = (uint32_t)train->length;
+	train->aside = true;
+	return true;
+}
+
 /* A bare packet that the pacer does not hold: acknowledgements, path frames, windows, probes, the
  * keep-alive. */
 static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw_ns now)
@@ -331,8 +349,6 @@ static bool send_bare(struct tw_conn *conn, struct tw_train *train, bool ack, tw
 		return false;
 	struct packet packet;
 	open_packet(conn, &packet, train->bytes, size);
-	if (conn->path.response_owed)
-		train->path = conn->path.response_path;
 	if (ack && !asks)
 		put_ack(conn, &packet, now);
 	put_control(conn, &packet, now);
@@ -466,6 +482,9 @@ bool tw_conn_send(struct tw_conn *conn, struct tw_train *train, tw_ns now)
 	if (send_trial(conn, train, now))
 		return true;
 	bool ack = tw_ack_tracker_due(&conn->acks, conn->model.rtt_smoothed) <= now;
+	if (conn->path.response_owed &&
+	    !tw_address_equal(&conn->path.response_path.remote, &conn->path.path.remote))
+		return send_answer_aside(conn, train, now);
 	if (conn->path.response_owed || conn->recovery.probes_owed)
 		return send_bare(conn, train, ack, now);
 	if (mtu_probe_size(conn, now) && !ack && send_mtu_probe(conn, train, now))

@@ -20,6 +20,11 @@
 #define REORDER_COUNTED \
 	256 /* where packets come later than that, only time tells (RFC 8985, 6.2) */
 #define US_BITS 48
+/* Acknowledgements come as fast as the peer likes. Looking through more packets than this for
+ * losses is followed by a pause of so long for each of them: more than ten times what it took, and
+ * far less than an honest receiver waits. */
+#define SCAN_SHORT 256
+#define SCAN_PAUSE 32
 
 void tw_recovery_init(struct tw_conn *conn)
 {
@@ -162,6 +167,34 @@ static int packet_acked(struct tw_conn *conn, uint64_t number, struct tw_sent *s
 	return content_acked(conn, number, sent, now);
 }
 
+/*
+ * A peer may repeat the same ranges as often as it likes: what is IDLE says where to look on, and
+ * is passed in a stride.
+ */
+static int ack_range(struct tw_conn *conn, uint64_t number, uint64_t end, struct ack_batch *batch,
+		     tw_ns now)
+{
+	while (number < end) {
+		struct tw_sent *sent = tw_sent_map_get(&conn->recovery.sent, number);
+		uint64_t next = number + 1;
+
+		conn->recovery.looked++;
+		if (sent->state != TW_SENT_IDLE) {
+			int error = packet_acked(conn, number, sent, batch, now);
+			if (error)
+				return error;
+			sent->idle_to = end;
+		} else {
+			if (sent->idle_to > next)
+				next = sent->idle_to;
+			if (sent->idle_to < end)
+				sent->idle_to = end;
+		}
+		number = next;
+	}
+	return 0;
+}
+
 static int ack_ranges(struct tw_conn *conn, const struct tw_ack_frame *ack, struct ack_batch *batch,
 		      tw_ns now)
 {
@@ -169,14 +202,9 @@ static int ack_ranges(struct tw_conn *conn, const struct tw_ack_frame *ack, stru
 	for (size_t i = 0; i < ack->range_count; i++) {
 		uint64_t number =
 			ack->ranges[i].start > map->base ? ack->ranges[i].start : map->base;
-		for (; number < ack->ranges[i].end; number++) {
-			struct tw_sent *sent = tw_sent_map_get(map, number);
-			if (sent->state == TW_SENT_IDLE)
-				continue;
-			int error = packet_acked(conn, number, sent, batch, now);
-			if (error)
-				return error;
-		}
+		int error = ack_range(conn, number, ack->ranges[i].end, batch, now);
+		if (error)
+			return error;
 		if (ack->ranges[i].start <= map->base)
 			break;
 	}
@@ -238,10 +266,18 @@ static void detect_losses(struct tw_conn *conn, struct tw_rate_sample *sample, t
 	recovery->loss_at = TW_NEVER;
 	if (!recovery->any_acked)
 		return;
+	if (now < recovery->scan_again_at) {
+		recovery->loss_at = recovery->scan_again_at;
+		return;
+	}
 	if (recovery->scan < map->base)
 		recovery->scan = map->base;
+	if (recovery->largest_acked > recovery->scan + SCAN_SHORT)
+		recovery->scan_again_at =
+			now + (recovery->largest_acked - recovery->scan) * SCAN_PAUSE;
 	for (uint64_t number = recovery->scan; number < recovery->largest_acked; number++) {
 		struct tw_sent *sent = tw_sent_map_get(map, number);
+		recovery->looked++;
 		if (sent->state == TW_SENT_FLIGHT) {
 			bool by_count =
 				recovery->reorder_packets <= REORDER_COUNTED &&

@@ -41,7 +41,10 @@ struct tw_sent {
 	uint64_t delivered;
 	tw_ns delivered_at, first_sent_at;
 	uint64_t in_flight;
-	uint64_t data_offset;
+	union {
+		uint64_t data_offset;
+		uint64_t idle_to; /* IDLE: none but IDLE ones below that number; 0: not known */
+	};
 	uint32_t data_transfer;
 	uint16_t data_length;
 	uint16_t bytes; /* UDP payload */

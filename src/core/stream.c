@@ -16,7 +16,7 @@ struct any_stream {
 void tw_stream_table_init(struct tw_stream_table *table)
 {
 	*table = (struct tw_stream_table){ 0 };
-	tw_ranges_init(&table->over, TW_STREAMS_MAX);
+	tw_ranges_init(&table->over, TW_STREAMS_OVER_MAX);
 }
 
 static size_t place_of(const struct tw_stream_table *table, uint64_t id)

@@ -348,7 +348,8 @@ uint64_t tw_packet_number_expand(uint64_t expected, uint32_t low)
 	if (candidate < expected && expected - candidate >= half &&
 	    candidate <= TW_VARINT_MAX - window)
 		return candidate + window;
-	if (candidate > expected && candidate - expected > half && candidate >= window)
+	if ((candidate > TW_VARINT_MAX || (candidate > expected && candidate - expected > half)) &&
+	    candidate >= window)
 		return candidate - window;
 	return candidate;
 }

@@ -453,7 +453,8 @@ static void test_streams_without_end(void **state)
 		tw_receive_stream_drop(&in, receiver);
 	}
 	assert_int_equal(in.count + out.count, 0);
-	assert_true(in.over.count <= TW_STREAMS_MAX && out.over.count <= TW_STREAMS_MAX);
+	assert_true(in.over.count <= TW_STREAMS_OVER_MAX);
+	assert_true(out.over.count <= TW_STREAMS_OVER_MAX);
 	for (uint64_t id = 0; id < count; id++) {
 		if (id % 5 == 3 && id >= 1000)
 			continue;

@@ -439,6 +439,10 @@ static void packet_numbers_expand(void **state)
 		{ TW_VARINT_MAX, 0xffffffff, TW_VARINT_MAX },
 		/* nothing lies above the largest */
 		{ TW_VARINT_MAX, 0x00000000, TW_VARINT_MAX - 0xffffffff },
+		/* nor when the largest is here already */
+		{ TW_VARINT_MAX + 1, 0x00000000, TW_VARINT_MAX - 0xffffffff },
+		{ TW_VARINT_MAX + 1, 0x00000005, TW_VARINT_MAX - 0xfffffffa },
+		{ TW_VARINT_MAX + 1, 0xffffffff, TW_VARINT_MAX },
 	};
 	struct tw_prng prng;
 
