@@ -246,8 +246,8 @@ static struct tw_manifest_mapping *take_files(struct watch *watch, size_t *ret_c
 
 	for (size_t i = 0; mappings && i < watch->table.count && count < TW_WATCH_BATCH_MAX; i++) {
 		struct tw_watch_file *file = &watch->table.files[i];
-		bool gone = watch->settings.mirror_deletes && !file->present && file->sent &&
-			    !file->busy;
+		bool gone = watch->settings.mirror_deletes && !file->present && !file->unknown &&
+			    file->sent && !file->busy;
 
 		if (!gone && !tw_watch_file_ready(file, watch->scan.now, settle))
 			continue;
@@ -339,7 +339,7 @@ static void note_scan(struct watch *watch)
 		complain(watch, "There are more than %d files; only so many are looked after.",
 			 TW_WATCH_TABLE_MAX);
 	else if (scan->unreadable)
-		complain(watch, "%zu folders below %s cannot be read.", scan->unreadable,
+		complain(watch, "%zu files or folders below %s cannot be read.", scan->unreadable,
 			 watch->settings.src_path);
 	else if (!watch->failures)
 		watch->error[0] = '\0';

@@ -145,15 +145,19 @@ static int walk_name(struct walk *walk, const char *name, size_t length)
 	const struct tw_fs *fs = walk->scan->fs;
 	size_t name_length = strlen(name), slash = length > 0;
 	struct tw_file_stat stat;
+	int r;
 
 	if (length + slash + name_length >= PATH_ROOM)
 		return 0;
 	if (slash)
 		walk->path[length] = '/';
 	memcpy(walk->path + length + slash, name, name_length + 1);
-	/* What goes while it is looked at is gone. */
-	if (fs->ops->stat(fs->context, walk->whole, false, &stat))
+	/* What goes while it is looked at is gone; of anything else nothing is known. */
+	r = fs->ops->stat(fs->context, walk->whole, false, &stat);
+	if (r) {
+		walk->scan->unreadable += r != -ENOENT;
 		return 0;
+	}
 	if (stat.kind == TW_KIND_DIRECTORY)
 		return wanted(walk->scan, walk->path, true)
 			       ? walk_folder(walk, length + slash + name_length)
@@ -283,10 +287,12 @@ static void carry_over(const struct tw_watch_scan *scan, struct tw_watch_file *f
 	file->busy_mtime_ns = before->busy_mtime_ns;
 }
 
-/* True: @file is gone, but must be remembered still. */
+/* True: @file is gone, but must be remembered still. Where not everything could be looked at it may
+ * be there all the same: only a walk that saw everything tells what was removed. */
 static bool keep_gone(const struct tw_watch_scan *scan, struct tw_watch_file *file)
 {
 	file->present = false;
+	file->unknown = scan->unreadable || scan->too_many;
 	return file->busy || (file->sent && scan->want_removed);
 }
 
@@ -311,7 +317,8 @@ static int merge(struct tw_watch_scan *scan, struct found *found, struct tw_watc
 			files[count++] = found->files[at++];
 		}
 		if (order > 0 && keep_gone(scan, &table->files[old])) {
-			scan->removed += table->files[old].sent && !table->files[old].busy;
+			scan->removed += table->files[old].sent && !table->files[old].busy &&
+					 !table->files[old].unknown;
 			files[count++] = table->files[old++];
 		} else if (order >= 0) {
 			free(table->files[old++].path);

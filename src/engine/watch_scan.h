@@ -25,6 +25,7 @@ struct tw_watch_file {
 	int64_t mtime_ns, sent_mtime_ns;
 	tw_ns since; /* it has been as it is */
 	bool present, sent;
+	bool unknown; /* not present, but nobody could see that it is gone */
 	/* In the batch under way, as it was then; or its removal is. */
 	bool busy, busy_removed;
 	uint64_t busy_size;
@@ -58,7 +59,7 @@ struct tw_watch_scan {
 	size_t removed;           /* sent once, gone now */
 	tw_ns settles_in;         /* until the next one is ready; TW_NEVER: none waits */
 	bool too_many, unwatched; /* beyond TW_WATCH_TABLE_MAX; inotify took not every folder */
-	size_t unreadable;        /* folders */
+	size_t unreadable;        /* files and folders that could not be looked at */
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -184,6 +185,70 @@ static void test_removed(void **state)
 	assert_string_equal(world->table.files[0].path, "b");
 }
 
+/* A file system of which a part cannot be looked at for a moment. */
+static struct {
+	struct tw_fs under;
+	const char *away; /* what; NULL: nothing */
+	bool list;        /* it cannot be listed; else there is no telling what it is */
+} broken;
+
+static int broken_stat(void *context, const char *path, bool follow, struct tw_file_stat *ret)
+{
+	(void)context;
+	if (broken.away && !broken.list && strstr(path, broken.away))
+		return -EIO;
+	return broken.under.ops->stat(broken.under.context, path, follow, ret);
+}
+
+static int broken_list(void *context, const char *path,
+		       int (*each)(void *context, const char *name), void *each_context)
+{
+	(void)context;
+	if (broken.away && broken.list && strstr(path, broken.away))
+		return -EIO;
+	return broken.under.ops->list(broken.under.context, path, each, each_context);
+}
+
+/* What could not be looked at has not been removed, here or at the other side. */
+static void test_not_seen_is_not_removed(void **state)
+{
+	struct world *world = *state;
+	const struct tw_fs_ops ops = { .stat = broken_stat, .list = broken_list };
+	const struct tw_fs fs = { &ops, NULL };
+	struct tw_watch_scan scan = scan_of(world);
+
+	broken.under = world->fs;
+	make_folder(world, "deep");
+	put(world, "deep/a", "1");
+	put(world, "goes", "1");
+	assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+	mark_sent(&world->table);
+	drop(world, "goes");
+	for (int list = 0; list < 2; list++) {
+		broken.away = list ? "/deep" : "/deep/a";
+		broken.list = list;
+		scan = scan_of(world);
+		scan.fs = &fs;
+		scan.want_removed = true;
+		assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+		assert_int_equal(scan.unreadable, 1);
+		assert_int_equal(scan.removed, 0);
+		assert_int_equal(world->table.count, 2);
+		assert_true(world->table.files[0].unknown && world->table.files[1].unknown);
+	}
+	/* All of it is there again: what is gone is gone, the rest was sent. */
+	broken.away = NULL;
+	scan = scan_of(world);
+	scan.fs = &fs;
+	scan.want_removed = true;
+	assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+	assert_int_equal(scan.removed, 1);
+	assert_int_equal(scan.ready + scan.waiting, 0);
+	assert_true(world->table.files[0].present && !world->table.files[0].unknown);
+	assert_string_equal(world->table.files[1].path, "goes");
+	assert_false(world->table.files[1].present || world->table.files[1].unknown);
+}
+
 static void test_patterns_links_and_our_own_files(void **state)
 {
 	static const char *const include[] = { "*.mov" }, *const exclude[] = { "tmp/" };
@@ -291,6 +356,7 @@ int main(void)
 		TEST(old_files_are_ready_at_once),
 		TEST(only_what_changed),
 		TEST(removed),
+		TEST(not_seen_is_not_removed),
 		TEST(patterns_links_and_our_own_files),
 		TEST(new_folders_are_watched),
 		TEST(folder_that_is_not_there),
