@@ -316,6 +316,7 @@ static void run_scan(struct tw_pool_job *job)
 	struct watch *watch = (struct watch *)((char *)job - offsetof(struct watch, job));
 
 	watch->scan_result = tw_watch_scan_run(&watch->scan, &watch->table);
+	watch->scan_bytes = tw_watch_table_bytes(&watch->table);
 }
 
 static bool scan_cancelled(void *context)
@@ -336,8 +337,10 @@ static void note_scan(struct watch *watch)
 	watch->files_waiting = scan->ready + scan->waiting + watch->batch.count +
 			       (watch->settings.mirror_deletes ? scan->removed : 0);
 	if (scan->too_many)
-		complain(watch, "There are more than %d files; only so many are looked after.",
-			 TW_WATCH_TABLE_MAX);
+		complain(watch,
+			 "There are more files than are looked after: %d in one folder, and as "
+			 "many of all your watches as fit %zu MiB.",
+			 TW_WATCH_TABLE_MAX, TW_WATCH_OWNER_BYTES >> 20);
 	else if (scan->unreadable)
 		complain(watch, "%zu files or folders below %s cannot be read.", scan->unreadable,
 			 watch->settings.src_path);
@@ -352,6 +355,8 @@ static void scan_done(struct tw_pool_job *job)
 	bool again = watch->scan_again || watch->scan_generation != watch->generation;
 
 	watch->scanning = watch->scan_again = false;
+	if (tw_pool_ran(job))
+		watch->table_bytes = watch->scan_bytes;
 	tw_fs_drop(&watch->scan_fs);
 	watch_settings_deinit(&watch->scanned);
 	watch->scan_took = tw_ns_since(tw_clock_now(), watch->scan_started);
@@ -375,6 +380,19 @@ static void scan_done(struct tw_pool_job *job)
 	    !watch->batch.transfer_id[0])
 		make_batch(watch);
 	watch_scan_within(watch, again ? 0 : tw_ns_min(pause, watch->scan.settles_in));
+}
+
+/* What the tables of the owner's other watches take. */
+static size_t bytes_of_others(const struct watch *watch)
+{
+	const struct tw_watches *watches = watch->watches;
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < watches->count; i++)
+		if (watches->all[i] != watch &&
+		    strcmp(watches->all[i]->settings.owner, watch->settings.owner) == 0)
+			bytes += watches->all[i]->table_bytes;
+	return bytes;
 }
 
 void watch_due(struct watch *watch)
@@ -410,6 +428,7 @@ void watch_due(struct watch *watch)
 		.now = tw_clock_now(),
 		.wall_ns = (int64_t)tw_clock_wall_us() * 1000,
 		.settle_ns = settings->settle_seconds * TW_SECOND,
+		.others = bytes_of_others(watch),
 		.inotify_fd = watch->inotify_fd,
 		.want_removed = settings->mirror_deletes,
 		.cancelled = scan_cancelled,

@@ -26,6 +26,7 @@ struct found {
 struct walk {
 	struct tw_watch_scan *scan;
 	struct found found;
+	size_t bytes;              /* that what was found takes */
 	char whole[2 * PATH_ROOM]; /* the folder, and the path in it behind */
 	char *path;                /* within @whole */
 	unsigned depth;
@@ -48,6 +49,20 @@ void tw_watch_table_deinit(struct tw_watch_table *table)
 {
 	free_files(table->files, table->count);
 	*table = (struct tw_watch_table){ 0 };
+}
+
+static size_t bytes_of(const char *path)
+{
+	return sizeof(struct tw_watch_file) + strlen(path) + 1;
+}
+
+size_t tw_watch_table_bytes(const struct tw_watch_table *table)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		bytes += bytes_of(table->files[i].path);
+	return bytes;
 }
 
 static int compare_files(const void *a, const void *b)
@@ -117,7 +132,8 @@ static int add_file(struct walk *walk, const struct tw_file_stat *stat)
 	struct tw_watch_file *file;
 	int r;
 
-	if (found->count == TW_WATCH_TABLE_MAX) {
+	if (found->count == TW_WATCH_TABLE_MAX ||
+	    walk->scan->others + walk->bytes + bytes_of(walk->path) > TW_WATCH_OWNER_BYTES) {
 		walk->scan->too_many = true;
 		return 0;
 	}
@@ -135,6 +151,7 @@ static int add_file(struct walk *walk, const struct tw_file_stat *stat)
 	if (!file->path)
 		return -ENOMEM;
 	found->count++;
+	walk->bytes += bytes_of(walk->path);
 	return 0;
 }
 

@@ -17,7 +17,10 @@
 #include "base/time.h"
 #include "content/fs.h"
 
-#define TW_WATCH_TABLE_MAX 200000 /* files remembered; what comes beyond is left out, and said */
+/* Files remembered, and what those of all watches of an owner take; what comes beyond is left out,
+ * and said. */
+#define TW_WATCH_TABLE_MAX 200000
+#define TW_WATCH_OWNER_BYTES ((size_t)512 << 20)
 
 struct tw_watch_file {
 	char *path; /* owned; below the folder */
@@ -39,6 +42,8 @@ struct tw_watch_table {
 };
 
 void tw_watch_table_deinit(struct tw_watch_table *table);
+/* The memory that it takes, about. */
+size_t tw_watch_table_bytes(const struct tw_watch_table *table);
 /* It differs from what was sent, settled, and is in no batch. */
 bool tw_watch_file_ready(const struct tw_watch_file *file, tw_ns now, tw_ns settle_ns);
 
@@ -50,6 +55,7 @@ struct tw_watch_scan {
 	size_t include_count, exclude_count;
 	tw_ns now, settle_ns;
 	int64_t wall_ns;
+	size_t others;     /* bytes of the tables of the owner's other watches */
 	int inotify_fd;    /* every folder found is added to it; -1: none */
 	bool want_removed; /* sent files that are gone are kept in the table */
 	bool (*cancelled)(void *context);
@@ -58,7 +64,7 @@ struct tw_watch_scan {
 	size_t ready, waiting;    /* waiting: to settle */
 	size_t removed;           /* sent once, gone now */
 	tw_ns settles_in;         /* until the next one is ready; TW_NEVER: none waits */
-	bool too_many, unwatched; /* beyond TW_WATCH_TABLE_MAX; inotify took not every folder */
+	bool too_many, unwatched; /* beyond those limits; inotify took not every folder */
 	size_t unreadable;        /* files and folders that could not be looked at */
 };
 

@@ -134,7 +134,8 @@ static int load_one(void *context, const struct tw_store_record *record)
 	if (tw_store_blob(watches->options.store, TW_STORE_WATCH, record->id, &blob, &length))
 		return 0;
 	/* Without what was sent, everything counts as new: it is sent once more, never lost. */
-	(void)tw_watch_table_decode(blob, length, &watch->table);
+	if (!tw_watch_table_decode(blob, length, &watch->table))
+		watch->table_bytes = tw_watch_table_bytes(&watch->table);
 	free(blob);
 	return 0;
 }

@@ -46,12 +46,14 @@ struct watch {
 	tw_ns due_at; /* of the timer; TW_NEVER: not set */
 
 	struct tw_watch_table table; /* the scan's while @scanning */
+	size_t table_bytes;          /* as it was when no scan had it */
 	struct tw_pool_job job;
 	struct tw_watch_scan scan;
 	struct tw_fs scan_fs;          /* while @scanning: held */
 	struct watch_settings scanned; /* what the scan uses, when they were changed meanwhile */
 	bool scanning, scan_again;
 	int scan_result;
+	size_t scan_bytes; /* that the table takes after it */
 	unsigned scan_generation;
 	tw_ns scan_started, scan_took;
 	int64_t scanned_us;

@@ -249,6 +249,32 @@ static void test_not_seen_is_not_removed(void **state)
 	assert_false(world->table.files[1].present || world->table.files[1].unknown);
 }
 
+/* All watches of an owner together remember so much, and what is left out was not removed. */
+static void test_memory_of_an_owner(void **state)
+{
+	struct world *world = *state;
+	struct tw_watch_scan scan = scan_of(world);
+
+	put(world, "a", "1");
+	put(world, "b", "1");
+	assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+	assert_false(scan.too_many);
+	mark_sent(&world->table);
+	scan = scan_of(world);
+	scan.want_removed = true;
+	scan.others = TW_WATCH_OWNER_BYTES - tw_watch_table_bytes(&world->table) + 1;
+	assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+	assert_true(scan.too_many);
+	assert_int_equal(scan.removed, 0);
+	assert_int_equal(world->table.count, 2);
+	assert_int_equal(world->table.files[0].present + world->table.files[1].present, 1);
+	scan = scan_of(world);
+	scan.others = TW_WATCH_OWNER_BYTES - tw_watch_table_bytes(&world->table);
+	assert_int_equal(tw_watch_scan_run(&scan, &world->table), 0);
+	assert_false(scan.too_many);
+	assert_int_equal(world->table.files[0].present + world->table.files[1].present, 2);
+}
+
 static void test_patterns_links_and_our_own_files(void **state)
 {
 	static const char *const include[] = { "*.mov" }, *const exclude[] = { "tmp/" };
@@ -357,6 +383,7 @@ int main(void)
 		TEST(only_what_changed),
 		TEST(removed),
 		TEST(not_seen_is_not_removed),
+		TEST(memory_of_an_owner),
 		TEST(patterns_links_and_our_own_files),
 		TEST(new_folders_are_watched),
 		TEST(folder_that_is_not_there),
