@@ -22,7 +22,13 @@
 #define WINDOW_INITIAL 10
 #define HOLD_ROUNDS 3
 #define MOST 2.2
-#define CROWDED_SHARE 0.25 /* of the target */
+#define CROWDED_SHARE 0.25     /* of the usual target */
+#define ROOM_MIN (TW_MSEC / 2) /* less is no queue, and no target */
+#define ROOM_NEAR 0.75         /* of what is known: as good as full */
+#define ROOM_SHARE 2           /* the target in a buffer that only we filled */
+#define ROOM_SHARE_SHARED 4    /* and in one that others fill, too */
+#define ROOM_AGE (60 * TW_SECOND)
+#define ROOM_GROWTH 0.5 /* of doubling, where a buffer ran over */
 /* Of the window in a round trip. More would leave a queue behind each half of a window that fits
  * well: slow start would end at half of what there is. */
 #define PACING_GAIN 1.2
@@ -44,15 +50,26 @@ static tw_ns base_rtt(const struct tw_path_model *path)
 	return path->rtt_min == TW_NEVER ? path->rtt_smoothed : tw_ns_max(path->rtt_min, TW_MSEC);
 }
 
-static tw_ns target(const struct tw_path_model *path)
+static tw_ns usual_target(const struct tw_path_model *path)
 {
 	return tw_ns_min(tw_ns_max(base_rtt(path) / TARGET_SHARE, TARGET_MIN), TARGET);
+}
+
+static tw_ns target(const struct tw_ledbat *ledbat, const struct tw_path_model *path)
+{
+	tw_ns usual = usual_target(path);
+
+	if (ledbat->room == 0)
+		return usual;
+	return tw_ns_min(usual,
+			 tw_ns_max(ledbat->room / (ledbat->shared ? ROOM_SHARE_SHARED : ROOM_SHARE),
+				   ROOM_MIN));
 }
 
 /* 4.2: the longer the round trip is beside the target, the nearer to what TCP adds. */
 static double gain(const struct tw_path_model *path)
 {
-	double over = 2 * (double)target(path) / (double)base_rtt(path);
+	double over = 2 * (double)usual_target(path) / (double)base_rtt(path);
 
 	over = over < 1 ? 1 : over;
 	return 1 / (over < GAIN_MOST ? over : GAIN_MOST);
@@ -108,13 +125,13 @@ static void grow(struct tw_ledbat *ledbat, const struct tw_path_model *path,
 		 const struct tw_rate_sample *sample, double datagram)
 {
 	double acked = (double)sample->acked_bytes, step = gain(path);
-	double off = (double)path->queue_delay / (double)target(path) - 1;
+	double off = (double)path->queue_delay / (double)target(ledbat, path) - 1;
 
 	/* What the sender did not use proves nothing. */
 	if (sample->app_limited)
 		return;
 	if (ledbat->mode == TW_LEDBAT_SLOW_START) {
-		ledbat->window += acked;
+		ledbat->window += ledbat->room > 0 ? ROOM_GROWTH * acked : acked;
 		return;
 	}
 	if (sample->now < ledbat->hold_until)
@@ -137,13 +154,13 @@ static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 	tw_ns queue = path->queue_delay;
 	bool over;
 
-	if ((double)queue > CROWDED_SHARE * (double)target(path)) {
+	if ((double)queue > CROWDED_SHARE * (double)usual_target(path)) {
 		ledbat->crowded = true;
 		ledbat->crowded_at = now;
 	}
 	switch ((enum tw_ledbat_mode)ledbat->mode) {
 	case TW_LEDBAT_SLOW_START:
-		over = (double)path->queue_latest > SLOW_START_SHARE * (double)target(path);
+		over = (double)path->queue_latest > SLOW_START_SHARE * (double)target(ledbat, path);
 		if (over || ledbat->window >= ledbat->slow_start_max)
 			end_slow_start(ledbat, path, over, now);
 		break;
@@ -175,8 +192,40 @@ static void step(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 	}
 }
 
+static void note_queue(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now)
+{
+	if (tw_ns_since(now, ledbat->highest_since) > path->rtt_smoothed) {
+		/* What was seen before a longer silence is no neighbour of what is lost now. */
+		ledbat->highest_before = 0;
+		if (tw_ns_since(now, ledbat->highest_since) <= 2 * path->rtt_smoothed)
+			ledbat->highest_before = ledbat->highest;
+		ledbat->highest = 0;
+		ledbat->highest_since = now;
+	}
+	ledbat->highest = tw_ns_max(ledbat->highest, path->queue_latest);
+	/* The route, or what it is shared with, may be another by now. */
+	if (ledbat->room > 0 && tw_ns_since(now, ledbat->room_at) > ROOM_AGE) {
+		ledbat->room = 0;
+		ledbat->shared = false;
+	}
+}
+
+/* Something was lost: was it because the buffer is full? */
+static bool note_room(struct tw_ledbat *ledbat, tw_ns now)
+{
+	tw_ns queue = tw_ns_max(ledbat->highest, ledbat->highest_before);
+
+	if (queue <= ROOM_MIN || (double)queue < ROOM_NEAR * (double)ledbat->room)
+		return false;
+	ledbat->room = tw_ns_max(ledbat->room, queue);
+	ledbat->room_at = now;
+	return true;
+}
+
 static void lose(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_ns now)
 {
+	bool full = note_room(ledbat, now);
+
 	if (now < ledbat->recovery_until)
 		return;
 	ledbat->recovery_until = now + path->rtt_smoothed;
@@ -185,6 +234,9 @@ static void lose(struct tw_ledbat *ledbat, const struct tw_path_model *path, tw_
 	ledbat->crowded = true;
 	ledbat->crowded_at = now;
 	ledbat->window /= 2;
+	/* We stay at the target and below: others went beyond it. */
+	if (full && ledbat->mode == TW_LEDBAT_STEADY)
+		ledbat->shared = true;
 	if (ledbat->mode == TW_LEDBAT_SLOW_START)
 		end_slow_start(ledbat, path, true, now);
 }
@@ -239,6 +291,7 @@ static void ledbat_sample(struct tw_rate_controller *controller, const struct tw
 		ledbat->silent = false;
 		ledbat->recovery_until = sample->now + path->rtt_smoothed;
 	}
+	note_queue(ledbat, path, sample->now);
 	if (sample->lost_packets > 0 && !ledbat->silent)
 		lose(ledbat, path, sample->now);
 	if (ledbat->mode != TW_LEDBAT_SLOWDOWN && sample->acked_bytes > 0)
@@ -255,6 +308,7 @@ static void restart(struct tw_ledbat *ledbat, double slow_start_max, tw_ns now)
 	ledbat->crowded = false;
 	ledbat->silent = true;
 	ledbat->reached = 0;
+	ledbat->highest = ledbat->highest_before = 0;
 	enter(ledbat, TW_LEDBAT_SLOW_START, now);
 }
 
@@ -264,6 +318,17 @@ static void ledbat_timeout(struct tw_rate_controller *controller, const struct t
 {
 	restart(&controller->ledbat, 1e18, now);
 	set_rates(controller, path);
+}
+
+/* Nothing of the old route's buffers is to be seen here. */
+static void ledbat_path_changed(struct tw_rate_controller *controller,
+				const struct tw_path_model *path, tw_ns now)
+{
+	struct tw_ledbat *ledbat = &controller->ledbat;
+
+	ledbat->room = 0;
+	ledbat->shared = false;
+	ledbat_timeout(controller, path, now);
 }
 
 static void ledbat_limits(struct tw_rate_controller *controller, const struct tw_path_model *path,
@@ -280,5 +345,5 @@ const struct tw_rate_ops tw_rate_ledbat_ops = {
 	.limits = ledbat_limits,
 	.sample = ledbat_sample,
 	.timeout = ledbat_timeout,
-	.path_changed = ledbat_timeout,
+	.path_changed = ledbat_path_changed,
 };

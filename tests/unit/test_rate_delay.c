@@ -61,6 +61,10 @@ static const struct alone {
 	  12 * TW_MSEC },
 	{ "ledbat, ocean", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 30 * TW_SECOND, 0.55,
 	  15 * TW_MSEC },
+	{ "ledbat, shallow buffer", TW_RATE_LEDBAT, 500 * MBIT, 100 * TW_MSEC, 0.2, 0,
+	  20 * TW_SECOND, 0.75, 15 * TW_MSEC },
+	{ "ledbat, slow, 1 % loss", TW_RATE_LEDBAT, 10 * MBIT, 15 * TW_MSEC, 1, 0.01,
+	  20 * TW_SECOND, 0.55, 12 * TW_MSEC },
 	{ "ledbat, fast ocean", TW_RATE_LEDBAT, 500 * MBIT, 100 * TW_MSEC, 1, 0, 20 * TW_SECOND,
 	  0.75, 20 * TW_MSEC },
 };
@@ -107,6 +111,11 @@ static const struct beside {
 	{ "ledbat, 100 Mbit/s, 100 ms", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 1, 0, 0.1 },
 	{ "ledbat, 100 Mbit/s, 40 ms", TW_RATE_LEDBAT, 100 * MBIT, 40 * TW_MSEC, 1, 0, 0.1 },
 	{ "ledbat, 2 products", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 2, 0, 0.1 },
+	{ "ledbat, a half, far", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 0.5, 0, 0.05 },
+	{ "ledbat, a fifth, far", TW_RATE_LEDBAT, 100 * MBIT, 100 * TW_MSEC, 0.2, 0, 0.1 },
+	{ "ledbat, a fifth", TW_RATE_LEDBAT, 100 * MBIT, 40 * TW_MSEC, 0.2, 0, 0.1 },
+	{ "ledbat, a fifth, slow", TW_RATE_LEDBAT, 20 * MBIT, 20 * TW_MSEC, 0.2, 0, 0.1 },
+	{ "ledbat, a fifth, fast", TW_RATE_LEDBAT, 200 * MBIT, 20 * TW_MSEC, 0.2, 0, 0.1 },
 };
 
 static void test_beside_tcp(void **state)
