@@ -240,7 +240,8 @@ static int run_mk_file(struct run *run)
 {
 	int r = find_for_change(run, run->request->path, &run->from);
 
-	if (!r && holds_mounts(run, &run->from))
+	/* The top is always there, even of a view with nothing in it. */
+	if (!r && (!run->from.root || holds_mounts(run, &run->from)))
 		r = -EEXIST;
 	return r ? fail(run, r, run->request->path) : run_there(run, NULL);
 }

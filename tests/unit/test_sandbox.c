@@ -455,6 +455,11 @@ static void test_view_without_top(void **state)
 	assert_int_equal(result.listings[0].entry_count, 0);
 	tw_files_result_deinit(&result);
 	assert_int_equal(outcome(world, TW_FILES_LS, "/in", NULL), -ENOENT);
+	assert_int_equal(outcome(world, TW_FILES_DU, "/", NULL), 0);
+	assert_int_equal(outcome(world, TW_FILES_MK_FILE, "/", NULL), -EEXIST);
+	assert_int_equal(outcome(world, TW_FILES_MKDIR, "/", NULL), 0);
+	assert_int_equal(outcome(world, TW_FILES_RM, "/", NULL), -EBUSY);
+	assert_int_equal(outcome(world, TW_FILES_MV, "/", "/x"), -EBUSY);
 }
 
 static void test_view_fence(void **state)
