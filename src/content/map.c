@@ -3,6 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "crypto/siphash.h"
 
 void tw_map_deinit(struct tw_map *map)
 {
@@ -12,8 +16,14 @@ void tw_map_deinit(struct tw_map *map)
 
 static size_t home(const struct tw_map *map, uint64_t key)
 {
-	/* Fibonacci hashing: the high bits of the product are well mixed. */
-	return (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (map->room - 1);
+	/* Random bytes that the kernel gives every program: senders choose the keys, and must not
+	 * be able to choose those that meet. */
+	uint8_t hash[TW_SIPHASH_SIZE];
+	size_t ret;
+
+	tw_siphash((const uint8_t *)getauxval(AT_RANDOM), &key, sizeof(key), hash);
+	memcpy(&ret, hash, sizeof(ret));
+	return ret & (map->room - 1);
 }
 
 /* The slot of @key, or the free one where it would go. */

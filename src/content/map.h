@@ -1,7 +1,7 @@
 /*
  * map.h - from 64-bit numbers to pointers. Open addressing with linear steps, at most three
  * quarters full; taking one out closes its gap, so that nothing is left behind. Keys are spread
- * inside, any will do.
+ * inside by a secret of the process: any will do, also those that somebody else chose.
  */
 #pragma once
 
