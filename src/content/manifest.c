@@ -2,8 +2,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -16,6 +18,8 @@
 #define NAMES_MAX UINT32_MAX
 /* A kept name: u32 place of the folder's name | u8 length | bytes. */
 #define NAME_HEAD 5
+/* What an entry of a foreign manifest counts: itself, and what a sink keeps of each. */
+#define FOREIGN_ENTRY (sizeof(struct tw_entry) + 80)
 
 /*
  * Names are a tree of components, each kept once while paths come in the order of a walk: @chain
@@ -31,7 +35,34 @@ struct tw_manifest {
 	size_t names_length, names_room;
 	uint32_t chain[TW_PATH_MAX / 2 + 1];
 	unsigned depth;
+
+	bool foreign;
+	uint64_t counted; /* of it, in @foreign_bytes */
 };
+
+/* All foreign ones of the program. */
+static atomic_uint_least64_t foreign_bytes;
+uint64_t tw_manifest_foreign_max;
+
+static uint64_t foreign_max(void)
+{
+	if (tw_manifest_foreign_max)
+		return tw_manifest_foreign_max;
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+}
+
+/* False: there is no room for @bytes more. */
+static bool count_foreign(struct tw_manifest *manifest, uint64_t bytes)
+{
+	if (!manifest->foreign)
+		return true;
+	if (atomic_fetch_add(&foreign_bytes, bytes) + bytes > foreign_max()) {
+		atomic_fetch_sub(&foreign_bytes, bytes);
+		return false;
+	}
+	manifest->counted += bytes;
+	return true;
+}
 
 int tw_path_check(const char *path, size_t length)
 {
@@ -62,10 +93,17 @@ struct tw_manifest *tw_manifest_new(void)
 	return manifest;
 }
 
+void tw_manifest_set_foreign(struct tw_manifest *manifest)
+{
+	assert(!manifest->room && !manifest->names_room);
+	manifest->foreign = true;
+}
+
 void tw_manifest_free(struct tw_manifest *manifest)
 {
 	if (!manifest)
 		return;
+	atomic_fetch_sub(&foreign_bytes, manifest->counted);
 	free(manifest->entries);
 	free(manifest->names);
 	free(manifest);
@@ -101,8 +139,11 @@ static int make_room(struct tw_manifest *manifest, size_t path_length)
 		return TW_E_FULL;
 	if (manifest->count == manifest->room) {
 		uint64_t room = manifest->room ? manifest->room + manifest->room / 2 : 64;
-		struct tw_entry *entries = realloc(manifest->entries, room * sizeof(*entries));
+		struct tw_entry *entries;
 
+		if (!count_foreign(manifest, (room - manifest->room) * FOREIGN_ENTRY))
+			return TW_E_FULL;
+		entries = realloc(manifest->entries, room * sizeof(*entries));
 		if (!entries)
 			return -ENOMEM;
 		manifest->entries = entries;
@@ -110,8 +151,11 @@ static int make_room(struct tw_manifest *manifest, size_t path_length)
 	}
 	if (names > manifest->names_room) {
 		size_t room = names + names / 2 + 1024;
-		uint8_t *bytes = realloc(manifest->names, room);
+		uint8_t *bytes;
 
+		if (!count_foreign(manifest, room - manifest->names_room))
+			return TW_E_FULL;
+		bytes = realloc(manifest->names, room);
 		if (!bytes)
 			return -ENOMEM;
 		manifest->names = bytes;

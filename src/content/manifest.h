@@ -49,6 +49,14 @@ struct tw_entry {
 struct tw_manifest;
 
 struct tw_manifest *tw_manifest_new(void);
+/*
+ * The entries, of which there are none yet, come from somebody else, who can say a million names
+ * with a few bytes: all such manifests of the program have half of the machine's memory at most,
+ * then append says TW_E_FULL.
+ */
+void tw_manifest_set_foreign(struct tw_manifest *manifest);
+/* Another bound than that, for tests; 0: none. */
+extern uint64_t tw_manifest_foreign_max;
 void tw_manifest_free(struct tw_manifest *manifest);
 /*
  * Appends. tape_start, chunk_first and path are filled in. TW_E_FULL, TW_E_UNSAFE (the path),

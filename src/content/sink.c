@@ -134,6 +134,8 @@ int tw_sink_new(const struct tw_fs *fs, const struct tw_sink_options *options, s
 		sink->manifest = tw_manifest_new();
 		sink->scratch = malloc(SINK_SCRATCH);
 		if (sink->manifest)
+			tw_manifest_set_foreign(sink->manifest);
+		if (sink->manifest)
 			sink->decoder = tw_manifest_decoder_new(sink->manifest);
 		if (!sink->decoder || !sink->scratch)
 			r = -ENOMEM;

@@ -382,9 +382,59 @@ static void test_flipped_bytes(void **state)
 	tw_manifest_free(sent);
 }
 
+/* Two long paths by turns: a few bytes of a stream for each, kilobytes of memory. Appends until
+ * there is no room; returns how many. */
+static unsigned append_all(struct tw_manifest *manifest)
+{
+	const struct tw_entry entry = { .kind = TW_KIND_FILE, .size = 1 };
+	char path[TW_PATH_MAX + 1];
+	unsigned count = 0;
+	int r;
+
+	for (size_t i = 0; i < TW_PATH_MAX; i++)
+		path[i] = i % 2 ? '/' : 'a';
+	path[TW_PATH_MAX - 1] = '\0';
+	do {
+		path[0] = count % 2 ? 'b' : 'c';
+		r = tw_manifest_append(manifest, path, &entry);
+		count++;
+	} while (!r && count < 100000);
+	assert_int_equal(r, TW_E_FULL);
+	return count;
+}
+
+/* What comes from others takes no more memory than all of that may have, and gives it back. */
+static void test_foreign(void **state)
+{
+	const struct tw_entry entry = { .kind = TW_KIND_FILE, .size = 1 };
+	struct tw_manifest *own = tw_manifest_new();
+	unsigned count, before = 0;
+
+	(void)state;
+	tw_manifest_foreign_max = 4 << 20;
+	for (unsigned i = 0; i < 3; i++) {
+		struct tw_manifest *one = tw_manifest_new(), *other = tw_manifest_new();
+
+		tw_manifest_set_foreign(one);
+		tw_manifest_set_foreign(other);
+		count = append_all(one);
+		count += append_all(other);
+		/* A path takes 12 KiB. */
+		assert_in_range(count, 150, 350);
+		assert_true(!i || count == before);
+		before = count;
+		assert_int_equal(tw_manifest_append(own, i % 2 ? "a" : "b", &entry), 0);
+		tw_manifest_free(one);
+		tw_manifest_free(other);
+	}
+	tw_manifest_free(own);
+	tw_manifest_foreign_max = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_path_rules),
 		cmocka_unit_test(test_append_and_find),
 		cmocka_unit_test(test_pieces_of_every_size),
