@@ -335,7 +335,7 @@ static void rate_of(const struct tw_recovery *recovery, struct ack_batch *batch)
 static void end_round(struct tw_conn *conn)
 {
 	struct tw_recovery *recovery = &conn->recovery;
-	recovery->round_end = recovery->delivered + recovery->in_flight;
+	recovery->round_end = recovery->delivered;
 	/* Losses that find each other in one train more often than not, and twice as often as
 	 * chance explains, are the train's own. */
 	if (2 * recovery->round_pairs > recovery->round_lost &&

@@ -7,6 +7,7 @@
 #define BURST_SPAN TW_MSEC /* what a late timer may catch up */
 #define TRAIN_SHIFT_MAX 6
 #define WAKE_TRAINS 2
+#define LEAD_PAUSE 8 /* times what a lead is ahead, at most */
 
 /*
  * A token bucket told by one instant: at @paid_until it is full. Before, what is missing is the
@@ -98,10 +99,18 @@ static void change_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)
 	size_train(pacer);
 }
 
+/*
+ * What the lead was ahead of its own rate is owed. A first flight is so much faster than what comes
+ * behind it that this would be a pause of half a round trip, in which nothing shows what it has
+ * left in the queue.
+ */
 static void end_lead(struct tw_pacer *pacer, tw_ns now)
 {
+	tw_ns left = tw_ns_since(pacer->paid_until, now);
+
 	pacer->lead_bytes = 0;
 	change_rate(pacer, pacer->body_bps, now);
+	pacer->paid_until = tw_ns_min(pacer->paid_until, tw_ns_add(now, LEAD_PAUSE * left));
 }
 
 void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now)

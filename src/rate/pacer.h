@@ -43,7 +43,8 @@ struct tw_pacer {
 
 void tw_pacer_init(struct tw_pacer *pacer, uint64_t rate_bps, uint32_t datagram_bytes);
 /*
- * In effect at once, or behind the lead that is under way: debt is carried over at the new rate.
+ * In effect at once, or behind the lead that is under way: debt is carried over at the new rate;
+ * that of a lead is over after eight times what it was ahead.
  */
 void tw_pacer_set_rate(struct tw_pacer *pacer, uint64_t rate_bps, tw_ns now);
 /* The next @bytes leave at @lead_bps; within twice the time that takes, or not all as a lead. */

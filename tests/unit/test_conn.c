@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/ranges.h"
+#include "core/conn_internal.h"
 #include "corewire.h"
 #include "crypto/protect.h"
 #include "wire/frame.h"
@@ -307,6 +308,28 @@ static void test_transfers(void **state)
 		assert_int_equal(pair->sides[1].received.total, cases[i].size);
 		pair_free(pair);
 	}
+}
+
+/* What controllers judge by rounds they judge once a round trip, a busy path's queue included. */
+static void test_rounds(void **state)
+{
+	(void)state;
+	struct pair *pair = pair_new(31);
+	pair->wire.rate_bps = 100000000;
+	pair->wire.delay = 50 * TW_MSEC;
+	pair->wire.loss = 0.1;
+	pair_connect(pair, 64 * MIB);
+	wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+	const struct tw_path_model *model = &pair->sides[0].conn->model;
+	tw_ns before = model->round_started;
+	unsigned rounds = 0;
+	for (int i = 0; i < 2000; i++) {
+		wire_run(&pair->wire, pair->wire.now + TW_MSEC, NULL, NULL);
+		rounds += model->round_started != before;
+		before = model->round_started;
+	}
+	assert_in_range(rounds, 13, 20);
+	pair_free(pair);
 }
 
 /*
@@ -927,6 +950,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_limit_under_loss),

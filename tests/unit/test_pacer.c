@@ -100,6 +100,26 @@ static void test_lead(void **state)
 	assert_int_equal(pacer.lead_bytes, 0);
 }
 
+/* Behind a lead that is a hundred times faster there is no pause of a hundred times what it is
+ * ahead: the first packets there show what it has left. */
+static void test_behind_lead(void **state)
+{
+	struct tw_pacer pacer;
+	uint64_t sent;
+
+	(void)state;
+	tw_pacer_init(&pacer, 2 * MBIT, 1200);
+	tw_pacer_lead(&pacer, 64 * 1200, 300 * MBIT, TW_MSEC);
+	sent = drain_pacer(&pacer, TW_MSEC, 4 * TW_MSEC);
+	/* The last train of a lead may be longer than what is left of it. */
+	assert_in_range(sent, 64 * 1200, 80 * 1200);
+	sent = drain_pacer(&pacer, 4 * TW_MSEC, 20 * TW_MSEC);
+	assert_in_range(sent, 1200, 4800);
+	/* And then nothing but the rate. */
+	sent = drain_pacer(&pacer, 20 * TW_MSEC, 420 * TW_MSEC);
+	assert_in_range(sent, 96000, 104000);
+}
+
 /*
  * Who sleeps until he is told to wakes up for a span's worth, or two trains where that is more; who
  * comes by in between may take half a train.
@@ -259,10 +279,10 @@ static void test_full_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_lead),
-		cmocka_unit_test(test_wakes),      cmocka_unit_test(test_train_length),
-		cmocka_unit_test(test_train_lost), cmocka_unit_test(test_promise),
-		cmocka_unit_test(test_full_rate),
+		cmocka_unit_test(test_table),        cmocka_unit_test(test_lead),
+		cmocka_unit_test(test_behind_lead),  cmocka_unit_test(test_wakes),
+		cmocka_unit_test(test_train_length), cmocka_unit_test(test_train_lost),
+		cmocka_unit_test(test_promise),      cmocka_unit_test(test_full_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,7 +247,8 @@ static void test_changes(void **state)
 
 /*
  * What is lost without a queue to be seen: one flow and four behind a policer, and four in a buffer
- * of a fifth of a product. Bytes sent over bytes that arrive.
+ * of a fifth of a product. Bytes sent over bytes that arrive: on average, and a tenth more in any
+ * one run.
  */
 static const struct lossy {
 	const char *name;
@@ -260,7 +261,7 @@ static const struct lossy {
 	{ "four in a short buffer", 4, 0, 0.2, 1.15, 0.95 },
 };
 
-static void run_lossy(struct sim *sim, const struct lossy *row, uint64_t seed)
+static double run_lossy(struct sim *sim, const struct lossy *row, uint64_t seed)
 {
 	struct sim_link link = link_of(200 * MBIT, 50 * TW_MSEC, row->queue, 0);
 	uint64_t sent = 0, got = 0;
@@ -279,16 +280,22 @@ static void run_lossy(struct sim *sim, const struct lossy *row, uint64_t seed)
 	over = (double)sent / (double)got;
 	used = (double)got / (double)tw_rate_bytes(link.rate_bps, 20 * TW_SECOND);
 	print_message("# %-28s sent %.3f, used %.3f\n", row->name, over, used);
-	if (over > row->sent_max || used < row->used_min)
+	if (over > row->sent_max + 0.1 || used < row->used_min)
 		fail_msg("%s, seed %" PRIu64 ": sent %.3f, used %.3f", row->name, seed, over, used);
 	sim_deinit(sim);
+	return over;
 }
 
 static void test_lossy(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(lossy); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(lossy); i++) {
+		double sum = 0;
+
 		for (uint64_t seed = 1; seed <= LOSSY_SEEDS; seed++)
-			run_lossy(*state, &lossy[i], seed);
+			sum += run_lossy(*state, &lossy[i], seed);
+		if (sum > LOSSY_SEEDS * lossy[i].sent_max)
+			fail_msg("%s: sent %.3f", lossy[i].name, sum / LOSSY_SEEDS);
+	}
 }
 
 /* `ledbat` doubles again after a silence, whatever was lost with it. */
