@@ -2,7 +2,7 @@
 
 /* Old numbers are forgotten in strides, so that the array moves rarely. */
 #define FORGET_STRIDE (TW_ACK_WINDOW / 8)
-#define REPEATS 1
+#define REPEATS 3
 #define REPEATS_FLOW TW_SECOND /* since the acknowledgement before */
 /* Every second number of all that is remembered, and one far ahead: there cannot be more. */
 #define RANGES_MAX ((TW_ACK_WINDOW + FORGET_STRIDE) / 2 + 2)

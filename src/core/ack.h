@@ -10,7 +10,8 @@
  * its packets arrive: the very first is reported at once, and what comes fast more often. A range
  * is repeated until an acknowledgement that carried it has itself been acknowledged; a packet that
  * comes late below that point opens it again. On a path that loses packets the last one before a
- * silence goes twice: nothing comes behind it that would say the same.
+ * silence goes four times: nothing comes behind it that would say the same, and losses that come in
+ * bursts would take two.
  */
 #pragma once
 

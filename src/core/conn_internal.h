@@ -25,6 +25,7 @@
 #define TW_IDLE_TIMEOUT (30 * TW_SECOND)
 #define TW_DATA_WINDOW_MAX (UINT64_C(256) << 20)
 #define TW_INIT_RETRY (500 * TW_MSEC)
+#define TW_STREAM_ECHOES 2               /* of what was said last, where packets get lost */
 #define TW_VERSION_DOUBT (1 * TW_SECOND) /* a VERSIONS is not protected: it may be refuted */
 #define TW_PTO_MAX (1 * TW_SECOND)
 #define TW_REORDER_PACKETS 3
@@ -76,6 +77,7 @@ struct tw_recovery {
 	tw_ns delivered_at, first_sent_at;
 	uint64_t app_limited_until; /* delivered count at which the bubble is gone; 0: none */
 	uint64_t round_end;         /* delivered count that ends this round */
+	unsigned echoes;            /* of what streams said last, that go without being asked for */
 	/* packets lost in this round, and how many of them right behind another of their train */
 	uint64_t round_lost, round_pairs;
 };

@@ -147,6 +147,9 @@ static void put_stream(struct tw_conn *conn, struct packet *packet)
 		if (!tw_frame_write_stream_header(&packet->writer, stream->id, piece.start, length,
 						  last))
 			return;
+		/* The repeat of it is none that asks for another. */
+		if (piece.end > stream->next || (last && !stream->last_sent))
+			conn->recovery.echoes = TW_STREAM_ECHOES;
 		tw_send_stream_take(stream, &piece, last, packet->writer.at);
 		packet->writer.at += length;
 		packet->record.content |= TW_SENT_STREAM | (last ? TW_SENT_STREAM_LAST : 0);

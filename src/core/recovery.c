@@ -25,6 +25,10 @@
  * far less than an honest receiver waits. */
 #define SCAN_SHORT 256
 #define SCAN_PAUSE 32
+#define ECHO_PART 8            /* of a round trip: until a stream's last words go again */
+#define ECHO_RTT (8 * TW_MSEC) /* on shorter paths a timeout costs little */
+#define ECHO_ROUNDS 8
+#define ECHO_BYTES 1024
 
 void tw_recovery_init(struct tw_conn *conn)
 {
@@ -441,19 +445,62 @@ static tw_ns pto_interval(const struct tw_conn *conn)
 	return tw_ns_min(pto << doublings, cap);
 }
 
+/* A young connection does not know yet what the path loses. */
+static bool may_lose(const struct tw_conn *conn)
+{
+	return conn->packets_lost || conn->acks.received.count > 1 ||
+	       tw_ns_since(conn->recovery.last_eliciting_at, conn->established_at) <
+		       ECHO_ROUNDS * conn->model.rtt_smoothed;
+}
+
+/*
+ * What a stream said last, and nobody says more behind it, would be missed for a probe timeout and
+ * a round trip. It goes again a moment later, so that one burst does not take both.
+ */
+static tw_ns echo_at(const struct tw_conn *conn)
+{
+	const struct tw_recovery *recovery = &conn->recovery;
+	if (!recovery->echoes || !recovery->in_flight_packets || !conn->model.rtt_known ||
+	    conn->model.rtt_smoothed < ECHO_RTT || !may_lose(conn))
+		return TW_NEVER;
+	return recovery->last_eliciting_at + conn->model.rtt_smoothed / ECHO_PART;
+}
+
+/* The end of each stream that is not acknowledged leaves once more, a packet of it at most. */
+static void repeat_streams(struct tw_conn *conn)
+{
+	for (size_t i = 0; i < conn->send_streams.count; i++) {
+		struct tw_send_stream *stream = conn->send_streams.streams[i];
+		bool last = stream->last_sent && !stream->last_acked;
+		uint64_t start = stream->base;
+		if (stream->next - start > ECHO_BYTES)
+			start = stream->next - ECHO_BYTES;
+		if (start == stream->next && !last)
+			continue;
+		/* Without memory for it the loss will be noticed, only later. */
+		(void)tw_send_stream_lost(stream, start, stream->next - start, last);
+		conn->streams_ready = 1;
+	}
+}
+
 tw_ns tw_recovery_deadline(const struct tw_conn *conn)
 {
 	const struct tw_recovery *recovery = &conn->recovery;
+	tw_ns echo = echo_at(conn);
 	if (recovery->loss_at != TW_NEVER)
-		return recovery->loss_at;
+		return tw_ns_min(recovery->loss_at, echo);
 	if (!recovery->in_flight_packets)
 		return TW_NEVER;
-	return recovery->last_eliciting_at + pto_interval(conn);
+	return tw_ns_min(recovery->last_eliciting_at + pto_interval(conn), echo);
 }
 
 void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 {
 	struct tw_recovery *recovery = &conn->recovery;
+	if (echo_at(conn) <= now) {
+		recovery->echoes--;
+		repeat_streams(conn);
+	}
 	if (recovery->loss_at != TW_NEVER) {
 		if (recovery->loss_at > now)
 			return;
@@ -467,6 +514,7 @@ void tw_recovery_timeout(struct tw_conn *conn, tw_ns now)
 	recovery->pto_count++;
 	/* In pairs, because one may be lost as what it asks about (RFC 9002, 6.2.4). */
 	recovery->probes_owed = 1;
+	repeat_streams(conn);
 	/* The first pair only asks about the tail; silence beyond it is news for the controller. */
 	if (recovery->pto_count == 3)
 		tw_rate_controller_timeout(&conn->rate, &conn->model, now);

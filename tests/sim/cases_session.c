@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "cases.h"
 
 #define BOTH(...) { { __VA_ARGS__ }, { __VA_ARGS__ } }
@@ -7,6 +9,28 @@
 /* Solid-state storage. */
 #define FAST { { .latency = 50 * TW_USEC, .rate = 2000000000 }, \
 	       { .latency = 50 * TW_USEC, .rate = 2000000000 } }
+
+#define SEEDS 3
+
+/* One seed says little where losses come in bursts: the mean of some is what must hold. */
+static bool run_mean(const struct sim_case *test, uint64_t seed, bool verbose,
+		     struct sim_measures *ret, char *ret_failure)
+{
+	struct sim_case one = *test;
+	tw_ns took = 0;
+
+	one.limit = 2 * test->limit;
+	for (unsigned i = 0; i < SEEDS; i++) {
+		if (!transfer_run(&one, seed + i, verbose, ret, ret_failure))
+			return false;
+		took += ret->took / SEEDS;
+	}
+	ret->took = took;
+	if (took <= test->limit)
+		return true;
+	strcpy(ret_failure, "on average later than its limit");
+	return false;
+}
 
 const struct sim_case session_cases[] = {
 	{ .name = "session: lan",
@@ -28,7 +52,7 @@ const struct sim_case session_cases[] = {
 	  .disks = FAST,
 	  .content = { .large_bytes = 64 * MIB },
 	  .written_max = 1.02,
-	  .limit = 1450 * TW_MSEC,
+	  .limit = 1470 * TW_MSEC,
 	  .wire_max = WIRE_SHORT(0.01),
 	  .return_max = 0.01 },
 	{ .name = "session: far, no loss",
@@ -75,6 +99,17 @@ const struct sim_case session_cases[] = {
 	  .disks = FAST,
 	  .content = { .large_bytes = 32 * MIB },
 	  .limit = 6500 * TW_MSEC,
+	  .wire_max = WIRE_SHORT(0.1) },
+	{ .name = "session: far, 10 % in bursts of 5, long",
+	  .rate_bps = 100 * MBIT,
+	  .rtt = 300 * TW_MSEC,
+	  .loss = 0.1,
+	  .link.to = BOTH(.loss_burst = 5),
+	  PART,
+	  .disks = FAST,
+	  .content = { .large_bytes = 128 * MIB },
+	  .run = run_mean,
+	  .limit = 14500 * TW_MSEC,
 	  .wire_max = WIRE_SHORT(0.1) },
 	{ .name = "session: satellite",
 	  .rtt = 600 * TW_MSEC,

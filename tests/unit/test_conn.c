@@ -946,6 +946,68 @@ static void test_lost_first_words(void **state)
 	pair_free(pair);
 }
 
+static unsigned words_to_lose, packets_there;
+
+static bool lose_words(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)wire;
+	(void)length;
+	if (to != 1 || (bytes[0] & 0xfe) != TW_DATAGRAM_PACKET)
+		return true;
+	packets_there++;
+	if (!words_to_lose)
+		return true;
+	words_to_lose--;
+	return false;
+}
+
+static bool words_there(void *context)
+{
+	return ((struct pair *)context)->sides[1].stream_length % 5 == 0 &&
+	       ((struct pair *)context)->sides[1].stream_length > 0;
+}
+
+/*
+ * The last words of a stream go again without waiting for a timeout, while nobody knows what the
+ * path loses and where it does lose; on one that has lost nothing they do not.
+ */
+static void test_last_words(void **state)
+{
+	struct pair *pair = pair_new(62);
+
+	(void)state;
+	packets_there = words_to_lose = 0;
+	pair->wire.rate_bps = 20000000;
+	pair->wire.delay = 50 * TW_MSEC;
+	pair_connect(pair, 0);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	wire_run(&pair->wire, pair->wire.now + 200 * TW_MSEC, NULL, NULL);
+	pair->wire.hook = lose_words;
+	words_to_lose = 2;
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 3, "hello", 5), 5);
+	assert_true(wire_run(&pair->wire, pair->wire.now + 90 * TW_MSEC, words_there, pair));
+	assert_int_equal(words_to_lose, 0);
+	pair_free(pair);
+
+	pair = pair_new(63);
+	pair->wire.delay = 50 * TW_MSEC;
+	pair_connect(pair, 0);
+	assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+	wire_run(&pair->wire, pair->wire.now + 2 * TW_SECOND, NULL, NULL);
+	pair->wire.hook = lose_words;
+	packets_there = 0;
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 3, "hello", 5), 5);
+	wire_run(&pair->wire, pair->wire.now + 500 * TW_MSEC, NULL, NULL);
+	assert_int_equal(pair->sides[1].stream_length, 5);
+	assert_int_equal(packets_there, 1);
+	/* And where a timeout has to ask, it brings the words. */
+	words_to_lose = 1;
+	assert_int_equal(tw_conn_stream_write(pair->sides[0].conn, 3, "again", 5), 5);
+	wire_run(&pair->wire, pair->wire.now + 300 * TW_MSEC, NULL, NULL);
+	assert_int_equal(pair->sides[1].stream_length, 10);
+	pair_free(pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -971,6 +1033,7 @@ int main(void)
 		cmocka_unit_test(test_outage),
 		cmocka_unit_test(test_stragglers),
 		cmocka_unit_test(test_lost_first_words),
+		cmocka_unit_test(test_last_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
