@@ -23,7 +23,7 @@ struct tw_outgoing;
 
 /* -ENOMEM. */
 int tw_outgoing_new(tw_ns now, struct tw_outgoing **ret);
-/* Every sender has been removed. */
+/* Every sender has been removed. Its lanes end by themselves. */
 void tw_outgoing_free(struct tw_outgoing *outgoing);
 
 /* The application to pass to tw_endpoint_connect(), with the outgoing as its context. */
@@ -52,6 +52,12 @@ size_t tw_outgoing_count(const struct tw_outgoing *outgoing);
 struct tw_conn *tw_outgoing_conn(const struct tw_outgoing *outgoing);
 /* What the peer asks us to keep to (its incoming limit); UINT64_MAX: nothing. */
 uint64_t tw_outgoing_peer_max_bps(const struct tw_outgoing *outgoing);
+/*
+ * How many lanes (lane.h) the peer takes beside the connection in use, at most TW_LANES_MAX; 0: none,
+ * or it has not said so yet. And how many there are that have not begun to end.
+ */
+unsigned tw_outgoing_lanes(const struct tw_outgoing *outgoing);
+unsigned tw_outgoing_lanes_used(const struct tw_outgoing *outgoing);
 /* Timers of all its senders, and their own rates. At least every 20 ms, and at the deadline. */
 void tw_outgoing_tick(struct tw_outgoing *outgoing, tw_ns now);
 tw_ns tw_outgoing_deadline(const struct tw_outgoing *outgoing);

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "base/secret.h"
 #include "base/time.h"
 #include "content/job.h"
@@ -66,13 +67,20 @@ struct tw_receiver_options {
 	void (*held)(void *context, const struct tw_public_key *peer, enum tw_receiver_held what,
 		     int change);
 	void *held_context;
+	/*
+	 * So many lanes (lane.h) each connection is offered, at most TW_LANES_MAX; 0: none. @random,
+	 * borrowed, is for the secrets that tell whose lane one is: needed where there are any.
+	 */
+	unsigned lanes;
+	const struct tw_random *random;
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 };
 
 int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now,
 			struct tw_receiver_hub **ret);
 void tw_receiver_hub_free(struct tw_receiver_hub *hub);
-/* No job under way. To stop in order: close the connections, stop(), run until idle, free(). */
+/* No job under way. To stop in order: close the connections, stop(), run until idle and until all
+ * berths of it (lane.h) are over, free(). */
 bool tw_receiver_hub_idle(const struct tw_receiver_hub *hub);
 void tw_receiver_hub_stop(struct tw_receiver_hub *hub);
 
