@@ -22,11 +22,11 @@
  * under way, nobody frees what another thread made, and nothing has to be counted by the carrier.
  *
  * The end. Either half may end: the lane because its connection is gone, the berth because the main
- * connection is, or by tw_lane_close() and tw_berth_close(). Both give back what they hold, wait for
- * their own letters, say so, and are *over*, each for itself, after a few letters to and fro and
- * the writes under way: the carrier goes on carrying letters and ticking until then, whatever else
- * it is ending, and frees each half in its own thread when it is over. A half that is over is
- * neither sent letters any more nor does it write any.
+ * connection is, or by tw_lane_close() and tw_berth_close(). Each tells the other, both give back
+ * what they hold and wait for their own letters, and each is then *over*, for itself: after a few
+ * letters to and fro, the writes under way, and the end of the lane's connection. Until then the
+ * carrier goes on carrying letters and ticking, whatever else it is ending; it frees each half in
+ * its own thread when it is over. A half that is over neither gets letters any more nor writes any.
  *
  * What is out of scope: when to have a lane, where to dial, which thread carries it, how much of a
  * limit each may use: the carrier's. Sans-IO. No function here may be called from inside post().
@@ -103,28 +103,38 @@ void tw_receiver_moor(struct tw_receiver_hub *hub, struct tw_berth *berth, tw_ns
 
 /*
  * The application of its one connection, with the lane as context: for tw_endpoint_connect() or
- * admit(). A connection that was never made, although the lane was: tw_lane_close().
+ * admit(). A lane lives until that connection has been told to be closed; where there will be none,
+ * because it could not be made or was never tried, tw_lane_undialled() says so.
  */
 const struct tw_conn_app *tw_lane_app(const struct tw_lane *lane);
+void tw_lane_undialled(struct tw_lane *lane, tw_ns now);
+/* Sending: tw_endpoint_connect() has made @conn; so a lane that ends need not wait for an answer.
+ */
+void tw_lane_dialled(struct tw_lane *lane, struct tw_conn *conn);
 void tw_lane_letter(struct tw_lane *lane, struct tw_letter *letter, tw_ns now);
 /*
- * All datagrams of the current buffer have been handed in: its pieces leave as letters. Once a turn
- * for lanes that have received, and before another buffer is handed in.
+ * All datagrams of the current buffer have been handed in: pieces, and what was acknowledged or
+ * lost, leave as letters. After every buffer, or train of datagrams, that was handed to the
+ * connection's endpoint; with nothing to tell it costs nothing.
  */
 void tw_lane_flush(struct tw_lane *lane, tw_ns now);
 /* At least every 20 ms; letters may leave. */
 void tw_lane_tick(struct tw_lane *lane, tw_ns now);
-/* Closes its connection, if it has one; repeating it does nothing. */
+/* It ends, and its connection with it. The berth is over without waiting for the network. */
 void tw_lane_close(struct tw_lane *lane, tw_ns now);
 bool tw_lane_is_over(const struct tw_lane *lane);
-/* Only one that is over, or whose two halves have never been used: NULL: nothing. */
+/*
+ * One that is over. Or, in a program that ends at once: both halves, berth first, by one thread
+ * when no other runs any more, with no connection of the lane's, no job under way, and letters
+ * under way forgotten. NULL: nothing.
+ */
 void tw_lane_free(struct tw_lane *lane);
 
 /* The berth: its home thread only. */
 
 /*
- * Senders that could not be freed (tw_sender_idle()) may be idle after it, and the receiver's
- * memory be free again.
+ * Behind tw_receiver_flush(), not between two datagrams of a buffer. Senders that could not be
+ * freed (tw_sender_idle()) may be idle after it.
  */
 void tw_berth_letter(struct tw_berth *berth, struct tw_letter *letter, tw_ns now);
 /* At least every 20 ms. */
@@ -132,7 +142,7 @@ void tw_berth_tick(struct tw_berth *berth, tw_ns now);
 /* The lane shall end; repeating it does nothing. */
 void tw_berth_close(struct tw_berth *berth, tw_ns now);
 bool tw_berth_is_over(const struct tw_berth *berth);
-/* As tw_lane_free(). Berths may outlive the outgoing, but not the hub and not their senders. */
+/* As tw_lane_free(). A berth may outlive its outgoing, but neither its hub nor its senders. */
 void tw_berth_free(struct tw_berth *berth);
 /*
  * Sending: method and limits of the lane's connection, live, and before it is there. What they are
@@ -144,9 +154,11 @@ void tw_berth_set_rate(struct tw_berth *berth, enum tw_rate_method method,
 struct tw_berth_info {
 	bool running; /* the two ends of the lane are connected and DATA goes over it */
 	bool closing; /* it ends or has ended */
+	/* The main connection, as far as it is known and there; else NULL. */
+	const struct tw_conn *main_conn;
 	/*
-	 * How its connection ended, once it has: for whoever thinks of another. TW_CONN_CLOSED_LOCAL
-	 * also where it never was.
+	 * How its connection ended, once it has: for whoever thinks of another.
+	 * TW_CONN_CLOSED_LOCAL also where it never was.
 	 */
 	bool conn_ended;
 	enum tw_conn_end end;

@@ -145,10 +145,14 @@ static void write_hello(struct tw_writer *writer, const struct tw_message *messa
 {
 	tw_write_varint(writer, message->hello.version);
 	tw_write_u8(writer, message->hello.ids_known ? 2 * TW_ID_SIZE : 0);
-	if (!message->hello.ids_known)
+	if (message->hello.ids_known) {
+		tw_write_bytes(writer, message->hello.server_id, TW_ID_SIZE);
+		tw_write_bytes(writer, message->hello.server_uid, TW_ID_SIZE);
+	}
+	if (!message->hello.lanes)
 		return;
-	tw_write_bytes(writer, message->hello.server_id, TW_ID_SIZE);
-	tw_write_bytes(writer, message->hello.server_uid, TW_ID_SIZE);
+	tw_write_varint(writer, message->hello.lanes);
+	tw_write_bytes(writer, message->hello.lane_token, TW_LANE_TOKEN_SIZE);
 }
 
 static bool read_hello(struct tw_reader *reader, struct tw_message *ret)
@@ -164,7 +168,11 @@ static bool read_hello(struct tw_reader *reader, struct tw_message *ret)
 		tw_read_copy(reader, ret->hello.server_id, TW_ID_SIZE);
 		tw_read_copy(reader, ret->hello.server_uid, TW_ID_SIZE);
 	}
-	return true;
+	/* Not said by those who know of no lanes. */
+	ret->hello.lanes = tw_reader_left(reader) ? tw_read_varint(reader) : 0;
+	if (ret->hello.lanes)
+		tw_read_copy(reader, ret->hello.lane_token, TW_LANE_TOKEN_SIZE);
+	return ret->hello.lanes <= ENUM_MAX;
 }
 
 static void write_offer(struct tw_writer *writer, const struct tw_message *message)
@@ -351,6 +359,17 @@ static bool read_limit(struct tw_reader *reader, struct tw_message *ret)
 	return true;
 }
 
+static void write_lane(struct tw_writer *writer, const struct tw_message *message)
+{
+	tw_write_bytes(writer, message->lane.token, TW_LANE_TOKEN_SIZE);
+}
+
+static bool read_lane(struct tw_reader *reader, struct tw_message *ret)
+{
+	tw_read_copy(reader, ret->lane.token, TW_LANE_TOKEN_SIZE);
+	return true;
+}
+
 static void write_nothing(struct tw_writer *writer, const struct tw_message *message)
 {
 	(void)writer;
@@ -384,8 +403,10 @@ static const struct {
 	[TW_MESSAGE_DONE_ACK] = { write_nothing, read_nothing },
 	[TW_MESSAGE_CANCEL] = { write_cancel, read_cancel },
 	[TW_MESSAGE_LIMIT] = { write_limit, read_limit },
+	[TW_MESSAGE_LANE] = { write_lane, read_lane },
+	[TW_MESSAGE_MISSED] = { write_ranges, read_ranges },
 };
-static_assert(sizeof(codecs) / sizeof(codecs[0]) == TW_MESSAGE_LIMIT + 1,
+static_assert(sizeof(codecs) / sizeof(codecs[0]) == TW_MESSAGE_LAST + 1,
 	      "a codec for every message");
 
 #define LENGTH_FIELD 4
@@ -395,7 +416,7 @@ size_t tw_message_write(const struct tw_message *message, uint8_t *bytes, size_t
 	struct tw_writer writer, prefix;
 	size_t length;
 
-	assert(message->type >= TW_MESSAGE_HELLO && message->type <= TW_MESSAGE_LIMIT);
+	assert(message->type >= TW_MESSAGE_HELLO && message->type <= TW_MESSAGE_LAST);
 	if (room <= LENGTH_FIELD)
 		return 0;
 	tw_writer_init(&writer, bytes + LENGTH_FIELD, room - LENGTH_FIELD);
@@ -430,7 +451,7 @@ int tw_message_read(const uint8_t *bytes, size_t length, struct tw_message *ret,
 	type = tw_read_varint(&reader);
 	if (reader.failed)
 		return TW_E_FORMAT;
-	if (type < TW_MESSAGE_HELLO || type > TW_MESSAGE_LIMIT)
+	if (type < TW_MESSAGE_HELLO || type > TW_MESSAGE_LAST)
 		return TW_E_END;
 	ret->type = (enum tw_message_type)type;
 	ret->transfer = type == TW_MESSAGE_HELLO ? 0 : tw_read_varint(&reader);

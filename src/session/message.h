@@ -4,9 +4,9 @@
  *
  * A message is { length | type | body }, integers in variable-length form; the length counts type
  * and body and is at most TW_MESSAGE_MAX. Every body but that of HELLO begins with the number of
- * the transfer within the connection (of LIMIT: 0). A type that is not known is passed over, and so
- * is what stands behind the known fields of a body, so that later versions can add some. Text is {
- * length | bytes } and cleaned before a person sees it.
+ * the transfer within the connection (of LIMIT and LANE: 0). A type that is not known is passed
+ * over, and so is what stands behind the known fields of a body, so that later versions can add
+ * some. Text is { length | bytes } and cleaned before a person sees it.
  */
 #pragma once
 
@@ -70,7 +70,10 @@ enum tw_message_type {
 	TW_MESSAGE_DONE_ACK = 14, /* sender: to DONE */
 	TW_MESSAGE_CANCEL = 15,   /* sender: the transfer is over, or goes on another time */
 	TW_MESSAGE_LIMIT = 16,    /* receiver: the highest rate it wants of this connection */
+	TW_MESSAGE_LANE = 17,     /* lane: whose it is; the only message there */
+	TW_MESSAGE_MISSED = 18,   /* receiver: came over a lane and could not be kept */
 };
+#define TW_MESSAGE_LAST TW_MESSAGE_MISSED
 
 enum tw_answer_flags {
 	TW_ANSWER_LIVE =
@@ -102,6 +105,10 @@ struct tw_message {
 			uint64_t version;
 			bool ids_known;
 			uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
+			/* That it takes beside this connection; 0: none. A later version may say
+			 * more than TW_LANES_MAX. */
+			uint64_t lanes;
+			uint8_t lane_token[TW_LANE_TOKEN_SIZE];
 		} hello;
 		struct {
 			uint8_t key[TW_TRANSFER_KEY_SIZE];
@@ -136,8 +143,8 @@ struct tw_message {
 			uint64_t entry;
 			uint8_t digest[32];
 		} sha256;
-		/* HELD, AGAIN. Reading: the bytes are lent, taken out with tw_message_next_range().
-		 */
+		/* HELD, AGAIN, MISSED. Reading: the bytes are lent, taken out with
+		 * tw_message_next_range(). */
 		struct {
 			uint64_t count;
 			struct tw_reader reader;
@@ -164,6 +171,9 @@ struct tw_message {
 		struct {
 			uint64_t max_bps; /* 0: no limit */
 		} limit;
+		struct {
+			uint8_t token[TW_LANE_TOKEN_SIZE]; /* as HELLO told it */
+		} lane;
 	};
 };
 
@@ -182,7 +192,7 @@ size_t tw_message_write(const struct tw_message *message, uint8_t *bytes, size_t
 int tw_message_read(const uint8_t *bytes, size_t length, struct tw_message *ret,
 		    size_t *ret_length);
 
-/* Takes the next range out of a HELD or AGAIN that was read. False: no more. */
+/* Takes the next range out of a HELD, AGAIN or MISSED that was read. False: no more. */
 bool tw_message_next_range(struct tw_message *message, struct tw_range *ret);
 
 /* Records of a digest stream: first chunk | count (1 to TW_DIGEST_RECORD_CHUNKS) | count * 16

@@ -44,6 +44,7 @@ void tw_outgoing_free(struct tw_outgoing *outgoing)
 	if (!outgoing)
 		return;
 	assert(!outgoing->count);
+	tw_outgoing_lanes_leave(outgoing);
 	tw_inbox_deinit(&outgoing->inbox);
 	tw_outbox_deinit(&outgoing->outbox);
 	free(outgoing);
@@ -99,6 +100,10 @@ static void wake(struct tw_outgoing *outgoing, uint64_t places)
 	outgoing->ready |= places;
 	if (outgoing->conn)
 		tw_conn_wake(outgoing->conn);
+	if (outgoing->berths) {
+		outgoing->lanes_dry &= ~places;
+		tw_outgoing_lanes_serve(outgoing);
+	}
 }
 
 void tw_outgoing_wake(struct tw_outgoing *outgoing, unsigned place)
@@ -111,7 +116,7 @@ static void ask_all(struct tw_outgoing *outgoing)
 {
 	unsigned place;
 
-	outgoing->ready = outgoing->held_back = 0;
+	outgoing->ready = outgoing->held_back = outgoing->lanes_dry = 0;
 	for (place = 0; place < outgoing->count; place++)
 		outgoing->seats[place].sender->place = place;
 	wake(outgoing,
@@ -148,12 +153,16 @@ static struct tw_outgoing_slot *slot_of(struct tw_outgoing *outgoing, uint64_t n
 	return &outgoing->slots[number % TW_SESSION_TRANSFERS_MAX];
 }
 
-/* The sender of transfer @number of the connection in use; NULL: it takes part no more. */
 static struct tw_sender *sender_of(struct tw_outgoing *outgoing, uint64_t number)
 {
 	const struct tw_outgoing_slot *slot = slot_of(outgoing, number);
 
 	return slot->number == number ? slot->sender : NULL;
+}
+
+struct tw_sender *tw_outgoing_sender_of(struct tw_outgoing *outgoing, uint64_t number)
+{
+	return sender_of(outgoing, number);
 }
 
 /* Offers @sender over the connection. With all slots in use it waits for one (only orphans can hold
@@ -334,6 +343,8 @@ static uint64_t dispatch(struct tw_outgoing *outgoing, struct tw_message *messag
 	if (message->type == TW_MESSAGE_HELLO) {
 		if (message->hello.version != TW_SESSION_VERSION)
 			refuse(outgoing, TW_SESSION_CLOSE_VERSION, "unknown session version");
+		else
+			tw_outgoing_lanes_hello(outgoing, message);
 		return 0;
 	}
 	if (message->type == TW_MESSAGE_LIMIT) {
@@ -399,6 +410,7 @@ static void leave_conn(struct tw_outgoing *outgoing)
 		if (outgoing->seats[i].sender->conn)
 			tw_sender_detach(outgoing->seats[i].sender);
 	}
+	tw_outgoing_lanes_leave(outgoing);
 	memset(outgoing->slots, 0, sizeof(outgoing->slots));
 	outgoing->number_next = 0;
 	outgoing->conn = NULL;

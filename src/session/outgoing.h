@@ -53,8 +53,8 @@ struct tw_conn *tw_outgoing_conn(const struct tw_outgoing *outgoing);
 /* What the peer asks us to keep to (its incoming limit); UINT64_MAX: nothing. */
 uint64_t tw_outgoing_peer_max_bps(const struct tw_outgoing *outgoing);
 /*
- * How many lanes (lane.h) the peer takes beside the connection in use, at most TW_LANES_MAX; 0: none,
- * or it has not said so yet. And how many there are that have not begun to end.
+ * How many lanes (lane.h) the peer takes beside the connection in use, at most TW_LANES_MAX; 0:
+ * none, or it has not said so yet. And how many there are that have not begun to end.
  */
 unsigned tw_outgoing_lanes(const struct tw_outgoing *outgoing);
 unsigned tw_outgoing_lanes_used(const struct tw_outgoing *outgoing);

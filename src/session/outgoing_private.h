@@ -27,6 +27,8 @@ struct tw_outgoing_slot {
 	bool orphan; /* its sender left in the middle: CANCEL must be said before it is free */
 };
 
+struct berth_sending;
+
 struct tw_outgoing {
 	tw_ns now;
 	struct tw_conn *conn;
@@ -44,6 +46,13 @@ struct tw_outgoing {
 
 	struct tw_outgoing_slot slots[TW_SESSION_TRANSFERS_MAX]; /* by number modulo their count */
 	uint64_t number_next;
+
+	/* Lanes beside the connection (outgoing_lanes.c). */
+	unsigned lanes_offered;
+	uint8_t lane_token[TW_LANE_TOKEN_SIZE];
+	struct berth_sending *berths; /* of lanes of this connection */
+	uint64_t lanes_dry;           /* seats, as bits, that had nothing for them */
+	bool lanes_serving;
 };
 
 void tw_outgoing_established(struct tw_outgoing *outgoing, struct tw_conn *conn);
@@ -68,3 +77,13 @@ static inline bool tw_outgoing_is_behind(const struct tw_outgoing *outgoing, uns
 
 /* The sender in @place has something to send again. */
 void tw_outgoing_wake(struct tw_outgoing *outgoing, unsigned place);
+/* The sender of transfer @number of the connection in use; NULL: it takes part no more. */
+struct tw_sender *tw_outgoing_sender_of(struct tw_outgoing *outgoing, uint64_t number);
+
+/* outgoing_lanes.c */
+/* The peer has said how many lanes it takes. */
+void tw_outgoing_lanes_hello(struct tw_outgoing *outgoing, const struct tw_message *hello);
+/* The connection is left: its lanes end. */
+void tw_outgoing_lanes_leave(struct tw_outgoing *outgoing);
+/* Lends them what they want and senders have; only where there are any (@berths). */
+void tw_outgoing_lanes_serve(struct tw_outgoing *outgoing);

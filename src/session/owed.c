@@ -100,19 +100,29 @@ void tw_owed_again(struct tw_owed *owed, uint64_t start, uint64_t end)
 		owed->lost_incomplete = true;
 }
 
-uint64_t tw_owed_take(struct tw_owed *owed, uint64_t start, uint64_t end, bool fresh)
+void tw_owed_lend(struct tw_owed *owed, uint64_t start, uint64_t end, bool fresh)
 {
-	uint64_t before = tw_ranges_overlap(&owed->sent, start, end);
-
 	if (fresh)
 		owed->cursor = end;
 	if (owed->lost.count)
 		(void)tw_ranges_remove(&owed->lost, start, end);
 	if (owed->recalled.count)
 		(void)tw_ranges_remove(&owed->recalled, start, end);
+}
+
+uint64_t tw_owed_sent(struct tw_owed *owed, uint64_t start, uint64_t end)
+{
+	uint64_t before = tw_ranges_overlap(&owed->sent, start, end);
+
 	if (before < end - start)
 		(void)tw_ranges_add(&owed->sent, start, end);
 	return before;
+}
+
+uint64_t tw_owed_take(struct tw_owed *owed, uint64_t start, uint64_t end, bool fresh)
+{
+	tw_owed_lend(owed, start, end, fresh);
+	return tw_owed_sent(owed, start, end);
 }
 
 static void rebuild_lost(struct tw_owed *owed)

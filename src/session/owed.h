@@ -42,6 +42,13 @@ void tw_owed_again(struct tw_owed *owed, uint64_t start, uint64_t end);
  * there before. */
 uint64_t tw_owed_take(struct tw_owed *owed, uint64_t start, uint64_t end, bool fresh);
 
+/*
+ * The same in two steps, for what somebody else is to send: it is owed by nobody from now on; so
+ * much of it has gone on the wire.
+ */
+void tw_owed_lend(struct tw_owed *owed, uint64_t start, uint64_t end, bool fresh);
+uint64_t tw_owed_sent(struct tw_owed *owed, uint64_t start, uint64_t end);
+
 /* The first lost stretch in [from, limit). */
 bool tw_owed_next_lost(struct tw_owed *owed, uint64_t from, uint64_t limit, struct tw_range *ret);
 /* The first fresh stretch in [from, limit), from the cursor on. */

@@ -68,8 +68,9 @@ struct tw_receiver_options {
 		     int change);
 	void *held_context;
 	/*
-	 * So many lanes (lane.h) each connection is offered, at most TW_LANES_MAX; 0: none. @random,
-	 * borrowed, is for the secrets that tell whose lane one is: needed where there are any.
+	 * So many lanes (lane.h) each connection is offered, at most TW_LANES_MAX; 0: none.
+	 * @random, borrowed, is for the secrets that tell whose lane one is: needed where there are
+	 * any.
 	 */
 	unsigned lanes;
 	const struct tw_random *random;

@@ -34,6 +34,8 @@ static bool send_hello(struct tw_receiver_conn *conn)
 	message.hello.ids_known = true;
 	memcpy(message.hello.server_id, conn->hub->options.server_id, TW_ID_SIZE);
 	memcpy(message.hello.server_uid, conn->hub->options.server_uid, TW_ID_SIZE);
+	message.hello.lanes = conn->hub->options.lanes;
+	memcpy(message.hello.lane_token, conn->lane_token, TW_LANE_TOKEN_SIZE);
 	conn->hello_unsaid = !send(conn, &message);
 	return !conn->hello_unsaid;
 }
@@ -166,6 +168,7 @@ void tw_receiver_control_pump(struct tw_receiver_transfer *transfer)
 		if (send_ranges(transfer, TW_MESSAGE_HELD, &transfer->held_unsaid))
 			send_ready(transfer);
 		send_ranges(transfer, TW_MESSAGE_AGAIN, &transfer->again_unsaid);
+		send_ranges(transfer, TW_MESSAGE_MISSED, &transfer->missed_unsaid);
 		send_progress(transfer);
 	}
 	send_problems(transfer);
@@ -348,10 +351,13 @@ static void on_cancel(struct tw_receiver_transfer *transfer, struct tw_message *
 
 static void (*const handlers[])(struct tw_receiver_transfer *transfer,
 				struct tw_message *message) = {
-	[TW_MESSAGE_TOTAL] = on_total,       [TW_MESSAGE_HOLE] = on_hole,
-	[TW_MESSAGE_ABANDON] = on_abandon,   [TW_MESSAGE_SHA256] = on_sha256,
-	[TW_MESSAGE_DONE_ACK] = on_done_ack, [TW_MESSAGE_CANCEL] = on_cancel,
-	[TW_MESSAGE_LIMIT] = NULL,
+	[TW_MESSAGE_TOTAL] = on_total,
+	[TW_MESSAGE_HOLE] = on_hole,
+	[TW_MESSAGE_ABANDON] = on_abandon,
+	[TW_MESSAGE_SHA256] = on_sha256,
+	[TW_MESSAGE_DONE_ACK] = on_done_ack,
+	[TW_MESSAGE_CANCEL] = on_cancel,
+	[TW_MESSAGE_LAST] = NULL,
 };
 
 static void dispatch(struct tw_receiver_conn *conn, struct tw_message *message)

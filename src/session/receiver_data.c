@@ -71,6 +71,8 @@ static struct tw_receiver_job **slot_now(struct tw_receiver_transfer *transfer, 
 
 	if (copied)
 		return &transfer->crumbs;
+	if (hub->letter)
+		return &transfer->gather;
 	if (!hub->buffer_known) {
 		hub->buffer = hub->options.current_buffer
 				      ? hub->options.current_buffer(hub->options.buffer_context)
@@ -86,7 +88,7 @@ static bool fits(const struct tw_receiver_job *job, const struct tw_receiver_con
 {
 	if (!job || job->conn != conn || job->job.piece_count + count > TW_JOB_PIECES_MAX)
 		return false;
-	return job->job.buffer || job->copy_length + length <= TW_RECEIVER_COPY_SIZE;
+	return job->job.buffer || job->letter || job->copy_length + length <= TW_RECEIVER_COPY_SIZE;
 }
 
 /* A new job in @slot; what was there leaves. False: no memory or too many. */
@@ -109,11 +111,15 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	job = tw_receiver_job_new(hub);
 	if (!job)
 		return false;
-	job->job.buffer = slot == &transfer->gather ? hub->buffer : NULL;
-	if (!job->job.buffer && !tw_receiver_job_copy(job)) {
+	if (slot == &transfer->gather) {
+		job->letter = hub->letter;
+		job->job.buffer = hub->letter ? NULL : hub->buffer;
+	} else if (!tw_receiver_job_copy(job)) {
 		tw_receiver_job_free(hub, job);
 		return false;
 	}
+	if (job->letter)
+		tw_receiver_letter_hold(job->letter);
 	job->job.piece_count = 0;
 	job->job.piece_bytes = 0;
 	job->copy_length = 0;
@@ -143,7 +149,7 @@ static void add(struct tw_receiver_transfer *transfer, struct tw_receiver_job *j
 {
 	job->job.piece_bytes += length;
 	transfer->hub->memory += length;
-	if (!job->job.buffer) {
+	if (!job->job.buffer && !job->letter) {
 		uint8_t *copy = job->copy + job->copy_length;
 
 		memcpy(copy, bytes, length);
@@ -170,7 +176,9 @@ bool tw_receiver_take_piece(struct tw_receiver_transfer *transfer, struct tw_rec
 		if (++count == GAPS_MAX)
 			return false;
 	}
-	if (fresh && transfer->hub->memory + fresh > transfer->hub->options.memory_max)
+	/* Those of a lane are there already, and the lane keeps to its room. */
+	if (fresh && !transfer->hub->letter &&
+	    transfer->hub->memory + fresh > transfer->hub->options.memory_max)
 		return false;
 	/* One job is enough for all the gaps: they are taken together or not at all. */
 	if (fresh && !fits(*slot, conn, count, fresh) && !start(transfer, conn, slot))
@@ -181,7 +189,7 @@ bool tw_receiver_take_piece(struct tw_receiver_transfer *transfer, struct tw_rec
 		add(transfer, *slot, gaps[i].start, bytes + (gaps[i].start - piece->offset),
 		    gaps[i].end - gaps[i].start);
 	transfer->bytes_received = transfer->received.total;
-	if (fresh < piece->length)
+	if (fresh < piece->length && !transfer->hub->letter)
 		tw_conn_data_consumed(conn->conn, piece->length - fresh);
 	return true;
 }

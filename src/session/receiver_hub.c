@@ -27,6 +27,7 @@ int tw_receiver_hub_new(const struct tw_receiver_options *options, tw_ns now,
 	if (!hub->options.linger)
 		hub->options.linger = LINGER_DEFAULT;
 	hub->now = now;
+	assert(options->lanes <= TW_LANES_MAX && (!options->lanes || options->random));
 	if (!hub->options.id_first)
 		hub->options.id_first = 1;
 	if (!hub->options.id_step)
@@ -54,7 +55,7 @@ void tw_receiver_hub_free(struct tw_receiver_hub *hub)
 
 	if (!hub)
 		return;
-	assert(tw_receiver_hub_idle(hub));
+	assert(tw_receiver_hub_idle(hub) && !hub->berths);
 	for (i = 0; i < hub->transfer_count; i++)
 		tw_receiver_transfer_free(hub->transfers[i]);
 	for (i = 0; i < hub->conn_count; i++)
@@ -81,6 +82,7 @@ void tw_receiver_hub_stop(struct tw_receiver_hub *hub)
 	size_t i;
 
 	hub->stopping = true;
+	tw_receiver_lanes_stop(hub);
 	for (i = hub->transfer_count; i-- > 0;)
 		tw_receiver_transfer_drop(hub->transfers[i]);
 }
@@ -100,6 +102,7 @@ struct tw_receiver_job *tw_receiver_job_new(struct tw_receiver_hub *hub)
 	}
 	job->transfer = NULL;
 	job->conn = NULL;
+	job->letter = NULL;
 	job->control = false;
 	job->copy_length = 0;
 	job->job.buffer = NULL;
@@ -141,7 +144,9 @@ static void release_pieces(struct tw_receiver_hub *hub, struct tw_receiver_job *
 
 	hub->memory -= job->job.piece_bytes;
 	hub->data_jobs--;
-	if (conn->conn)
+	if (job->letter)
+		tw_receiver_letter_put(job->letter);
+	else if (conn->conn)
 		tw_conn_data_consumed(conn->conn, job->job.piece_bytes);
 	conn->jobs_out--;
 	tw_receiver_conn_put(conn);
@@ -229,6 +234,8 @@ int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *p
 	conn->hub = hub;
 	conn->peer = *peer;
 	conn->hello_unsaid = true;
+	if (hub->options.lanes)
+		tw_random_fill(hub->options.random, conn->lane_token, sizeof(conn->lane_token));
 	tw_inbox_init(&conn->inbox, TW_MESSAGE_ROOM);
 	hub->conns[hub->conn_count++] = conn;
 	tw_receiver_held(hub, peer, TW_RECEIVER_HELD_CONN, 1);
@@ -259,6 +266,7 @@ void tw_receiver_refuse(struct tw_receiver_conn *conn, enum tw_session_close cod
 	if (conn->refused || !conn->conn)
 		return;
 	conn->refused = true;
+	tw_receiver_lanes_leave(conn);
 	tw_conn_close(conn->conn, code, reason);
 }
 
@@ -309,6 +317,7 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 	(void)reason;
 	ours->conn = NULL;
 	ours->closed = true;
+	tw_receiver_lanes_leave(ours);
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
 		if (ours->transfers[i])
 			tw_receiver_transfer_detach(ours->transfers[i], lost);

@@ -3,7 +3,7 @@
  * timers, status. receiver_transfer.c: the life of a transfer and the results of its jobs.
  * receiver_data.c: pieces of the tape on their way to the sink. receiver_early.c: those that come
  * before they can be taken. receiver_control.c: messages.
- * receiver_streams.c: manifest and digests.
+ * receiver_streams.c: manifest and digests. receiver_lanes.c: what comes over lanes.
  */
 #pragma once
 
@@ -26,6 +26,8 @@
 
 struct tw_receiver_conn;
 struct tw_receiver_transfer;
+struct tw_letter_pieces;
+struct berth_receiving;
 
 /* A job and what comes back to its transfer with it. */
 struct tw_receiver_job {
@@ -33,6 +35,8 @@ struct tw_receiver_job {
 	struct tw_receiver_job *next; /* in the hub's list of free ones */
 	struct tw_receiver_transfer *transfer;
 	struct tw_receiver_conn *conn; /* WRITE: whose window the bytes count against */
+	/* WRITE: that holds the bytes, in place of the carrier's buffer; they count in its lane */
+	struct tw_letter_pieces *letter;
 	uint8_t *copy;                 /* TW_RECEIVER_COPY_SIZE, made at first use */
 	size_t copy_length;
 	bool control; /* caused by a message */
@@ -96,7 +100,7 @@ struct tw_receiver_transfer {
 	struct tw_ranges received;  /* of the tape, held ones included */
 	struct tw_ranges chunks;    /* whose digests have come */
 	struct tw_ranges abandoned; /* entries */
-	struct tw_ranges held_unsaid, again_unsaid;
+	struct tw_ranges held_unsaid, again_unsaid, missed_unsaid;
 	struct tw_ranges again; /* asked for again since it was attached */
 	uint64_t ready, ready_said, chunks_ready;
 	/* What came before it could be taken (receiver_early.c). */
@@ -140,6 +144,7 @@ struct tw_receiver_conn {
 	bool hello_unsaid, limit_unsaid, refused, closed;
 	uint64_t max_bps; /* what the peer shall keep to; 0: no limit */
 	unsigned jobs_out;
+	uint8_t lane_token[TW_LANE_TOKEN_SIZE]; /* where the hub takes lanes */
 };
 
 struct tw_receiver_hub {
@@ -156,6 +161,8 @@ struct tw_receiver_hub {
 	size_t gathering_count;
 	void *buffer; /* being handed in, once asked for */
 	bool buffer_known;
+	struct berth_receiving *berths;  /* moored here */
+	struct tw_letter_pieces *letter; /* being taken in; NULL: none */
 	uint64_t id_next;
 	bool stopping;
 };
@@ -225,6 +232,15 @@ bool tw_receiver_take_piece(struct tw_receiver_transfer *transfer, struct tw_rec
 void tw_receiver_write_done(struct tw_receiver_transfer *transfer);
 /* Submits what is gathered. */
 void tw_receiver_gather_leave(struct tw_receiver_transfer *transfer);
+
+/* receiver_lanes.c */
+/* The connection is gone, or the hub is: lanes end. */
+void tw_receiver_lanes_leave(struct tw_receiver_conn *conn);
+void tw_receiver_lanes_stop(struct tw_receiver_hub *hub);
+/* A job of its pieces is back. */
+void tw_receiver_letter_put(struct tw_letter_pieces *letter);
+/* One more is made of them. */
+void tw_receiver_letter_hold(struct tw_letter_pieces *letter);
 
 /* receiver_early.c */
 bool tw_receiver_early_take(struct tw_receiver_transfer *transfer, const struct tw_data_ref *piece,

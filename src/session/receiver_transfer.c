@@ -75,6 +75,7 @@ static void init_sets(struct tw_receiver_transfer *transfer)
 	tw_ranges_init(&transfer->held_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_ranges_init(&transfer->again, TW_RECEIVER_RANGES_MAX);
+	tw_ranges_init(&transfer->missed_unsaid, TW_RECEIVER_RANGES_MAX);
 	tw_inbox_init(&transfer->digests, TW_DIGEST_RECORD_MAX);
 }
 
@@ -86,6 +87,7 @@ static void deinit_sets(struct tw_receiver_transfer *transfer)
 	tw_ranges_deinit(&transfer->held_unsaid);
 	tw_ranges_deinit(&transfer->again_unsaid);
 	tw_ranges_deinit(&transfer->again);
+	tw_ranges_deinit(&transfer->missed_unsaid);
 	tw_inbox_deinit(&transfer->digests);
 }
 
@@ -302,6 +304,7 @@ void tw_receiver_transfer_attach(struct tw_receiver_transfer *transfer,
 	/* What is not held is owed. */
 	tw_ranges_clear(&transfer->again_unsaid);
 	tw_ranges_clear(&transfer->again);
+	tw_ranges_clear(&transfer->missed_unsaid);
 	tw_ranges_clear(&transfer->held_unsaid);
 	for (i = 0; i < transfer->received.count; i++) {
 		const struct tw_range *range = &transfer->received.at[i];

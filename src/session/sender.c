@@ -65,7 +65,7 @@ int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_p
 
 bool tw_sender_idle(const struct tw_sender *sender)
 {
-	return !sender->jobs_out;
+	return !sender->jobs_out && !sender->loans;
 }
 
 void tw_sender_free(struct tw_sender *sender)

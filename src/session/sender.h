@@ -91,7 +91,7 @@ struct tw_sender;
 
 int tw_sender_new(const struct tw_sender_options *options, const struct tw_job_port *port,
 		  tw_ns now, struct tw_sender **ret);
-/* Only when no job of it is under way (tw_sender_idle()). */
+/* Only when no job of it is under way and no lane has bytes of it (tw_sender_idle()). */
 void tw_sender_free(struct tw_sender *sender);
 bool tw_sender_idle(const struct tw_sender *sender);
 

@@ -68,6 +68,7 @@ static struct tw_sender_block *block_new(struct tw_sender *sender)
 	block->state = TW_BLOCK_FREE;
 	block->digest_next = 0;
 	block->used = 0;
+	block->loans = 0;
 	block->job.block.chunk_count = 0;
 	block->bytes = malloc(TW_CHUNK_SIZE);
 	block->digests = malloc(TW_BLOCK_CHUNKS_MAX * sizeof(*block->digests));
@@ -101,7 +102,7 @@ static struct tw_sender_block *block_find(const struct tw_sender *sender, uint64
 /* Its bytes are being sent, or will be with the next datagram. */
 static bool block_held(const struct tw_sender *sender, const struct tw_sender_block *block)
 {
-	return block == sender->run.block || block == sender->lent;
+	return block == sender->run.block || block == sender->lent || block->loans;
 }
 
 /* True when nothing of @block waits to be sent for the first time or again. */
@@ -263,8 +264,7 @@ static size_t block_last(struct tw_sender *sender)
 	for (i = 0; i < TW_SENDER_BLOCKS; i++) {
 		const struct tw_sender_block *block = sender->blocks[i];
 
-		if (!block || block->state == TW_BLOCK_READING || block == sender->run.block ||
-		    block == sender->lent)
+		if (!block || block->state == TW_BLOCK_READING || block_held(sender, block))
 			continue;
 		if (block->state == TW_BLOCK_FREE)
 			return i;
@@ -393,7 +393,10 @@ void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t en
 		}
 		if (block == sender->run.block)
 			tw_sender_run_reset(sender);
-		block->state = TW_BLOCK_FREE;
+		if (block->loans)
+			block->stale = true;
+		else
+			block->state = TW_BLOCK_FREE;
 	}
 }
 
@@ -473,6 +476,12 @@ bool tw_sender_run_find(struct tw_sender *sender)
 {
 	tw_sender_run_reset(sender);
 	return run_lost(sender) || run_fresh(sender) || run_repeat(sender);
+}
+
+bool tw_sender_run_owed(struct tw_sender *sender)
+{
+	tw_sender_run_reset(sender);
+	return run_lost(sender) || run_fresh(sender);
 }
 
 uint64_t tw_sender_fresh_start(const struct tw_sender *sender)

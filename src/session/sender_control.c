@@ -272,6 +272,22 @@ static void on_again(struct tw_sender *sender, struct tw_message *message)
 	tw_sender_run_reset(sender);
 }
 
+/* Its bytes were right: nothing is read again, and nothing is wrong with the entry. */
+static void on_missed(struct tw_sender *sender, struct tw_message *message)
+{
+	struct tw_range range;
+
+	while (tw_message_next_range(message, &range)) {
+		if (range.end > sender->ready) {
+			tw_sender_refuse(sender, TW_SESSION_CLOSE_FORMAT,
+					 "missed what was never sent");
+			return;
+		}
+		tw_owed_again(&sender->owed, range.start, range.end);
+	}
+	tw_sender_run_reset(sender);
+}
+
 static void on_progress(struct tw_sender *sender, struct tw_message *message)
 {
 	sender->progress = message->progress;
@@ -313,7 +329,7 @@ static void (*const handlers[])(struct tw_sender *sender, struct tw_message *mes
 	[TW_MESSAGE_ANSWER] = on_answer,     [TW_MESSAGE_HELD] = on_held,
 	[TW_MESSAGE_READY] = on_ready,       [TW_MESSAGE_AGAIN] = on_again,
 	[TW_MESSAGE_PROGRESS] = on_progress, [TW_MESSAGE_PROBLEM] = on_problem,
-	[TW_MESSAGE_DONE] = on_done,         [TW_MESSAGE_LIMIT] = NULL,
+	[TW_MESSAGE_DONE] = on_done,         [TW_MESSAGE_MISSED] = on_missed,
 };
 
 void tw_sender_message(struct tw_sender *sender, struct tw_message *message)

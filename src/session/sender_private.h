@@ -1,7 +1,8 @@
 /*
  * sender_private.h - the parts of a sender. sender.c: life, its part in a connection, status.
  * sender_blocks.c: reading ahead, the cache of blocks, the next piece. sender_control.c: messages.
- * sender_walk.c: walk, manifest, SHA-256. sender_digests.c: the digest stream.
+ * sender_walk.c: walk, manifest, SHA-256. sender_digests.c: the digest stream. sender_loans.c: what
+ * lanes send.
  */
 #pragma once
 
@@ -26,12 +27,13 @@ struct tw_sender_block {
 	struct tw_job job; /* first: a job that is back is its block */
 	enum tw_sender_block_state state;
 	bool ahead;                /* READING: for fresh bytes, not for lost ones */
-	bool stale;                /* READING: its bytes must not be used any more */
+	bool stale;                /* its bytes must not be used any more */
 	uint8_t *bytes;            /* TW_CHUNK_SIZE */
 	struct tw_digest *digests; /* TW_BLOCK_CHUNKS_MAX */
 	uint64_t start, end;       /* LOADED: of the tape. READING: what was asked for */
 	size_t digest_next;        /* digests below have been handed to the digest stream */
 	uint64_t used;             /* the sender's clock of use */
+	unsigned loans; /* LOADED: lanes send from it; stale: it is free when they have */
 };
 
 enum tw_run_kind {
@@ -127,6 +129,7 @@ struct tw_sender {
 	struct tw_sender_tail tail;
 	struct tw_sender_block *blocks[TW_SENDER_BLOCKS];
 	size_t block_count;
+	unsigned loans; /* of all of them */
 	tw_ns sent_at; /* about when it was last asked for a piece */
 	uint64_t use_clock;
 	bool whole_chunks;      /* the last block read ahead was one chunk of full length */
@@ -206,6 +209,8 @@ void tw_sender_blocks_drop(struct tw_sender *sender, uint64_t start, uint64_t en
 /* Makes @sender->run a stretch that can be sent; false: nothing is loaded or owed. */
 bool tw_sender_run_find(struct tw_sender *sender);
 void tw_sender_run_reset(struct tw_sender *sender);
+/* The same without repeats at the end of a transfer. */
+bool tw_sender_run_owed(struct tw_sender *sender);
 /* Where fresh bytes begin; the tape's end as far as known when there are none. */
 uint64_t tw_sender_fresh_start(const struct tw_sender *sender);
 
@@ -223,6 +228,18 @@ void tw_sender_tail_pass(struct tw_sender *sender, enum tw_run_kind kind, uint64
 /* [start, end) leaves as a piece of a run of @kind. */
 void tw_sender_tail_taken(struct tw_sender *sender, enum tw_run_kind kind, uint64_t start,
 			  uint64_t end);
+
+/* sender_loans.c: stretches that lanes send (outgoing_lanes.c) */
+/* What can be lent now, at most @most bytes of one block; false: nothing is loaded or owed. */
+bool tw_sender_loan_find(struct tw_sender *sender, uint64_t most, struct tw_range *ret);
+/* Lends what was just found; returns its bytes, there until tw_sender_loan_over(). */
+const uint8_t *tw_sender_loan_take(struct tw_sender *sender, const struct tw_range *range,
+				   struct tw_sender_block **ret_block);
+/* Of a loan, [start, end) has gone on the wire in so many pieces; the rest has not and is owed as
+ * before. */
+void tw_sender_loan_sent(struct tw_sender *sender, uint64_t start, uint64_t end, uint64_t pieces);
+void tw_sender_loan_unsent(struct tw_sender *sender, uint64_t start, uint64_t end);
+void tw_sender_loan_over(struct tw_sender *sender, struct tw_sender_block *block);
 
 /* sender_control.c */
 void tw_sender_control_pump(struct tw_sender *sender);

@@ -53,6 +53,8 @@ static void vectors(void **state)
 		{ .type = TW_MESSAGE_DONE_ACK },
 		{ .type = TW_MESSAGE_CANCEL, .transfer = 1, .cancel = { 6, { "", 0 }, true } },
 		{ .type = TW_MESSAGE_LIMIT, .limit.max_bps = 100000000 },
+		{ .type = TW_MESSAGE_HELLO, .hello = { .version = 1, .lanes = 3 } },
+		{ .type = TW_MESSAGE_LANE },
 	};
 	static const uint8_t digest[TW_DIGEST_SIZE] = { 0xb5, 0xe9, 0xc1, 0xad, 0x07, 0x1b,
 							0x3e, 0x7f, 0xc7, 0x79, 0xcf, 0xaa,
@@ -61,6 +63,8 @@ static void vectors(void **state)
 	size_t length = 0, i;
 
 	(void)state;
+	for (i = 0; i < TW_LANE_TOKEN_SIZE; i++)
+		messages[7].hello.lane_token[i] = messages[8].lane.token[i] = (uint8_t)i;
 	for (i = 0; i < ARRAY_SIZE(messages); i++)
 		length += tw_message_write(&messages[i], bytes + length, sizeof(bytes) - length);
 	assert_true(document_has("Session messages", bytes, length));
@@ -70,7 +74,7 @@ static void vectors(void **state)
 	assert_int_equal(document_count("Session messages"), 2);
 }
 
-static size_t examples(struct tw_message ret[20])
+static size_t examples(struct tw_message ret[24])
 {
 	size_t count = 0;
 
@@ -110,6 +114,10 @@ static size_t examples(struct tw_message ret[20])
 					    .cancel = { 6, { "later", 5 }, true } };
 	ret[count++] =
 		(struct tw_message){ .type = TW_MESSAGE_LIMIT, .limit.max_bps = TW_VARINT_MAX };
+	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_LANE, .lane = { { 1, 2, 3 } } };
+	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_MISSED,
+					    .transfer = 5,
+					    .ranges = { .count = 2, .at = ranges } };
 	return count;
 }
 
@@ -149,6 +157,10 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 		assert_int_equal(a->hello.ids_known, b->hello.ids_known);
 		if (b->hello.ids_known)
 			assert_memory_equal(a->hello.server_id, b->hello.server_id, 32);
+		assert_int_equal(a->hello.lanes, b->hello.lanes);
+		if (b->hello.lanes)
+			assert_memory_equal(a->hello.lane_token, b->hello.lane_token,
+					    TW_LANE_TOKEN_SIZE);
 		break;
 	case TW_MESSAGE_OFFER:
 		assert_same_offer(a, b);
@@ -160,6 +172,7 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 		break;
 	case TW_MESSAGE_HELD:
 	case TW_MESSAGE_AGAIN:
+	case TW_MESSAGE_MISSED:
 		assert_same_ranges(a, b);
 		break;
 	case TW_MESSAGE_READY:
@@ -204,6 +217,9 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 	case TW_MESSAGE_LIMIT:
 		assert_int_equal(a->limit.max_bps, b->limit.max_bps);
 		break;
+	case TW_MESSAGE_LANE:
+		assert_memory_equal(a->lane.token, b->lane.token, TW_LANE_TOKEN_SIZE);
+		break;
 	case TW_MESSAGE_DONE_ACK:
 		break;
 	}
@@ -211,7 +227,7 @@ static void assert_same(struct tw_message *a, const struct tw_message *b)
 
 static void there_and_back(void **state)
 {
-	struct tw_message all[20], back;
+	struct tw_message all[24], back;
 	size_t count = examples(all), i, cut, length, taken;
 	uint8_t bytes[512];
 
@@ -236,7 +252,7 @@ static void there_and_back(void **state)
 /* A body that ends too early although its length is right. */
 static void cut_inside(void **state)
 {
-	struct tw_message all[20], back;
+	struct tw_message all[24], back;
 	size_t count = examples(all), i, cut, length, taken;
 	uint8_t bytes[512];
 
@@ -253,6 +269,36 @@ static void cut_inside(void **state)
 					 TW_E_FORMAT);
 		}
 	}
+}
+
+/* Who knows of no lanes says nothing of them, and nothing is said where there are none. */
+static void lanes(void **state)
+{
+	struct tw_message hello = { .type = TW_MESSAGE_HELLO, .hello = { 1, true, { 1 }, { 2 } } },
+			  back;
+	uint8_t bytes[128];
+	size_t without = tw_message_write(&hello, bytes, sizeof(bytes)), with, cut, taken;
+
+	(void)state;
+	assert_int_equal(without, 2 + 1 + 1 + 32);
+	hello.hello.lanes = TW_LANES_MAX;
+	memset(hello.hello.lane_token, 9, sizeof(hello.hello.lane_token));
+	with = tw_message_write(&hello, bytes, sizeof(bytes));
+	assert_int_equal(with, without + 1 + TW_LANE_TOKEN_SIZE);
+	assert_int_equal(tw_message_read(guarded_copy(&guarded, bytes, with), with, &back, &taken),
+			 0);
+	assert_same(&back, &hello);
+	/* A token that is cut off. */
+	for (cut = without + 1; cut < with; cut++) {
+		bytes[0] = (uint8_t)(cut - 1);
+		assert_int_equal(tw_message_read(guarded_copy(&guarded, bytes, cut), cut, &back,
+						 &taken),
+				 TW_E_FORMAT);
+	}
+	bytes[0] = (uint8_t)(without - 1);
+	assert_int_equal(
+		tw_message_read(guarded_copy(&guarded, bytes, without), without, &back, &taken), 0);
+	assert_int_equal(back.hello.lanes, 0);
 }
 
 /* Later versions may add types and fields. */
@@ -387,7 +433,7 @@ static void digest_records(void **state)
 /* Damaged messages are refused or read as something within bounds; nothing else happens. */
 static void damaged(void **state)
 {
-	struct tw_message all[20], back;
+	struct tw_message all[24], back;
 	struct tw_prng prng;
 	size_t count = examples(all), length, taken, refusals = 0;
 	uint8_t bytes[512];
@@ -420,11 +466,11 @@ static void damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vectors),     cmocka_unit_test(there_and_back),
-		cmocka_unit_test(cut_inside),  cmocka_unit_test(passed_over),
-		cmocka_unit_test(refused),     cmocka_unit_test(refused_offers),
-		cmocka_unit_test(most_ranges), cmocka_unit_test(digest_records),
-		cmocka_unit_test(damaged),
+		cmocka_unit_test(vectors),        cmocka_unit_test(there_and_back),
+		cmocka_unit_test(cut_inside),     cmocka_unit_test(lanes),
+		cmocka_unit_test(passed_over),    cmocka_unit_test(refused),
+		cmocka_unit_test(refused_offers), cmocka_unit_test(most_ranges),
+		cmocka_unit_test(digest_records), cmocka_unit_test(damaged),
 	};
 
 	return cmocka_run_group_tests(tests, guard_up, guard_down);

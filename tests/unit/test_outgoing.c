@@ -6,103 +6,11 @@
 
 #define FAKE_ENTRIES_MAX 64
 #include "../support/fake_content.h"
-#include "session/message.h"
+#include "fakeconn.h"
 #include "session/outgoing.h"
 
 #define SENDERS 70
 #define SIZE UINT64_C(3000000)
-
-struct tw_conn {
-	uint8_t out[1 << 20]; /* control stream */
-	size_t written, read, acked;
-	size_t room;
-	uint8_t in[4096];
-	size_t in_length, in_at;
-	unsigned wakes, cuts;
-	bool closed;
-	uint64_t code;
-};
-
-static struct tw_conn conns[2];
-
-size_t tw_conn_stream_write(struct tw_conn *conn, uint64_t stream, const void *bytes, size_t length)
-{
-	if (stream != TW_STREAM_CONTROL)
-		return length;
-	if (length > conn->room)
-		length = conn->room;
-	assert_true(conn->written + length <= sizeof(conn->out));
-	memcpy(conn->out + conn->written, bytes, length);
-	conn->written += length;
-	conn->room -= length;
-	return length;
-}
-
-void tw_conn_stream_finish(struct tw_conn *conn, uint64_t stream)
-{
-	(void)conn;
-	assert_true(stream != TW_STREAM_CONTROL);
-}
-
-void tw_conn_stream_cut(struct tw_conn *conn, uint64_t stream)
-{
-	assert_true(stream != TW_STREAM_CONTROL);
-	conn->cuts++;
-}
-
-size_t tw_conn_stream_read(struct tw_conn *conn, uint64_t stream, void *bytes, size_t room,
-			   bool *ret_ended)
-{
-	size_t length = conn->in_length - conn->in_at;
-
-	assert_int_equal(stream, TW_STREAM_CONTROL);
-	if (length > room)
-		length = room;
-	memcpy(bytes, conn->in + conn->in_at, length);
-	conn->in_at += length;
-	if (ret_ended)
-		*ret_ended = false;
-	return length;
-}
-
-uint64_t tw_conn_stream_written(const struct tw_conn *conn, uint64_t stream)
-{
-	assert_int_equal(stream, TW_STREAM_CONTROL);
-	return conn->written;
-}
-
-uint64_t tw_conn_stream_acked(const struct tw_conn *conn, uint64_t stream)
-{
-	assert_int_equal(stream, TW_STREAM_CONTROL);
-	return conn->acked;
-}
-
-uint64_t tw_conn_stream_unsent(const struct tw_conn *conn, uint64_t stream)
-{
-	(void)conn, (void)stream;
-	return 0;
-}
-
-void tw_conn_wake(struct tw_conn *conn)
-{
-	conn->wakes++;
-}
-
-void tw_conn_close(struct tw_conn *conn, uint64_t code, const char *reason)
-{
-	assert_non_null(reason);
-	conn->closed = true;
-	conn->code = code;
-}
-
-void tw_conn_info(const struct tw_conn *conn, struct tw_conn_info *ret)
-{
-	(void)conn;
-	*ret = (struct tw_conn_info){ .rtt_smoothed = 10 * TW_MSEC,
-				      .bandwidth_bps = 1000000000,
-				      .cipher = TW_CIPHER_128,
-				      .datagram_bytes = 1472 };
-}
 
 /* The senders: their jobs run as soon as somebody looks. */
 
