@@ -64,6 +64,7 @@ int tw_lane_sending_new(const uint8_t token[TW_LANE_TOKEN_SIZE], const struct tw
 	tw_lane_init(&lane->lane, false, port, now);
 	memcpy(lane->token, token, sizeof(lane->token));
 	lane->hand = HAND_MIN;
+	lane->dry = true;
 	lane->want.head.type = TW_LETTER_WANT;
 	for (i = 0; i < REPORTS; i++)
 		lane->reports[i].head.type = TW_LETTER_REPORT;
