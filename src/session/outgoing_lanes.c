@@ -18,15 +18,20 @@
 #define BIT(place) (UINT64_C(1) << (place))
 /* A stretch is not cut shorter than a datagram for a sender's own rate. */
 #define STRETCH_MIN 9000
-/* Work that has been with a lane for so long, at the end of a transfer, is taken back; the lane
- * gets none for a while then. */
+/*
+ * Work that has been with a lane for so long, at the end of a transfer, is taken back, and the lane
+ * gets none for a while. What it has sent and not told of, some round trips later, is sent by
+ * others too: a queue on the lane's way must not be what the end waits for.
+ */
 #define SLOW (30 * TW_MSEC)
 #define REST (200 * TW_MSEC)
+#define PATIENCE_ROUNDS 2
 
 /* Of one transfer, what the lane has and has not told of. */
 struct given {
 	uint64_t number;
 	struct tw_ranges ranges;
+	tw_ns lent_at; /* the newest of it */
 };
 
 struct berth_sending {
@@ -168,6 +173,7 @@ static bool lend(struct berth_sending *berth, struct tw_sender *sender, uint64_t
 	given->number = sender->number;
 	if (tw_ranges_add(&given->ranges, range.start, range.end))
 		return false;
+	given->lent_at = berth->berth.now;
 	berth->free = work->out_next;
 	work->number = sender->number;
 	work->start = work->at = range.start;
@@ -276,26 +282,38 @@ static void apply(struct berth_sending *berth, const struct tw_letter_record *re
 	sender->pieces_acked += record->pieces - 1;
 }
 
-/* The lane has ended: all that it had is owed. */
+/* All that the lane had of @sender is owed by others. */
+static void give_up(struct given *given, struct tw_sender *sender)
+{
+	struct tw_ranges ranges = given->ranges;
+	size_t i;
+
+	/* Others, and this very lane, may be lent some of it meanwhile. */
+	tw_ranges_init(&given->ranges, TW_OWED_RANGES_MAX);
+	for (i = 0; !sender->finished && i < ranges.count; i++) {
+		const struct tw_data_ref ref = { given->number, ranges.at[i].start,
+						 ranges.at[i].end - ranges.at[i].start };
+
+		tw_sender_data_lost(sender, &ref);
+	}
+	tw_ranges_deinit(&ranges);
+}
+
+/* The lane has ended. */
 static void settle(struct berth_sending *berth)
 {
 	struct tw_outgoing *outgoing = berth->outgoing;
-	size_t i, j;
+	size_t i;
 
 	if (!outgoing)
 		return;
 	detach(berth);
 	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
-		const struct given *given = &berth->given[i];
+		struct given *given = &berth->given[i];
 		struct tw_sender *sender = tw_outgoing_sender_of(outgoing, given->number);
 
-		for (j = 0; sender && !sender->finished && j < given->ranges.count; j++) {
-			const struct tw_range *range = &given->ranges.at[j];
-			const struct tw_data_ref ref = { given->number, range->start,
-							 range->end - range->start };
-
-			tw_sender_data_lost(sender, &ref);
-		}
+		if (sender && given->ranges.count)
+			give_up(given, sender);
 	}
 }
 
@@ -369,6 +387,29 @@ static bool waits_for_lanes(const struct tw_outgoing *outgoing, struct tw_sender
 	       !tw_owed_next_lost(&sender->owed, 0, sender->total_bytes, &range);
 }
 
+/* What the lane has sent of transfers that wait for nothing else. */
+static void look_at_ends(struct berth_sending *berth)
+{
+	struct tw_outgoing *outgoing = berth->outgoing;
+	struct tw_conn_info info = { .rtt_smoothed = 0 };
+	size_t i;
+
+	for (i = 0; i < TW_SESSION_TRANSFERS_MAX; i++) {
+		struct given *given = &berth->given[i];
+		struct tw_sender *sender = tw_outgoing_sender_of(outgoing, given->number);
+		tw_ns since = tw_ns_since(berth->berth.now, given->lent_at);
+
+		if (!sender || !given->ranges.count || since < SLOW ||
+		    !waits_for_lanes(outgoing, sender))
+			continue;
+		tw_conn_info(outgoing->conn, &info);
+		if (since < SLOW + PATIENCE_ROUNDS * info.rtt_smoothed)
+			continue;
+		berth->rest_until = tw_ns_add(berth->berth.now, REST);
+		give_up(given, sender);
+	}
+}
+
 void tw_berth_sending_tick(struct tw_berth *base)
 {
 	struct berth_sending *berth = sending(base);
@@ -377,6 +418,7 @@ void tw_berth_sending_tick(struct tw_berth *base)
 
 	if (!berth->outgoing)
 		return;
+	look_at_ends(berth);
 	for (work = berth->out; work && !berth->recall.away; work = work->out_next) {
 		if (work->sender->finished || !work->sender->conn)
 			useless = true;
