@@ -147,20 +147,24 @@ static void assert_same_ranges(struct tw_message *a, const struct tw_message *b)
 	assert_false(tw_message_next_range(a, &range));
 }
 
+static void assert_same_hello(const struct tw_message *a, const struct tw_message *b)
+{
+	assert_int_equal(a->hello.version, b->hello.version);
+	assert_int_equal(a->hello.ids_known, b->hello.ids_known);
+	if (b->hello.ids_known)
+		assert_memory_equal(a->hello.server_id, b->hello.server_id, 32);
+	assert_int_equal(a->hello.lanes, b->hello.lanes);
+	if (b->hello.lanes)
+		assert_memory_equal(a->hello.lane_token, b->hello.lane_token, TW_LANE_TOKEN_SIZE);
+}
+
 static void assert_same(struct tw_message *a, const struct tw_message *b)
 {
 	assert_int_equal(a->type, b->type);
 	assert_int_equal(a->transfer, b->transfer);
 	switch (a->type) {
 	case TW_MESSAGE_HELLO:
-		assert_int_equal(a->hello.version, b->hello.version);
-		assert_int_equal(a->hello.ids_known, b->hello.ids_known);
-		if (b->hello.ids_known)
-			assert_memory_equal(a->hello.server_id, b->hello.server_id, 32);
-		assert_int_equal(a->hello.lanes, b->hello.lanes);
-		if (b->hello.lanes)
-			assert_memory_equal(a->hello.lane_token, b->hello.lane_token,
-					    TW_LANE_TOKEN_SIZE);
+		assert_same_hello(a, b);
 		break;
 	case TW_MESSAGE_OFFER:
 		assert_same_offer(a, b);
