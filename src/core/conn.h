@@ -114,6 +114,8 @@ struct tw_conn_config {
 	struct tw_rate_hint hint;
 	/* The carrier's own mark, to tell by tw_conn_tag() whose datagrams these are. */
 	uint64_t tag;
+	/* Which lane of another connection it is, as the initiator says; 0: none. */
+	unsigned lane;
 };
 
 /* Streams. */

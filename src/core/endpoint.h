@@ -59,7 +59,7 @@ struct tw_endpoint_config {
 	unsigned offer_count;
 	/*
 	 * A peer with proven key (all zero: no key, only with cipher_min `none`) wants in. YES:
-	 * fill in @ret_config, @ret_app, @ret_context.
+	 * fill in @ret_config, where @lane stands already, @ret_app, @ret_context.
 	 */
 	enum tw_verdict (*admit)(void *context, const struct tw_public_key *peer,
 				 const struct tw_path *path, struct tw_conn_config *ret_config,

@@ -258,6 +258,7 @@ int tw_handshake_start(struct tw_conn *conn, const struct tw_connect *connect, t
 	own_params(conn, &params);
 	params.cipher = connect->cipher;
 	params.aead = conn->endpoint->config.aeads;
+	params.lane = conn->config.lane;
 	error = write_message(handshake, payload, write_payload(conn, &params, payload),
 			      handshake->message, &handshake->message_length);
 	if (error)
@@ -295,11 +296,13 @@ static uint64_t agree(struct tw_conn *conn, const struct tw_params *theirs)
 static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 {
 	const struct tw_endpoint_config *config = &conn->endpoint->config;
-	struct tw_conn_config settings = { 0 };
+	const unsigned lane = (unsigned)conn->peer.lane;
+	struct tw_conn_config settings = { .lane = lane };
 	const struct tw_conn_app *app = NULL;
 	void *context = NULL;
 	switch (config->admit(config->context, &conn->peer_key, path, &settings, &app, &context)) {
 	case TW_ACCEPT_YES:
+		settings.lane = lane;
 		tw_conn_settle(&settings);
 		conn->config = settings;
 		conn->app = app;

@@ -38,6 +38,8 @@ struct box {
 	uint8_t *reading; /* owned */
 	size_t left, at;
 	bool open; /* it is being read */
+
+	struct tw_mailbox mail;
 };
 
 struct tw_crew {
@@ -62,7 +64,7 @@ int tw_crew_new(unsigned count, struct tw_crew **ret)
 {
 	const struct tw_random random = tw_system_random();
 	struct tw_crew *crew = calloc(1, sizeof *crew + count * sizeof(struct box));
-	int r;
+	int r = 0;
 
 	assert(count && count <= TW_CREW_MAX);
 	if (!crew)
@@ -70,10 +72,15 @@ int tw_crew_new(unsigned count, struct tw_crew **ret)
 	crew->count = count;
 	tw_cid_salt_init(&crew->salt, &random);
 	for (unsigned i = 0; i < count; i++) {
+		int failed;
+
 		pthread_mutex_init(&crew->boxes[i].lock, NULL);
 		crew->boxes[i].fd = -1;
+		failed = tw_mailbox_init(&crew->boxes[i].mail);
+		r = r ? r : failed;
 	}
-	r = tw_homes_new(count, &random, &crew->homes);
+	if (!r)
+		r = tw_homes_new(count, &random, &crew->homes);
 	for (unsigned i = 0; i < count && !r; i++)
 		r = open_box(&crew->boxes[i]);
 	if (r) {
@@ -92,6 +99,7 @@ void tw_crew_free(struct tw_crew *crew)
 		struct box *box = &crew->boxes[i];
 
 		pthread_mutex_destroy(&box->lock);
+		tw_mailbox_deinit(&box->mail);
 		free(box->filling);
 		free(box->reading);
 		if (box->fd >= 0)
@@ -109,6 +117,12 @@ unsigned tw_crew_count(const struct tw_crew *crew)
 struct tw_homes *tw_crew_homes(struct tw_crew *crew)
 {
 	return crew->homes;
+}
+
+struct tw_mailbox *tw_crew_mailbox(struct tw_crew *crew, unsigned place)
+{
+	assert(place < crew->count);
+	return &crew->boxes[place].mail;
 }
 
 const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew)

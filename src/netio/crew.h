@@ -12,6 +12,9 @@
  * Post is a bounded buffer for each worker, filled under a lock and taken as a whole; what finds it
  * full is lost like a datagram in a full socket.
  *
+ * Beside it each has a *mailbox* (netio/mail.h), open while its thread runs, for letters between a
+ * transfer's home and its lanes, which are with other workers.
+ *
  * The workers are told of it as they are made, and live shorter than it.
  */
 #pragma once
@@ -23,6 +26,7 @@
 #include "base/address.h"
 #include "core/cid.h"
 #include "netio/homes.h"
+#include "netio/mail.h"
 
 #define TW_CREW_MAX 64
 #define TW_POST_BYTES ((size_t)1 << 20) /* waiting for one worker */
@@ -42,6 +46,7 @@ int tw_crew_new(unsigned count, struct tw_crew **ret);
 void tw_crew_free(struct tw_crew *crew);
 unsigned tw_crew_count(const struct tw_crew *crew);
 struct tw_homes *tw_crew_homes(struct tw_crew *crew);
+struct tw_mailbox *tw_crew_mailbox(struct tw_crew *crew, unsigned place);
 /* What all their connection ids are made with: strays pass each socket's valve. */
 const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew);
 

@@ -186,6 +186,24 @@ unsigned tw_homes_find(struct tw_homes *homes, const struct tw_public_key *peer,
 	return place;
 }
 
+bool tw_homes_lane(struct tw_homes *homes, const struct tw_public_key *peer, unsigned lane,
+		   unsigned *ret_place)
+{
+	uint64_t name = name_of(homes, peer);
+	const struct home *home;
+	bool found;
+
+	if (lane >= homes->places)
+		return false;
+	pthread_mutex_lock(&homes->lock);
+	home = tw_table_get(&homes->by_name, name);
+	found = home && home->held[TW_RECEIVER_HELD_CONN];
+	if (found)
+		*ret_place = (home->place + lane) % homes->places;
+	pthread_mutex_unlock(&homes->lock);
+	return found;
+}
+
 /* Who is served elsewhere than he was expected (the table was full) is at home there from now on.
  */
 static void move(struct tw_homes *homes, struct home *home, unsigned place)

@@ -8,6 +8,9 @@
  * worker has a connection or a transfer of his. Behind that nothing of him is left in memory, the
  * journal is on disk, and any worker is as good. Peers without a key are all one.
  *
+ * A lane, a further connection for what another one of the same peer carries, is served so many
+ * places behind that home, on a worker of its own.
+ *
  * Shared by the workers, under a lock that is taken when somebody knocks, when a connection goes
  * and when a transfer begins or ends; no packet waits for it. At most TW_HOMES_MAX peers are
  * remembered; who is beyond that is at home wherever he knocks.
@@ -37,6 +40,12 @@ void tw_homes_free(struct tw_homes *homes);
  */
 unsigned tw_homes_find(struct tw_homes *homes, const struct tw_public_key *peer, unsigned asks,
 		       tw_ns now);
+/*
+ * Where lane number @lane of @peer, who has proved his key, is served; false: he has no connection
+ * that it could belong to, or there are not so many workers.
+ */
+bool tw_homes_lane(struct tw_homes *homes, const struct tw_public_key *peer, unsigned lane,
+		   unsigned *ret_place);
 /* The worker at @place has one more (@change 1) or less (-1) of @what of this peer. */
 void tw_homes_hold(struct tw_homes *homes, const struct tw_public_key *peer, unsigned place,
 		   enum tw_receiver_held what, int change);

@@ -33,6 +33,7 @@ static const struct row {
 	NUMBER(TW_PARAM_TIME, time_us, 0, TW_VARINT_MAX),
 	BYTES(TW_PARAM_OBSERVED_IP, observed_ip),
 	BYTES(TW_PARAM_OFFERS, offers),
+	NUMBER(TW_PARAM_LANE, lane, 0, TW_PARAM_LANE_MAX),
 #undef NUMBER
 #undef BYTES
 	/* clang-format on */
@@ -40,8 +41,8 @@ static const struct row {
 
 #define ROW_COUNT (sizeof rows / sizeof *rows)
 
-static_assert(ROW_COUNT == TW_PARAM_OFFERS, "a row for every parameter: the ids have no gaps");
-static_assert(TW_PARAMS_SIZE_MAX == 10 * (1 + 1 + 8) + 3 * (1 + 1 + TW_ID_SIZE) +
+static_assert(ROW_COUNT == TW_PARAM_LANE, "a row for every parameter: the ids have no gaps");
+static_assert(TW_PARAMS_SIZE_MAX == 11 * (1 + 1 + 8) + 3 * (1 + 1 + TW_ID_SIZE) +
 					    (1 + 2 + TW_OFFERS_MAX * TW_OFFER_SIZE),
 	      "the longest form of every row");
 

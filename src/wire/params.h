@@ -21,6 +21,7 @@
 #define TW_PARAM_DATAGRAM_LEAST 1200
 #define TW_PARAM_DATAGRAM_MOST 65527 /* of any UDP datagram; the sender keeps its own limit too */
 #define TW_PARAM_ACK_DELAY_MAX_US 1000000
+#define TW_PARAM_LANE_MAX 7
 
 /* What holds where the peer says nothing; all others are 0. */
 #define TW_PARAM_CIPHER_DEFAULT 2 /* TW_CIPHER_128 */
@@ -28,7 +29,7 @@
 #define TW_PARAM_ACK_DELAY_DEFAULT_US 25000
 
 /* No result of tw_params_write() is longer. */
-#define TW_PARAMS_SIZE_MAX 229
+#define TW_PARAMS_SIZE_MAX 239
 
 enum tw_param {
 	TW_PARAM_STATUS = 0x01,        /* ACCEPT only: enum tw_handshake_status */
@@ -45,6 +46,7 @@ enum tw_param {
 	TW_PARAM_TIME = 0x0c,          /* INIT: microseconds since 1970, a hint against replays */
 	TW_PARAM_OBSERVED_IP = 0x0d,   /* ACCEPT: the peer's address as this side sees it */
 	TW_PARAM_OFFERS = 0x0e,        /* ACCEPT: where else this side may be reached */
+	TW_PARAM_LANE = 0x0f,          /* INIT: the number of this lane; 0: it is none */
 };
 
 enum tw_handshake_status {
@@ -66,6 +68,7 @@ struct tw_params {
 	uint8_t server_id[TW_ID_SIZE], server_uid[TW_ID_SIZE];
 	uint8_t observed_ip[TW_ID_SIZE]; /* IPv6, or IPv4-mapped; zeros: not told */
 	uint8_t offers[TW_OFFERS_MAX * TW_OFFER_SIZE];
+	uint64_t lane;
 };
 
 /* The values that hold where the peer says nothing. */

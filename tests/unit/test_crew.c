@@ -1,8 +1,9 @@
-/* Several workers at one address: ids, the filter in the kernel, post, homes, endpoints. */
+/* Several workers at one address: ids, the filter in the kernel, post, letters, homes, endpoints. */
 #include "unit.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -245,6 +246,106 @@ static void post_from_many_threads(void **state)
 	tw_crew_free(crew);
 }
 
+/* Letters. */
+
+struct letter {
+	struct tw_letter letter; /* first */
+	unsigned writer, number;
+};
+
+static struct letter *letter_of(struct tw_letter *letter)
+{
+	return (struct letter *)letter;
+}
+
+static void letters_are_not_lost(void **state)
+{
+	struct tw_crew *crew;
+	struct letter letters[3] = { { .number = 0 }, { .number = 1 }, { .number = 2 } };
+	struct tw_mailbox *box;
+	struct tw_letter *got;
+
+	(void)state;
+	assert_int_equal(tw_crew_new(2, &crew), 0);
+	box = tw_crew_mailbox(crew, 1);
+	/* Nobody reads yet. */
+	assert_false(tw_mailbox_put(box, &letters[0].letter));
+	tw_mailbox_open(box);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(tw_mailbox_put(box, &letters[i].letter));
+	assert_null(tw_mailbox_take(tw_crew_mailbox(crew, 0)));
+	/* Not before all has been read. */
+	assert_false(tw_mailbox_shut(box));
+	got = tw_mailbox_take(box);
+	assert_int_equal(letter_of(got)->number, 0);
+	assert_int_equal(letter_of(got->next)->number, 1);
+	assert_null(got->next->next);
+	assert_true(tw_mailbox_put(box, &letters[2].letter));
+	assert_false(tw_mailbox_shut(box));
+	assert_ptr_equal(tw_mailbox_take(box), &letters[2].letter);
+	assert_true(tw_mailbox_shut(box));
+	assert_false(tw_mailbox_put(box, &letters[2].letter));
+	tw_crew_free(crew);
+}
+
+#define LETTERS 20000
+#define WRITERS 3
+
+struct writer {
+	struct tw_mailbox *box;
+	unsigned number;
+};
+
+static void *write_letters(void *context)
+{
+	const struct writer *writer = context;
+
+	for (unsigned i = 0; i < LETTERS; i++) {
+		struct letter *letter = malloc(sizeof *letter);
+
+		*letter = (struct letter){ .writer = writer->number, .number = i };
+		/* It is not open from the beginning. */
+		while (!tw_mailbox_put(writer->box, &letter->letter))
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void letters_come_in_order(void **state)
+{
+	struct tw_mailbox box;
+	struct writer writers[WRITERS];
+	pthread_t threads[WRITERS];
+	unsigned next[WRITERS] = { 0 }, count = 0;
+
+	(void)state;
+	assert_int_equal(tw_mailbox_init(&box), 0);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){ &box, i };
+		assert_int_equal(pthread_create(&threads[i], NULL, write_letters, &writers[i]), 0);
+	}
+	tw_mailbox_open(&box);
+	while (count < LETTERS * WRITERS) {
+		struct pollfd fd = { .fd = box.fd, .events = POLLIN };
+		struct tw_letter *at, *after;
+
+		/* Whatever lies there has rung. */
+		assert_int_equal(poll(&fd, 1, 60000), 1);
+		for (at = tw_mailbox_take(&box); at; at = after) {
+			struct letter *letter = letter_of(at);
+
+			after = at->next;
+			assert_int_equal(letter->number, next[letter->writer]++);
+			free(letter);
+			count++;
+		}
+	}
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_true(tw_mailbox_shut(&box));
+	tw_mailbox_deinit(&box);
+}
+
 /* Homes. */
 
 static struct tw_public_key peer(unsigned number)
@@ -315,6 +416,31 @@ static void homes_are_given_up(void **state)
 	assert_int_equal(tw_homes_find(homes, &others[0], 2, now), 1);
 	tw_homes_hold(homes, &others[0], 1, TW_RECEIVER_HELD_CONN, -1);
 	tw_homes_hold(homes, &others[0], 1, TW_RECEIVER_HELD_CONN, -1);
+	tw_homes_free(homes);
+}
+
+static void lanes_are_beside_homes(void **state)
+{
+	struct tw_random random = tw_system_random();
+	struct tw_public_key key = peer(1);
+	struct tw_homes *homes;
+	unsigned place;
+
+	(void)state;
+	assert_int_equal(tw_homes_new(PLACES, &random, &homes), 0);
+	assert_false(tw_homes_lane(homes, &key, 1, &place));
+	/* Who has only knocked has nothing that a lane could belong to. */
+	assert_int_equal(tw_homes_find(homes, &key, 2, TW_SECOND), 2);
+	assert_false(tw_homes_lane(homes, &key, 1, &place));
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, 1);
+	for (unsigned lane = 1; lane < PLACES; lane++) {
+		assert_true(tw_homes_lane(homes, &key, lane, &place));
+		assert_int_equal(place, (2 + lane) % PLACES);
+	}
+	/* It would be at home. */
+	assert_false(tw_homes_lane(homes, &key, PLACES, &place));
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, -1);
+	assert_false(tw_homes_lane(homes, &key, 1, &place));
 	tw_homes_free(homes);
 }
 
@@ -483,6 +609,8 @@ int main(void)
 		cmocka_unit_test(founders_are_alone),     cmocka_unit_test(post_arrives_in_order),
 		cmocka_unit_test(post_from_many_threads), cmocka_unit_test(homes_spread_and_stay),
 		cmocka_unit_test(homes_are_given_up),     cmocka_unit_test(endpoints_hand_on),
+		cmocka_unit_test(letters_are_not_lost),   cmocka_unit_test(letters_come_in_order),
+		cmocka_unit_test(lanes_are_beside_homes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,7 @@ static const uint8_t vector[] = {
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0x0f, 0x01, 0x02,                                           /* the second lane */
 };
 /* clang-format on */
 
@@ -60,6 +61,7 @@ static const struct tw_params vector_params = {
 	.observed_ip = { [10] = 0xff, [11] = 0xff, [12] = 203, [13] = 0, [14] = 113, [15] = 7 },
 	.offers = { [10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1, [16] = 0x22,
 		    [17] = 0xb6 },
+	.lane = 2,
 };
 
 static struct guarded guarded;
@@ -148,7 +150,7 @@ static const struct {
 	size_t length;
 	int error;
 } cases[] = {
-	{ "unknown, empty", BYTES(0x0f, 0x00), 0 },
+	{ "unknown, empty", BYTES(0x10, 0x00), 0 },
 	{ "unknown, twice", BYTES(0x3f, 0x01, 0x07, 0x3f, 0x02, 0x07, 0x07), 0 },
 	{ "unknown, id of eight bytes",
 	  BYTES(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x00), 0 },
@@ -159,6 +161,7 @@ static const struct {
 	{ "largest status", BYTES(0x01, 0x01, 0x3f), 0 },
 	{ "largest port", BYTES(0x0b, 0x04, 0x80, 0x00, 0xff, 0xff), 0 },
 	{ "longest delay", BYTES(0x0a, 0x04, 0x80, 0x0f, 0x42, 0x40), 0 },
+	{ "last lane", BYTES(0x0f, 0x01, 0x07), 0 },
 	{ "shortest datagram", BYTES(0x07, 0x02, 0x44, 0xb0), 0 },
 	{ "longest datagram", BYTES(0x07, 0x04, 0x80, 0x00, 0xff, 0xf7), 0 },
 	{ "twice", BYTES(0x02, 0x01, 0x01, 0x02, 0x01, 0x01), TW_E_FORMAT },
@@ -182,6 +185,7 @@ static const struct {
 	{ "datagram too long", BYTES(0x07, 0x04, 0x80, 0x00, 0xff, 0xf8), TW_E_FORMAT },
 	{ "delay too long", BYTES(0x0a, 0x04, 0x80, 0x0f, 0x42, 0x41), TW_E_FORMAT },
 	{ "port too large", BYTES(0x0b, 0x04, 0x80, 0x01, 0x00, 0x00), TW_E_FORMAT },
+	{ "lane too far", BYTES(0x0f, 0x01, 0x08), TW_E_FORMAT },
 };
 
 static void single_cases(void **state)
@@ -227,6 +231,7 @@ static void random_there_and_back(void **state)
 		sent.ack_delay_us = tw_prng_below(&prng, TW_PARAM_ACK_DELAY_MAX_US + 1);
 		sent.observed_port = tw_prng_below(&prng, 65536);
 		sent.time_us = random_number(&prng);
+		sent.lane = tw_prng_below(&prng, TW_PARAM_LANE_MAX + 1);
 		tw_random_fill(&random, sent.server_id, sizeof sent.server_id);
 		tw_random_fill(&random, sent.server_uid, sizeof sent.server_uid);
 		length = tw_params_write(&sent, bytes, sizeof bytes);
