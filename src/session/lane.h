@@ -39,6 +39,7 @@
 #include "base/secret.h"
 #include "base/time.h"
 #include "core/conn.h"
+#include "session/message.h"
 #include "session/outgoing.h"
 #include "session/receiver.h"
 

@@ -9,7 +9,6 @@
 #pragma once
 
 #include "session/lane.h"
-#include "session/message.h"
 
 enum tw_letter_type {
 	TW_LETTER_END = 1,

@@ -31,7 +31,7 @@
 /* DATA below this offset of a tape may come before READY, over the first connection. */
 #define TW_SESSION_EARLY_MAX (UINT64_C(256) << 10)
 #define TW_CHECKPOINT_SECONDS_MAX 86400
-#define TW_LANES_MAX 7 /* beside one connection */
+#define TW_LANES_MAX TW_PARAM_LANE_MAX /* beside one connection */
 #define TW_LANE_TOKEN_SIZE 16
 
 /* Streams. */

@@ -38,6 +38,7 @@ enum sim_act {
 	SIM_TOUCH_SOURCE, /* file number @value changes */
 	SIM_DISK_FULL,    /* no room at the receiver for @value */
 	SIM_DISK_HANGS,   /* the receiver's disk does nothing for @value */
+	SIM_CLOSE_LANE,   /* one ends, at host @value */
 };
 
 /* What is sent, below the folder "data" of the sender's disk. */
@@ -76,6 +77,7 @@ struct sim_case {
 	struct sim_disk_config disks[2];
 	enum tw_overwrite overwrite;
 	bool sha256, lends_buffers;
+	unsigned lanes; /* beside the connection */
 	unsigned checkpoint; /* seconds */
 	uint64_t rate_max;
 	enum tw_cipher cipher; /* TW_CIPHER_NONE: 128 */

@@ -163,6 +163,20 @@ static void make_changes(struct tw_prng *prng, struct sim_case *test)
 	test->changes[at] = (struct sim_change){ FAULTS_END, SIM_CALM, 0 };
 }
 
+/* Where the address would change, a lane ends. */
+static void make_lanes(struct tw_prng *prng, struct sim_case *test)
+{
+	test->lanes = 1 + (unsigned)tw_prng_below(prng, 4);
+	for (unsigned i = 0; i < SIM_CHANGES_MAX; i++) {
+		struct sim_change *change = &test->changes[i];
+
+		if (change->at && change->act == SIM_REBIND) {
+			change->act = SIM_CLOSE_LANE;
+			change->value = tw_prng_below(prng, 2);
+		}
+	}
+}
+
 void history_describe(const struct sim_case *test)
 {
 	printf("# %.3f Mbit/s, %.1f ms, queue %.1f; %u files of %" PRIu64 ", large %" PRIu64
@@ -170,7 +184,7 @@ void history_describe(const struct sim_case *test)
 	       (double)test->rate_bps / 1e6, (double)test->rtt / 1e6, test->queue,
 	       test->content.files, test->content.file_bytes, test->content.large_bytes,
 	       test->content.sparse_bytes);
-	printf("# cipher %d, %s, overwrite %d%s%s, checkpoint %u s\n",
+	printf("# %u lanes, cipher %d, %s, overwrite %d%s%s, checkpoint %u s\n", test->lanes,
 	       test->plain ? 0 : test->cipher,
 	       tw_rate_method_name(test->fixed ? TW_RATE_FIXED : TW_RATE_DEFAULT), test->overwrite,
 	       test->sha256 ? ", sha256" : "", test->lends_buffers ? ", lends buffers" : "",
@@ -226,5 +240,7 @@ void history_make(uint64_t seed, struct sim_case *ret)
 	ret->link.ipv6 = chance(&prng, 0.3);
 	if (chance(&prng, 0.3))
 		ret->key_packets = spread(&prng, 10, 5000);
+	if (!ret->fixed && chance(&prng, 0.3))
+		make_lanes(&prng, ret);
 	ret->limit = 120 * TW_SECOND;
 }

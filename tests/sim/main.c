@@ -228,6 +228,7 @@ int main(int count, char **words)
 	bad += run_table(stranger_cases, stranger_case_count, &options, &number);
 	bad += run_table(session_cases, session_case_count, &options, &number);
 	bad += run_table(many_cases, many_case_count, &options, &number);
+	bad += run_table(lane_cases, lane_case_count, &options, &number);
 	if (options.list)
 		return 0;
 	printf("1..%u\n", number);

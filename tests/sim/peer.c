@@ -32,6 +32,21 @@ static void *current_buffer(void *context)
 	return ((struct sim_peer *)context)->current;
 }
 
+static void *lane_hold_buffer(void *context)
+{
+	struct sim_peer *peer = context;
+
+	if (peer->current)
+		peer->current->references++;
+	return peer->current;
+}
+
+static void lane_drop_buffer(void *context, void *buffer)
+{
+	(void)context;
+	buffer_drop(buffer);
+}
+
 static void submit(void *context, struct tw_job *job)
 {
 	struct sim_peer *peer = context;
@@ -68,6 +83,20 @@ static void take_problems(struct sim_peer *peer)
 	}
 }
 
+/* Of all connections there are; where one has gone it was more before. */
+static void count_received(struct sim_peer *peer)
+{
+	struct tw_conn_info info;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; peer->hub && i < tw_endpoint_count(peer->host.endpoint); i++) {
+		tw_conn_info(tw_endpoint_conn(peer->host.endpoint, i), &info);
+		bytes += info.data_bytes_received;
+	}
+	if (bytes > peer->data_received)
+		peer->data_received = bytes;
+}
+
 void sim_peer_look(struct sim_peer *peer)
 {
 	size_t count;
@@ -79,13 +108,7 @@ void sim_peer_look(struct sim_peer *peer)
 	count = peer->hub ? tw_receiver_count(peer->hub) : 0;
 	if (count)
 		tw_receiver_status(peer->hub, count - 1, &peer->last_status);
-	if (peer->hub && tw_endpoint_count(peer->host.endpoint)) {
-		struct tw_conn_info info;
-
-		tw_conn_info(tw_endpoint_conn(peer->host.endpoint, 0), &info);
-		if (info.data_bytes_received > peer->data_received)
-			peer->data_received = info.data_bytes_received;
-	}
+	count_received(peer);
 }
 
 static void say_goodbye(struct sim_peer *peer)
@@ -118,6 +141,23 @@ static void lower_key_life(struct sim_peer *peer)
 		tw_endpoint_conn(peer->host.endpoint, i)->seal.key_packets_max = peer->key_packets;
 }
 
+static struct tw_connect connect_to(const struct sim_peer *peer)
+{
+	return (struct tw_connect){ .remote = peer->host.link->hosts[1]->address,
+				    .peer_key = peer->peer_key,
+				    .cipher = peer->cipher,
+				    .config = peer->config };
+}
+
+static void lanes_turn(struct sim_peer *peer, tw_ns now)
+{
+	const struct tw_connect connect = connect_to(peer);
+
+	if (peer->outgoing && !peer->finished)
+		sim_lanes_open(&peer->lanes, peer->outgoing, peer->lane_count, &connect);
+	sim_lanes_turn(&peer->lanes, now, now >= peer->tick_at);
+}
+
 static void turn(void *context, tw_ns now)
 {
 	struct sim_peer *peer = context;
@@ -125,6 +165,8 @@ static void turn(void *context, tw_ns now)
 	lower_key_life(peer);
 	if (peer->hub)
 		tw_receiver_flush(peer->hub, now);
+	if (peer->lane_count)
+		lanes_turn(peer, now);
 	buffer_drop(peer->current);
 	peer->current = NULL;
 	if (now >= peer->tick_at) {
@@ -162,8 +204,12 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *key,
 {
 	struct sim_peer *peer = context;
 
+	unsigned lane = ret_config->lane;
+
 	(void)path;
 	*ret_config = peer->config;
+	if (lane)
+		return sim_lanes_admit(&peer->lanes, peer->hub, key, ret_app, ret_context);
 	return tw_receiver_admit(peer->hub, key, ret_app, ret_context) ? TW_ACCEPT_BUSY
 								       : TW_ACCEPT_YES;
 }
@@ -217,9 +263,7 @@ static void start_sender(struct sim_peer *peer, struct tw_endpoint *endpoint)
 	struct tw_dialer_options dialer = {
 		.remotes = { peer->host.link->hosts[1]->address },
 		.remote_count = 1,
-		.connect = { .peer_key = peer->peer_key,
-			     .cipher = peer->cipher,
-			     .config = peer->config },
+		.connect = connect_to(peer),
 		.first_timeout = 3600 * TW_SECOND,
 		.give_up = TW_NEVER,
 	};
@@ -242,6 +286,8 @@ static void start_receiver(struct sim_peer *peer)
 		.buffer_context = peer,
 		.events = { on_started, on_file_done, on_file_failed, on_finished },
 		.events_context = peer,
+		.lanes = peer->lane_count,
+		.random = &peer->random,
 		.server_id = { 2 },
 	};
 
@@ -294,6 +340,7 @@ void sim_peer_kill(struct sim_peer *peer)
 	if (peer->hub)
 		tw_receiver_hub_stop(peer->hub);
 	sim_carrier_drain(&peer->carrier);
+	sim_lanes_drop(&peer->lanes);
 	if (peer->hub)
 		tw_receiver_hub_free(peer->hub);
 	peer->hub = NULL;
@@ -329,6 +376,11 @@ void sim_peer_init(struct sim_peer *peer, struct sim *sim, struct sim_link *link
 	peer->carrier.done = job_done;
 	peer->carrier.context = peer;
 	sim_host_init(&peer->host, sim, link, side);
+	peer->random = random;
+	peer->lanes.hold_buffer = lane_hold_buffer;
+	peer->lanes.drop_buffer = lane_drop_buffer;
+	peer->lanes.buffer_context = peer;
+	sim_lanes_init(&peer->lanes, &peer->host);
 }
 
 void sim_peer_deinit(struct sim_peer *peer)

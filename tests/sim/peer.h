@@ -8,6 +8,7 @@
 #include "carrier.h"
 #include "case.h"
 #include "host.h"
+#include "lanes.h"
 #include "session/dialer.h"
 #include "session/receiver.h"
 #include "session/sender.h"
@@ -25,9 +26,12 @@ struct sim_peer {
 	struct sim_carrier carrier;
 	struct tw_identity identity;
 	struct tw_prng prng;
+	struct tw_random random;
 	struct tw_conn_config config;
 	enum tw_cipher cipher; /* wanted by the sender, least for the receiver */
 	uint64_t key_packets; /* keys change after so many; 0: as in production */
+	unsigned lane_count; /* lanes: wanted by the sender, offered by the receiver */
+	struct sim_lanes lanes;
 	tw_ns tick_at;
 	bool up;
 	unsigned lives;
@@ -52,7 +56,7 @@ struct sim_peer {
 	uint64_t files_done;                   /* events */
 	unsigned transfers_cancelled;          /* events */
 	struct tw_receiver_status last_status; /* of the newest transfer */
-	uint64_t data_received;                /* over the first connection */
+	uint64_t data_received;                /* over the connections of one life */
 };
 
 void sim_peer_init(struct sim_peer *peer, struct sim *sim, struct sim_link *link, unsigned side,

@@ -184,6 +184,9 @@ static void act(void *context)
 	case SIM_DISK_HANGS:
 		world->peers[1].disk.hangs_until = world->sim.now + change->value;
 		break;
+	case SIM_CLOSE_LANE:
+		sim_lanes_close_one(&world->peers[change->value].lanes);
+		break;
 	default:
 		act_on_link(&world->link, change);
 	}
@@ -208,6 +211,7 @@ static void make_peers(struct transfer_world *world)
 			.datagram_max = test->datagram_max,
 		};
 		peer->lends_buffers = test->lends_buffers;
+		peer->lane_count = test->lanes;
 		peer->key_packets = test->key_packets;
 		peer->disk.context = world;
 	}
