@@ -108,6 +108,8 @@ struct tw_conn_config {
 	tw_ns keep_alive;
 	/* most bytes of DATA that may be on their way to us; 0: 256 MiB */
 	uint64_t data_window_max;
+	/* admit(): so many at first, at least 64 KiB; 0: TW_DATA_WINDOW_INITIAL */
+	uint64_t data_window;
 	uint32_t datagram_max; /* longest UDP payload to try; 0: TW_DATAGRAM_MAX */
 	tw_ns rtt_hint;        /* 0: unknown */
 	/* what an earlier connection there left (tw_conn_info), its age filled in; rate 0: none */

@@ -305,6 +305,8 @@ static uint64_t admit(struct tw_conn *conn, const struct tw_path *path)
 		settings.lane = lane;
 		tw_conn_settle(&settings);
 		conn->config = settings;
+		if (settings.data_window)
+			conn->data_window = settings.data_window;
 		conn->app = app;
 		conn->app_context = context;
 		return TW_HANDSHAKE_OK;

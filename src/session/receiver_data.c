@@ -91,6 +91,13 @@ static bool fits(const struct tw_receiver_job *job, const struct tw_receiver_con
 	return job->job.buffer || job->letter || job->copy_length + length <= TW_RECEIVER_COPY_SIZE;
 }
 
+/* What comes over lanes has been acknowledged: the main connection leaves room for it. */
+static unsigned jobs_max(const struct tw_receiver_hub *hub)
+{
+	return hub->berths && !hub->letter ? TW_RECEIVER_DATA_JOBS_MAX / TW_RECEIVER_LANES_PART
+					   : TW_RECEIVER_DATA_JOBS_MAX;
+}
+
 /* A new job in @slot; what was there leaves. False: no memory or too many. */
 static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn *conn,
 		  struct tw_receiver_job **slot)
@@ -101,7 +108,7 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	leave(transfer, slot);
 	if (slot == &transfer->gather)
 		leave(transfer, &transfer->crumbs);
-	if (hub->data_jobs >= TW_RECEIVER_DATA_JOBS_MAX)
+	if (hub->data_jobs >= jobs_max(hub))
 		return false;
 	list_remove(hub, transfer);
 	/* As many transfers as one buffer may touch; more do not gather for long. */

@@ -11,10 +11,6 @@
 #include "session/lane_private.h"
 #include "session/receiver_private.h"
 
-/* Lanes together may hold such a part of the memory and of the jobs for pieces: the rest is the
- * main connection's. */
-#define LANES_PART 2
-
 struct berth_receiving {
 	struct tw_berth berth; /* first */
 	struct berth_receiving *next;
@@ -130,21 +126,27 @@ static struct tw_receiver_conn *find(const struct tw_receiver_hub *hub,
 	return NULL;
 }
 
+uint64_t tw_receiver_lane_room(const struct tw_receiver_hub *hub)
+{
+	return hub->options.lanes
+		       ? hub->options.memory_max / TW_RECEIVER_LANES_PART / hub->options.lanes
+		       : 0;
+}
+
 static void join(struct berth_receiving *berth, const struct tw_letter_join *letter)
 {
 	struct tw_receiver_hub *hub = berth->hub;
-	unsigned lanes = hub->options.lanes;
-
 	if (berth->berth.half.closing)
 		return;
-	if (lanes && !berth->conn)
+	if (hub->options.lanes && !berth->conn)
 		berth->conn = find(hub, &berth->peer, letter->token);
 	if (!berth->conn) {
 		tw_berth_end(&berth->berth);
 		return;
 	}
-	berth->room.bytes = hub->options.memory_max / LANES_PART / lanes;
-	berth->room.letters = TW_RECEIVER_DATA_JOBS_MAX / LANES_PART / lanes;
+	berth->room.bytes = tw_receiver_lane_room(hub);
+	berth->room.letters =
+		TW_RECEIVER_DATA_JOBS_MAX / TW_RECEIVER_LANES_PART / hub->options.lanes;
 	tw_half_write(&berth->berth.half, &berth->room.head);
 }
 

@@ -18,6 +18,9 @@
 #define TW_RECEIVER_CONNS_PEER 256
 #define TW_RECEIVER_RANGES_MAX ((size_t)1 << 20)
 #define TW_RECEIVER_DATA_JOBS_MAX 1024
+/* Lanes together may have such a part of the memory and of the jobs; where there are any, the rest
+ * of the jobs is the main connections'. */
+#define TW_RECEIVER_LANES_PART 2
 #define TW_RECEIVER_PROBLEMS 64
 /* Jobs of one transfer that messages cause: more, and the messages wait. */
 #define TW_RECEIVER_CONTROL_JOBS 32

@@ -208,6 +208,7 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *key,
 
 	(void)path;
 	*ret_config = peer->config;
+	ret_config->data_window = lane ? tw_receiver_lane_room(peer->hub) : 0;
 	if (lane)
 		return sim_lanes_admit(&peer->lanes, peer->hub, key, ret_app, ret_context);
 	return tw_receiver_admit(peer->hub, key, ret_app, ret_context) ? TW_ACCEPT_BUSY

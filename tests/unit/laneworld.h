@@ -139,6 +139,7 @@ static inline enum tw_verdict lane_admit(void *context, const struct tw_public_k
 		return TW_ACCEPT_BUSY;
 	*ret_config =
 		(struct tw_conn_config){ .method = TW_RATE_DEFAULT, .limits.max_bps = UINT64_MAX };
+	ret_config->data_window = tw_receiver_lane_room(world->world.hub);
 	assert_int_equal(
 		tw_lane_new_receiving(&options, world->world.wire.now, &end->lane, &end->berth), 0);
 	tw_receiver_moor(world->world.hub, end->berth, world->world.wire.now);
