@@ -91,11 +91,9 @@ static bool fits(const struct tw_receiver_job *job, const struct tw_receiver_con
 	return job->job.buffer || job->letter || job->copy_length + length <= TW_RECEIVER_COPY_SIZE;
 }
 
-/* What comes over lanes has been acknowledged: the main connection leaves room for it. */
-static unsigned jobs_max(const struct tw_receiver_hub *hub)
+static unsigned *jobs_of(struct tw_receiver_hub *hub, const struct tw_letter_pieces *letter)
 {
-	return hub->berths && !hub->letter ? TW_RECEIVER_DATA_JOBS_MAX / TW_RECEIVER_LANES_PART
-					   : TW_RECEIVER_DATA_JOBS_MAX;
+	return letter ? &hub->lane_jobs : &hub->data_jobs;
 }
 
 /* A new job in @slot; what was there leaves. False: no memory or too many. */
@@ -108,7 +106,7 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	leave(transfer, slot);
 	if (slot == &transfer->gather)
 		leave(transfer, &transfer->crumbs);
-	if (hub->data_jobs >= jobs_max(hub))
+	if (*jobs_of(hub, hub->letter) >= TW_RECEIVER_DATA_JOBS_MAX)
 		return false;
 	list_remove(hub, transfer);
 	/* As many transfers as one buffer may touch; more do not gather for long. */
@@ -132,7 +130,7 @@ static bool start(struct tw_receiver_transfer *transfer, struct tw_receiver_conn
 	job->copy_length = 0;
 	job->conn = conn;
 	conn->jobs_out++;
-	hub->data_jobs++;
+	++*jobs_of(hub, job->letter);
 	*slot = job;
 	return true;
 }

@@ -143,11 +143,14 @@ static void release_pieces(struct tw_receiver_hub *hub, struct tw_receiver_job *
 	struct tw_receiver_conn *conn = job->conn;
 
 	hub->memory -= job->job.piece_bytes;
-	hub->data_jobs--;
-	if (job->letter)
+	if (job->letter) {
+		hub->lane_jobs--;
 		tw_receiver_letter_put(job->letter);
-	else if (conn->conn)
-		tw_conn_data_consumed(conn->conn, job->job.piece_bytes);
+	} else {
+		hub->data_jobs--;
+		if (conn->conn)
+			tw_conn_data_consumed(conn->conn, job->job.piece_bytes);
+	}
 	conn->jobs_out--;
 	tw_receiver_conn_put(conn);
 }

@@ -18,9 +18,9 @@
 #define TW_RECEIVER_CONNS_PEER 256
 #define TW_RECEIVER_RANGES_MAX ((size_t)1 << 20)
 #define TW_RECEIVER_DATA_JOBS_MAX 1024
-/* Lanes together may have such a part of the memory and of the jobs; where there are any, the rest
- * of the jobs is the main connections'. */
-#define TW_RECEIVER_LANES_PART 2
+/* Lanes together may have such a part of the memory, and letters that make such a part of as many
+ * jobs again. */
+#define TW_RECEIVER_LANES_PART 3
 #define TW_RECEIVER_PROBLEMS 64
 /* Jobs of one transfer that messages cause: more, and the messages wait. */
 #define TW_RECEIVER_CONTROL_JOBS 32
@@ -154,7 +154,7 @@ struct tw_receiver_hub {
 	struct tw_receiver_options options;
 	tw_ns now;
 	uint64_t memory; /* bytes of pieces waiting for the disk */
-	unsigned jobs_out, data_jobs;
+	unsigned jobs_out, data_jobs, lane_jobs; /* pieces': of the main connections; of lanes */
 	struct tw_receiver_job *jobs_free;
 	struct tw_receiver_conn **conns;
 	size_t conn_count, conn_room;

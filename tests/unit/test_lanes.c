@@ -255,9 +255,9 @@ static void missed(void **state)
 	world_start(&world.world);
 	assert_false(lane_world_run(&world, 150 * TW_MSEC, NULL));
 	for (times = 0; times < 12; times++) {
-		world.world.hub->data_jobs += TW_RECEIVER_DATA_JOBS_MAX;
+		world.world.hub->lane_jobs += TW_RECEIVER_DATA_JOBS_MAX;
 		lane_world_run(&world, 5 * TW_MSEC, NULL);
-		world.world.hub->data_jobs -= TW_RECEIVER_DATA_JOBS_MAX;
+		world.world.hub->lane_jobs -= TW_RECEIVER_DATA_JOBS_MAX;
 		lane_world_run(&world, 20 * TW_MSEC, NULL);
 	}
 	finish_whole(4 * TW_SECOND);
