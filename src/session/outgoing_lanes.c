@@ -25,7 +25,8 @@
  */
 #define SLOW (30 * TW_MSEC)
 #define REST (200 * TW_MSEC)
-#define PATIENCE_ROUNDS 2
+#define PATIENCE (100 * TW_MSEC)
+#define PATIENCE_ROUNDS 3
 
 /* Of one transfer, what the lane has and has not told of. */
 struct given {
@@ -387,6 +388,17 @@ static bool waits_for_lanes(const struct tw_outgoing *outgoing, struct tw_sender
 	       !tw_owed_next_lost(&sender->owed, 0, sender->total_bytes, &range);
 }
 
+static bool has_work_of(const struct berth_sending *berth, const struct tw_sender *sender)
+{
+	const struct tw_letter_work *work;
+
+	for (work = berth->out; work; work = work->out_next) {
+		if (work->sender == sender)
+			return true;
+	}
+	return false;
+}
+
 /* What the lane has sent of transfers that wait for nothing else. */
 static void look_at_ends(struct berth_sending *berth)
 {
@@ -399,11 +411,11 @@ static void look_at_ends(struct berth_sending *berth)
 		struct tw_sender *sender = tw_outgoing_sender_of(outgoing, given->number);
 		tw_ns since = tw_ns_since(berth->berth.now, given->lent_at);
 
-		if (!sender || !given->ranges.count || since < SLOW ||
-		    !waits_for_lanes(outgoing, sender))
+		if (!sender || !given->ranges.count || since < PATIENCE ||
+		    !waits_for_lanes(outgoing, sender) || has_work_of(berth, sender))
 			continue;
 		tw_conn_info(outgoing->conn, &info);
-		if (since < SLOW + PATIENCE_ROUNDS * info.rtt_smoothed)
+		if (since < PATIENCE + PATIENCE_ROUNDS * info.rtt_smoothed)
 			continue;
 		berth->rest_until = tw_ns_add(berth->berth.now, REST);
 		give_up(given, sender);

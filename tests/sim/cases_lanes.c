@@ -97,7 +97,8 @@ const struct sim_case lane_cases[] = {
 	  PART,
 	  .disks = { { 0 }, { .latency = 2 * TW_MSEC, .rate = 20000000 } },
 	  .content = { .large_bytes = 48 * MIB },
-	  .limit = 5 * TW_SECOND },
+	  /* A buffer holds datagrams of all, and is as many writes. */
+	  .limit = 8 * TW_SECOND },
 	{ .name = "lanes: rebinding every second",
 	  .rate_bps = 50 * MBIT,
 	  .rtt = 40 * TW_MSEC,
