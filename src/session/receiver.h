@@ -92,8 +92,8 @@ void tw_receiver_hub_stop(struct tw_receiver_hub *hub);
 int tw_receiver_admit(struct tw_receiver_hub *hub, const struct tw_public_key *peer,
 		      const struct tw_conn_app **ret_app, void **ret_context);
 /*
- * How many bytes that wait for the disk each lane may have, where there are any: what its connection
- * should have as its data window at first (tw_conn_config.data_window, in admit()).
+ * How many bytes that wait for the disk each lane may have, where there are any: what its
+ * connection should have as its data window at first (tw_conn_config.data_window, in admit()).
  */
 uint64_t tw_receiver_lane_room(const struct tw_receiver_hub *hub);
 /* All datagrams of the current buffer have been handed in: its pieces leave as jobs. */

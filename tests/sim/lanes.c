@@ -104,8 +104,8 @@ void sim_lanes_open(struct sim_lanes *lanes, struct tw_outgoing *outgoing, unsig
 }
 
 enum tw_verdict sim_lanes_admit(struct sim_lanes *lanes, struct tw_receiver_hub *hub,
-				const struct tw_public_key *peer, const struct tw_conn_app **ret_app,
-				void **ret_context)
+				const struct tw_public_key *peer,
+				const struct tw_conn_app **ret_app, void **ret_context)
 {
 	struct sim_lane *lane = free_one(lanes);
 

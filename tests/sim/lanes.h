@@ -43,8 +43,8 @@ void sim_lanes_open(struct sim_lanes *lanes, struct tw_outgoing *outgoing, unsig
 		    const struct tw_connect *connect);
 /* For admit(). */
 enum tw_verdict sim_lanes_admit(struct sim_lanes *lanes, struct tw_receiver_hub *hub,
-				const struct tw_public_key *peer, const struct tw_conn_app **ret_app,
-				void **ret_context);
+				const struct tw_public_key *peer,
+				const struct tw_conn_app **ret_app, void **ret_context);
 /* After the datagrams of one wake; frees what is over. */
 void sim_lanes_turn(struct sim_lanes *lanes, tw_ns now, bool tick);
 /* Ends one that runs. */
