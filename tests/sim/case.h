@@ -119,7 +119,11 @@ static inline double sim_needless_max(const struct sim_case *test, uint64_t cont
 {
 	if (test->needless_max > 0)
 		return test->needless_max;
-	return content_bytes >= 8 * MIB ? 0.01 : INFINITY;
+	if (content_bytes < 8 * MIB)
+		return INFINITY;
+	/* Several flows lose more of a small queue than one does, and are wrong about it more often.
+	 */
+	return test->lanes ? 0.05 : 0.01;
 }
 
 /* The link of a case with all its short forms filled in. */

@@ -167,8 +167,6 @@ static void make_changes(struct tw_prng *prng, struct sim_case *test)
 static void make_lanes(struct tw_prng *prng, struct sim_case *test)
 {
 	test->lanes = 1 + (unsigned)tw_prng_below(prng, 4);
-	/* They lose more of a small queue than one does, and are wrong more often about it. */
-	test->needless_max = 0.05;
 	for (unsigned i = 0; i < SIM_CHANGES_MAX; i++) {
 		struct sim_change *change = &test->changes[i];
 
