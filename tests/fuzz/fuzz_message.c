@@ -27,7 +27,8 @@ static void check_again(struct tw_message *message)
 	struct tw_message copy = *message, back;
 	size_t length, taken;
 
-	if (message->type == TW_MESSAGE_HELD || message->type == TW_MESSAGE_AGAIN) {
+	if (message->type == TW_MESSAGE_HELD || message->type == TW_MESSAGE_AGAIN ||
+	    message->type == TW_MESSAGE_MISSED) {
 		size_t count = 0;
 
 		check_ranges(*message);

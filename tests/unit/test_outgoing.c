@@ -7,6 +7,7 @@
 #define FAKE_ENTRIES_MAX 64
 #include "../support/fake_content.h"
 #include "fakeconn.h"
+#include "session/lane.h"
 #include "session/outgoing.h"
 
 #define SENDERS 70
@@ -523,6 +524,331 @@ static void broken(void **state)
 	}
 }
 
+/* Lanes: letters go from half to half when the test says so. */
+
+static struct {
+	struct tw_lane *lane;
+	struct tw_berth *berth;
+	struct tw_letter *to_lane[256], *to_berth[256];
+	size_t to_lane_count, to_berth_count;
+} side;
+
+static void post_to_lane(void *context, struct tw_letter *letter)
+{
+	(void)context;
+	assert_true(side.to_lane_count < ARRAY_SIZE(side.to_lane));
+	side.to_lane[side.to_lane_count++] = letter;
+}
+
+static void post_to_berth(void *context, struct tw_letter *letter)
+{
+	(void)context;
+	assert_true(side.to_berth_count < ARRAY_SIZE(side.to_berth));
+	side.to_berth[side.to_berth_count++] = letter;
+}
+
+static void carry_to_berth(void)
+{
+	while (side.to_berth_count) {
+		struct tw_letter *letter = side.to_berth[0];
+
+		memmove(side.to_berth, side.to_berth + 1,
+			--side.to_berth_count * sizeof(side.to_berth[0]));
+		tw_berth_letter(side.berth, letter, world.now);
+	}
+	run_jobs();
+}
+
+static void carry_to_lane(void)
+{
+	while (side.to_lane_count) {
+		struct tw_letter *letter = side.to_lane[0];
+
+		memmove(side.to_lane, side.to_lane + 1,
+			--side.to_lane_count * sizeof(side.to_lane[0]));
+		tw_lane_letter(side.lane, letter, world.now);
+	}
+}
+
+static void carry(void)
+{
+	while (side.to_berth_count || side.to_lane_count) {
+		carry_to_berth();
+		carry_to_lane();
+	}
+}
+
+static void tick_lane(tw_ns span)
+{
+	tick(span);
+	tw_lane_tick(side.lane, world.now);
+	tw_berth_tick(side.berth, world.now);
+	carry();
+}
+
+static void tell_hello(struct tw_conn *conn, unsigned lanes)
+{
+	struct tw_message hello = { .type = TW_MESSAGE_HELLO,
+				    .hello = { .version = TW_SESSION_VERSION,
+					       .lanes = lanes,
+					       .lane_token = { 4, 5, 6 } } };
+
+	tell(conn, &hello);
+}
+
+static int lane_new(void)
+{
+	const struct tw_letter_port to_berth = { post_to_berth, NULL },
+				    to_lane = { post_to_lane, NULL };
+
+	return tw_lane_new_sending(world.outgoing, &to_berth, &to_lane, world.now, &side.lane,
+				   &side.berth);
+}
+
+/* Beside conns[0], over conns[1], up to where it has work. */
+static void lane_up(void)
+{
+	struct tw_conn *conn = &conns[1];
+	struct tw_message message;
+
+	memset(&side, 0, sizeof(side));
+	memset(conn, 0, sizeof(*conn));
+	conn->room = sizeof(conn->out);
+	assert_int_equal(lane_new(), 0);
+	tw_lane_app(side.lane)->established(side.lane, conn);
+	assert_true(heard(conn, &message));
+	assert_int_equal(message.type, TW_MESSAGE_LANE);
+	assert_memory_equal(message.lane.token, ((uint8_t[TW_LANE_TOKEN_SIZE]){ 4, 5, 6 }),
+			    TW_LANE_TOKEN_SIZE);
+	/* No DATA before the peer knows what it is. */
+	tick_lane(20 * TW_MSEC);
+	assert_false(tw_lane_app(side.lane)->data_next(side.lane, conn, &(struct tw_data_ref){ 0 }));
+	conn->acked = conn->written;
+	tick_lane(20 * TW_MSEC);
+}
+
+static void lane_down(void)
+{
+	tw_berth_close(side.berth, world.now);
+	carry();
+	assert_true(conns[1].closed);
+	tw_lane_app(side.lane)->closed(side.lane, &conns[1], TW_CONN_CLOSED_LOCAL, 0, "");
+	tw_lane_flush(side.lane, world.now);
+	carry();
+	assert_true(tw_lane_is_over(side.lane) && tw_berth_is_over(side.berth));
+	tw_lane_free(side.lane);
+	tw_berth_free(side.berth);
+}
+
+/* As send_piece(), over the lane. */
+static int64_t lane_piece(struct tw_data_ref *ret)
+{
+	const struct tw_conn_app *app = tw_lane_app(side.lane);
+	const uint8_t *bytes;
+	uint64_t i;
+
+	if (!app->data_next(side.lane, &conns[1], ret))
+		return -1;
+	if (ret->length > 1000)
+		ret->length = 1000;
+	bytes = app->data_take(side.lane, &conns[1], ret);
+	for (i = 0; i < ret->length; i++)
+		assert_int_equal(bytes[i], fake_byte(ret->offset + i));
+	return (int64_t)ret->transfer;
+}
+
+/* The best one's bytes go over both, none twice; what is lost over one goes over the other. */
+static void over_a_lane(void **state)
+{
+	struct tw_conn *conn = &conns[0];
+	struct tw_data_ref piece, lost;
+	struct tw_sender_status status;
+	struct tw_ranges sent;
+	unsigned turns;
+
+	(void)state;
+	add(1, UINT64_MAX);
+	add(0, UINT64_MAX);
+	connect_to(conn);
+	assert_int_equal(lane_new(), TW_E_FULL);
+	tell_hello(conn, 1);
+	lane_up();
+	assert_int_equal(lane_new(), TW_E_FULL);
+	assert_int_equal(lane_piece(&piece), -1); /* the receiver is not ready */
+	assert_int_equal(conns[1].wakes, 0);
+	tell_ready(conn, 0);
+	carry();
+	assert_int_equal(conns[1].wakes, 1);
+	tw_ranges_init(&sent, 10000);
+	for (turns = 0; turns < 1000; turns++) {
+		assert_int_equal(turns & 1 ? lane_piece(&piece) : send_piece(conn, &piece), 0);
+		assert_int_equal(tw_ranges_overlap(&sent, piece.offset, piece.offset + piece.length),
+				 0);
+		assert_int_equal(tw_ranges_add(&sent, piece.offset, piece.offset + piece.length), 0);
+		if (turns == 11)
+			lost = piece;
+		else if (turns & 1)
+			tw_lane_app(side.lane)->data_acked(side.lane, &conns[1], &piece);
+		tw_lane_flush(side.lane, world.now);
+		carry();
+	}
+	tw_sender_status(world.senders[1], &status);
+	assert_in_range(status.pieces_acked, 499, 499);
+	tw_lane_app(side.lane)->data_lost(side.lane, &conns[1], &lost);
+	tw_lane_flush(side.lane, world.now);
+	carry_to_berth();
+	assert_int_equal(send_piece(conn, &piece), 0);
+	assert_int_equal(piece.offset, lost.offset);
+	tw_ranges_deinit(&sent);
+	lane_down();
+}
+
+/* What a lane has in hand or under way is owed when it ends, and keeps its sender alive. */
+static void lane_ends(void **state)
+{
+	struct tw_conn *conn = &conns[0];
+	struct tw_data_ref piece;
+	uint64_t sent = 0;
+	bool free_now;
+
+	(void)state;
+	add(0, UINT64_MAX);
+	connect_to(conn);
+	tell_hello(conn, 1);
+	tell_ready(conn, 0);
+	lane_up();
+	assert_int_equal(lane_piece(&piece), 0);
+	free_now = tw_sender_idle(world.senders[0]);
+	assert_false(free_now);
+	tw_lane_app(side.lane)->closed(side.lane, &conns[1], TW_CONN_TIMEOUT, 0, "");
+	tw_lane_flush(side.lane, world.now);
+	carry();
+	assert_true(tw_lane_is_over(side.lane) && tw_berth_is_over(side.berth));
+	tw_lane_free(side.lane);
+	tw_berth_free(side.berth);
+	assert_true(tw_sender_idle(world.senders[0]));
+	while (send_piece(conn, &piece) == 0)
+		sent += piece.length;
+	assert_int_equal(sent, SIZE);
+}
+
+/* A sender that goes takes back what a lane has, and what the lane reads stays until then. */
+static void taken_back(void **state)
+{
+	struct tw_message again = { .type = TW_MESSAGE_AGAIN };
+	static const struct tw_range all = { 0, SIZE };
+	struct tw_conn *conn = &conns[0];
+	struct tw_data_ref piece;
+	uint64_t read;
+	struct tw_sender_status status;
+
+	(void)state;
+	add(0, UINT64_MAX);
+	connect_to(conn);
+	tell_hello(conn, 1);
+	tell_ready(conn, 0);
+	lane_up();
+	assert_int_equal(lane_piece(&piece), 0);
+	tw_sender_status(world.senders[0], &status);
+	read = status.bytes_read;
+	/* All blocks are thrown away, and what is lent is still right. */
+	again.ranges.at = &all;
+	again.ranges.count = 1;
+	tell(conn, &again);
+	assert_int_equal(send_one(conn), 0);
+	while (lane_piece(&piece) == 0)
+		;
+	tw_sender_status(world.senders[0], &status);
+	assert_true(status.bytes_read > read);
+	tw_lane_flush(side.lane, world.now);
+	carry();
+	tw_sender_cancel(world.senders[0]);
+	assert_false(tw_sender_idle(world.senders[0]));
+	tick_lane(20 * TW_MSEC);
+	run_jobs();
+	assert_true(tw_sender_idle(world.senders[0]));
+	assert_int_equal(lane_piece(&piece), -1);
+	lane_down();
+}
+
+/* A rate of its own holds for all connections together. */
+static void own_rate_over_lanes(void **state)
+{
+	struct tw_data_ref piece;
+	uint64_t sent = 0;
+	tw_ns started;
+
+	(void)state;
+	add(0, 8000000);
+	connect_to(&conns[0]);
+	tell_hello(&conns[0], 1);
+	tell_ready(&conns[0], 0);
+	lane_up();
+	started = world.now;
+	while (world.now < started + TW_SECOND) {
+		while (lane_piece(&piece) == 0)
+			sent += piece.length;
+		while (send_piece(&conns[0], &piece) == 0)
+			sent += piece.length;
+		tick_lane(10 * TW_MSEC);
+	}
+	assert_in_range(sent, 950000, 1080000);
+	lane_down();
+}
+
+/* The connection goes, and its lanes; a silent lane goes alone. */
+static void lanes_go(void **state)
+{
+	struct tw_berth_info info;
+	struct tw_data_ref piece;
+
+	(void)state;
+	add(0, UINT64_MAX);
+	connect_to(&conns[0]);
+	tell_hello(&conns[0], 3);
+	tell_ready(&conns[0], 0);
+	lane_up();
+	assert_int_equal(tw_outgoing_lanes(world.outgoing), 3);
+	assert_int_equal(tw_outgoing_lanes_used(world.outgoing), 1);
+	tw_berth_set_rate(side.berth, TW_RATE_DEFAULT,
+			  &(struct tw_rate_limits){ .max_bps = 12345678 });
+	carry();
+	assert_int_equal(conns[1].limits.max_bps, 12345678);
+	tick_lane(100 * TW_MSEC);
+	tw_berth_info(side.berth, &info);
+	assert_true(info.running && info.conn_known && info.main_conn == &conns[0]);
+	disconnect(&conns[0]);
+	assert_int_equal(tw_outgoing_lanes(world.outgoing), 0);
+	carry();
+	assert_true(conns[1].closed);
+	lane_down();
+	connect_to(&conns[0]);
+	tell_hello(&conns[0], 200);
+	assert_int_equal(tw_outgoing_lanes(world.outgoing), TW_LANES_MAX);
+	tell_ready(&conns[0], 0);
+	lane_up();
+	assert_int_equal(lane_piece(&piece), 0);
+	conns[1].silent_since = world.now;
+	tick_lane(900 * TW_MSEC);
+	assert_false(conns[1].closed);
+	tick_lane(200 * TW_MSEC);
+	assert_true(conns[1].closed);
+	lane_down();
+	/* Ended before it was ever connected, and forgotten at once. */
+	memset(&side, 0, sizeof(side));
+	assert_int_equal(lane_new(), 0);
+	tw_berth_close(side.berth, world.now);
+	carry();
+	assert_true(tw_berth_is_over(side.berth));
+	tw_lane_undialled(side.lane, world.now);
+	assert_true(tw_lane_is_over(side.lane));
+	tw_lane_free(side.lane);
+	tw_berth_free(side.berth);
+	lane_up();
+	tw_berth_free(side.berth);
+	tw_lane_free(side.lane);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -536,6 +862,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(budget, up, down),
 		cmocka_unit_test_setup_teardown(limits, up, down),
 		cmocka_unit_test_setup_teardown(broken, up, down),
+		cmocka_unit_test_setup_teardown(over_a_lane, up, down),
+		cmocka_unit_test_setup_teardown(lane_ends, up, down),
+		cmocka_unit_test_setup_teardown(taken_back, up, down),
+		cmocka_unit_test_setup_teardown(own_rate_over_lanes, up, down),
+		cmocka_unit_test_setup_teardown(lanes_go, up, down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
