@@ -150,26 +150,32 @@ int tw_lane_new_sending(struct tw_outgoing *outgoing, const struct tw_letter_por
 			const struct tw_letter_port *berth_port, tw_ns now,
 			struct tw_lane **ret_lane, struct tw_berth **ret_berth)
 {
-	int error = tw_lane_sending_new(outgoing->lane_token, lane_port, now, ret_lane);
+	struct tw_lane *lane;
+	int error = tw_lane_sending_new(outgoing->lane_token, lane_port, now, &lane);
 
 	if (error)
 		return error;
 	error = tw_berth_sending_new(outgoing, berth_port, now, ret_berth);
 	if (error)
-		tw_lane_sending_free(*ret_lane);
+		tw_lane_sending_free(lane);
+	else
+		*ret_lane = lane;
 	return error;
 }
 
 int tw_lane_new_receiving(const struct tw_lane_receiving *options, tw_ns now,
 			  struct tw_lane **ret_lane, struct tw_berth **ret_berth)
 {
-	int error = tw_lane_receiving_new(options, now, ret_lane);
+	struct tw_lane *lane;
+	int error = tw_lane_receiving_new(options, now, &lane);
 
 	if (error)
 		return error;
 	error = tw_berth_receiving_new(options, now, ret_berth);
 	if (error)
-		tw_lane_receiving_free(*ret_lane);
+		tw_lane_receiving_free(lane);
+	else
+		*ret_lane = lane;
 	return error;
 }
 
