@@ -168,10 +168,29 @@ static void check_dialer(struct many *many)
 		sim_fail(&many->sim, "the dialer gave up: %d %s", end, message);
 }
 
+static struct tw_connect connect_to(const struct many *many)
+{
+	return (struct tw_connect){ .remote = many->link.hosts[1]->address,
+				    .peer_key = many->receiver.identity.public_key,
+				    .cipher = TW_CIPHER_128,
+				    .config = { .method = TW_RATE_DEFAULT,
+						.limits.max_bps = UINT64_MAX } };
+}
+
+static void further_turn(struct many *many, tw_ns now)
+{
+	const struct tw_connect connect = connect_to(many);
+
+	sim_lanes_open(&many->further, many->outgoing, many->test->lanes, &connect);
+	sim_lanes_turn(&many->further, now, now >= many->tick_at);
+}
+
 static void turn(void *context, tw_ns now)
 {
 	struct many *many = context;
 
+	if (many->test->lanes)
+		further_turn(many, now);
 	if (now >= many->tick_at || now >= tw_outgoing_deadline(many->outgoing)) {
 		many->tick_at = now + TICK_EVERY;
 		tw_outgoing_tick(many->outgoing, now);
@@ -209,10 +228,7 @@ static void start_sender(struct many *many)
 	const struct tw_dialer_options dialer = {
 		.remotes = { many->link.hosts[1]->address },
 		.remote_count = 1,
-		.connect = { .peer_key = many->receiver.identity.public_key,
-			     .cipher = TW_CIPHER_128,
-			     .config = { .method = TW_RATE_DEFAULT,
-					 .limits.max_bps = UINT64_MAX } },
+		.connect = connect_to(many),
 		.first_timeout = 3600 * TW_SECOND,
 		.give_up = TW_NEVER,
 		.linger = many->test->idle_timeout,
@@ -243,6 +259,7 @@ static void stop_sender(struct many *many)
 			lane_remove(many, &many->lanes[i]);
 	}
 	sim_carrier_drain(&many->carrier);
+	sim_lanes_drop(&many->further);
 	for (unsigned i = 0; i < many->lane_count; i++) {
 		if (many->lanes[i].sender)
 			lane_free(&many->lanes[i]);
@@ -440,6 +457,8 @@ struct many *many_new(const struct sim_case *test, uint64_t seed, bool verbose)
 	many->carrier.done = job_done;
 	many->carrier.context = many;
 	sim_host_init(&many->host, &many->sim, &many->link, 0);
+	sim_lanes_init(&many->further, &many->host);
+	many->receiver.lane_count = test->lanes;
 	many->started_at = many->sim.now;
 	return many;
 }

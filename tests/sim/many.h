@@ -66,6 +66,7 @@ struct many {
 	struct tw_outgoing *outgoing;
 	struct tw_dialer *dialer;
 	struct tw_sender_budget budget;
+	struct sim_lanes further; /* connections, where the case wants some */
 	uint64_t max_bps; /* last given to the dialer */
 	tw_ns tick_at, started_at, finished_at;
 	unsigned lives;
