@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -40,6 +41,7 @@ struct box {
 	bool open; /* it is being read */
 
 	struct tw_mailbox mail;
+	atomic_uint load;
 };
 
 struct tw_crew {
@@ -123,6 +125,16 @@ struct tw_mailbox *tw_crew_mailbox(struct tw_crew *crew, unsigned place)
 {
 	assert(place < crew->count);
 	return &crew->boxes[place].mail;
+}
+
+void tw_crew_set_load(struct tw_crew *crew, unsigned place, unsigned load)
+{
+	atomic_store_explicit(&crew->boxes[place].load, load, memory_order_relaxed);
+}
+
+unsigned tw_crew_load(const struct tw_crew *crew, unsigned place)
+{
+	return atomic_load_explicit(&crew->boxes[place].load, memory_order_relaxed);
 }
 
 const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew)

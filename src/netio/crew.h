@@ -47,6 +47,9 @@ void tw_crew_free(struct tw_crew *crew);
 unsigned tw_crew_count(const struct tw_crew *crew);
 struct tw_homes *tw_crew_homes(struct tw_crew *crew);
 struct tw_mailbox *tw_crew_mailbox(struct tw_crew *crew, unsigned place);
+/* How much of a processor the worker at @place uses, per mille, as it has told last. */
+void tw_crew_set_load(struct tw_crew *crew, unsigned place, unsigned load);
+unsigned tw_crew_load(const struct tw_crew *crew, unsigned place);
 /* What all their connection ids are made with: strays pass each socket's valve. */
 const struct tw_cid_salt *tw_crew_salt(const struct tw_crew *crew);
 

@@ -22,6 +22,7 @@
 #define REST_MIN (50 * TW_USEC) /* a shorter one costs more than it saves */
 
 /* What epoll reports beside the places of sockets. */
+#define FROM_MAIL (UINT32_MAX - 4)
 #define FROM_POST (UINT32_MAX - 3)
 #define FROM_DISK (UINT32_MAX - 2)
 #define FROM_COMMANDS (UINT32_MAX - 1)
@@ -81,6 +82,10 @@ static enum tw_verdict admit(void *context, const struct tw_public_key *peer,
 		return TW_ACCEPT_BUSY;
 	if (!tw_worker_admits(worker, peer))
 		return TW_ACCEPT_NOT_AUTHORIZED;
+	if (ret_config->lane)
+		return worker->crew ? tw_worker_lanes_admit(worker, peer, ret_config, ret_app,
+							    ret_context)
+				    : TW_ACCEPT_BUSY;
 	if (worker->crew && tw_worker_crew_elsewhere(worker, peer))
 		return TW_ACCEPT_ELSEWHERE;
 	tw_worker_limits_arrival(worker, tw_clock_now());
@@ -115,6 +120,9 @@ static int open_descriptors(struct tw_worker *worker)
 		r = add_to_epoll(worker, tw_disk_fd(worker->disk), FROM_DISK);
 	if (!r && worker->crew)
 		r = add_to_epoll(worker, tw_crew_fd(worker->crew, worker->place), FROM_POST);
+	if (!r && worker->crew)
+		r = add_to_epoll(worker, tw_crew_mailbox(worker->crew, worker->place)->fd,
+				 FROM_MAIL);
 	return r;
 }
 
@@ -140,6 +148,14 @@ static int make_endpoint(struct tw_worker *worker, const struct tw_worker_option
 	return tw_endpoint_new(&config, now, &worker->endpoint);
 }
 
+/* One for each of the others. */
+static unsigned lanes_offered(const struct tw_worker *worker)
+{
+	if (!worker->crew)
+		return 0;
+	return worker->places - 1 < TW_LANES_MAX ? worker->places - 1 : TW_LANES_MAX;
+}
+
 static int make_hub(struct tw_worker *worker, const struct tw_worker_options *options, tw_ns now)
 {
 	struct tw_receiver_options hub = {
@@ -153,6 +169,8 @@ static int make_hub(struct tw_worker *worker, const struct tw_worker_options *op
 		.id_step = worker->places,
 		.held = worker->crew ? tw_worker_crew_held : NULL,
 		.held_context = worker,
+		.lanes = lanes_offered(worker),
+		.random = &worker->random,
 	};
 
 	memcpy(hub.server_id, options->server_id, TW_ID_SIZE);
@@ -170,6 +188,7 @@ static struct tw_worker *make(const struct tw_worker_options *options, tw_ns now
 	memset(worker, 0, sizeof *worker);
 	worker->epoll_fd = worker->control_fd = worker->command_fd = worker->timer_fd = -1;
 	worker->helper = options->helper;
+	worker->random = tw_system_random();
 	if (options->crew && tw_crew_count(options->crew) > 1) {
 		worker->crew = options->crew;
 		worker->place = options->place;
@@ -273,6 +292,7 @@ static void free_sessions(struct tw_worker *worker)
 	drain_disk(worker);
 	if (worker->hub)
 		tw_receiver_hub_free(worker->hub);
+	tw_worker_lanes_free(worker);
 	while (worker->destination_count) {
 		struct destination *last = worker->destinations[worker->destination_count - 1];
 
@@ -348,7 +368,7 @@ static void close_conns(struct tw_worker *worker, bool incoming, enum tw_session
 	for (size_t i = tw_endpoint_count(worker->endpoint); i-- > 0;) {
 		struct tw_conn *conn = tw_endpoint_conn(worker->endpoint, i);
 
-		if (!tw_conn_tag(conn) == incoming)
+		if (tw_worker_came_in(conn) == incoming)
 			tw_conn_close(conn, code, "");
 	}
 }
@@ -363,6 +383,7 @@ void tw_worker_begin_stop(struct tw_worker *worker, tw_ns now)
 	if (worker->hub)
 		tw_receiver_hub_stop(worker->hub);
 	pause_all(worker, now);
+	tw_worker_lanes_close(worker, now);
 	for (size_t i = 0; i < worker->destination_count; i++)
 		tw_worker_hurry(worker, worker->destinations[i], now);
 }
@@ -381,10 +402,10 @@ static bool may_end(struct tw_worker *worker, tw_ns now)
 	if (!worker->stopping)
 		return false;
 	if (atomic_load(&worker->quit) || now >= worker->stop_limit)
-		return true;
+		return !worker->crew || tw_worker_lanes_over(worker);
 	return worker->closed && !worker->parcels && tw_disk_count(worker->disk) == 0 &&
 	       (!worker->hub || tw_receiver_hub_idle(worker->hub)) && !worker->transfers_there &&
-	       !worker->late;
+	       !worker->late && (!worker->crew || tw_worker_lanes_over(worker));
 }
 
 /* The loop. */
@@ -428,6 +449,8 @@ static void dispatch(struct tw_worker *worker, const struct epoll_event *event,
 		*ret_disk_woken = true;
 	} else if (from == FROM_POST) {
 		tw_worker_crew_post(worker, tw_clock_now());
+	} else if (from == FROM_MAIL) {
+		tw_worker_lanes_mail(worker, tw_clock_now());
 	} else if (from == FROM_COMMANDS) {
 		empty(worker->command_fd);
 	} else if (from == FROM_TIMER) {
@@ -508,6 +531,10 @@ static void tick(struct tw_worker *worker, tw_ns now)
 		tick_hub(worker, now);
 		signature += tw_receiver_count(worker->hub);
 	}
+	if (worker->crew) {
+		tw_worker_lanes_tick(worker, now);
+		tw_worker_lanes_load(worker, now);
+	}
 	if (tw_worker_events_flush(worker))
 		tw_worker_transfers_tell(worker);
 	if (signature != worker->signature)
@@ -524,6 +551,8 @@ static void *worker_main(void *context)
 	pthread_setname_np(pthread_self(), "worker");
 	/* The pacer's pauses are tens of microseconds; the default slack of a timer is fifty. */
 	prctl(PR_SET_TIMERSLACK, 1);
+	if (worker->crew)
+		tw_mailbox_open(tw_crew_mailbox(worker->crew, worker->place));
 	while (!worker->done) {
 		tw_ns now;
 

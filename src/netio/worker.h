@@ -38,6 +38,7 @@
 /* Waiting for the control thread; file events beyond three quarters are counted only, ends of
  * transfers wait in the worker until there is room. */
 #define TW_WORKER_EVENTS 1024
+#define TW_WORKER_LANES_AUTO UINT32_MAX
 #define TW_WORKER_LINGER (30 * TW_SECOND)
 #define TW_WORKER_STOP_LIMIT (30 * TW_SECOND) /* longest wait for the disk at the end */
 
@@ -66,9 +67,11 @@ struct tw_worker_options {
 	unsigned disk_threads;                       /* 0: 2 */
 	struct tw_udp_helper helper;                 /* copied; without a function: none */
 	/*
-	 * One of several that take connections at the same addresses, borrowed; NULL: it is alone.
-	 * They are made in the order of their places; @receiving of all has the same binds, those
-	 * behind the first one with the ports that its sockets have got.
+	 * One of several that take connections at the same addresses, or none of them does, and
+	 * that help each other by lanes; borrowed; NULL: it is alone. They are made in the order of
+	 * their places; @receiving of all has the same binds, those behind the first one with the
+	 * ports that its sockets have got. They are stopped and freed in any order, but a worker
+	 * that has lanes with others ends only when they have let go of them.
 	 */
 	struct tw_crew *crew;
 	unsigned place;
@@ -97,6 +100,9 @@ struct tw_worker_destination {
 	 */
 	bool patient;
 	tw_ns first_timeout;
+	/* At most so many lanes by other workers of the crew (session/lane.h), at once; AUTO: as
+	 * many as help, when this worker's thread is the limit. */
+	uint32_t lanes;
 };
 
 struct tw_worker_transfer {
@@ -176,6 +182,7 @@ struct tw_worker_destination_status {
 	uint64_t rate_window_bps;             /* sent within the newest window */
 	tw_ns last_sent_at, last_received_at; /* 0: never */
 	unsigned transfers;
+	unsigned lanes; /* there are beside the connection; what they carry is in all above */
 };
 
 struct tw_worker_snapshot {
@@ -203,6 +210,14 @@ struct tw_worker_snapshot {
 	size_t conn_count, conn_room;
 	uint64_t received_window_bps; /* UDP payload that came in within the last second */
 	unsigned buffers_used;
+
+	/*
+	 * Lanes whose connections this worker carries for transfers of others. And what lanes that
+	 * others carry, or carried, for its own have sent and received, less what it carried for
+	 * others: with @udp's counts it is what its own transfers have moved.
+	 */
+	unsigned lanes;
+	int64_t lanes_sent, lanes_received;
 };
 
 struct tw_worker;

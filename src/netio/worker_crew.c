@@ -59,6 +59,24 @@ bool tw_worker_crew_elsewhere(struct tw_worker *worker, const struct tw_public_k
 	return true;
 }
 
+enum tw_verdict tw_worker_crew_lane(struct tw_worker *worker, const struct tw_public_key *peer,
+				    unsigned number)
+{
+	unsigned place;
+
+	if (!worker->at_hand.length ||
+	    !tw_homes_lane(tw_crew_homes(worker->crew), peer, number, &place))
+		return TW_ACCEPT_BUSY;
+	if (place == worker->place)
+		return TW_ACCEPT_YES;
+	/* His home has changed on the way. */
+	if (worker->at_hand.vouched)
+		return TW_ACCEPT_BUSY;
+	worker->at_hand.vouched = true;
+	(void)tw_crew_post(worker->crew, place, &worker->at_hand);
+	return TW_ACCEPT_ELSEWHERE;
+}
+
 void tw_worker_crew_held(void *context, const struct tw_public_key *peer,
 			 enum tw_receiver_held what, int change)
 {

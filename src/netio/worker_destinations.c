@@ -63,7 +63,7 @@ void tw_worker_touch(struct tw_worker *worker, struct destination *destination)
 
 void tw_worker_touch_sent(struct tw_worker *worker, struct destination *destination)
 {
-	if (destination->touched)
+	if (destination->touched || destination->is_line)
 		return;
 	destination->touched = true;
 	destination->next_touched = worker->touched;
@@ -92,7 +92,7 @@ static uint64_t transfers_max(const struct destination *destination)
 	return sum ? sum : UINT64_MAX;
 }
 
-static struct tw_rate_limits wanted_limits(const struct destination *destination)
+struct tw_rate_limits tw_worker_destination_limits(const struct destination *destination)
 {
 	struct tw_rate_limits limits = destination->settings.limits;
 
@@ -109,10 +109,18 @@ static struct tw_rate_limits wanted_limits(const struct destination *destination
 	return limits;
 }
 
+/* What its own connection may use, beside lanes. */
+static struct tw_rate_limits own_limits(const struct destination *destination)
+{
+	struct tw_rate_limits limits = tw_worker_destination_limits(destination);
+
+	return tw_worker_lanes_part(destination, &limits);
+}
+
 void tw_worker_destination_rate(struct tw_worker *worker, struct destination *destination,
 				tw_ns now)
 {
-	struct tw_rate_limits limits = wanted_limits(destination);
+	struct tw_rate_limits limits = own_limits(destination);
 
 	if (!destination->dialer || worker->closed)
 		return;
@@ -124,6 +132,7 @@ void tw_worker_destination_rate(struct tw_worker *worker, struct destination *de
 	destination->limits = limits;
 	destination->method = destination->settings.method;
 	tw_dialer_set_rate(destination->dialer, destination->method, &limits, now);
+	tw_worker_lanes_set_rate(destination, destination->method, &limits);
 }
 
 /* The dialer. */
@@ -138,7 +147,7 @@ static void dial(struct tw_worker *worker, struct destination *destination, tw_n
 			.cipher = settings->cipher,
 			.config = {
 				.method = settings->method,
-				.limits = wanted_limits(destination),
+				.limits = own_limits(destination),
 				.tag = settings->id + 1,
 			},
 		},
@@ -268,6 +277,7 @@ void tw_worker_destination_free(struct tw_worker *worker, struct destination *de
 	struct destination *last = worker->destinations[worker->destination_count - 1];
 
 	assert(!destination->transfers);
+	tw_worker_lanes_forget(destination);
 	if (destination->dialer)
 		tw_dialer_free(destination->dialer);
 	tw_worker_slots_close(worker, destination);
@@ -288,7 +298,7 @@ void tw_worker_destination_free(struct tw_worker *worker, struct destination *de
 
 /* Figures. */
 
-struct traffic tw_worker_traffic(const struct destination *destination)
+struct traffic tw_worker_traffic_own(const struct destination *destination)
 {
 	struct traffic traffic = destination->past;
 
@@ -300,6 +310,25 @@ struct traffic tw_worker_traffic(const struct destination *destination)
 		traffic.bytes_sent += counters->bytes_sent;
 		traffic.bytes_received += counters->bytes_received;
 	}
+	return traffic;
+}
+
+static void add_traffic(struct traffic *sum, const struct traffic *traffic)
+{
+	sum->packets_sent += traffic->packets_sent;
+	sum->packets_received += traffic->packets_received;
+	sum->bytes_sent += traffic->bytes_sent;
+	sum->bytes_received += traffic->bytes_received;
+}
+
+struct traffic tw_worker_traffic(const struct destination *destination)
+{
+	struct traffic traffic = tw_worker_traffic_own(destination);
+
+	add_traffic(&traffic, &destination->lanes_past);
+	for (unsigned i = 0; destination->lane_count && i < TW_LANES_MAX; i++)
+		if (destination->lanes[i])
+			add_traffic(&traffic, &destination->lanes[i]->carried);
 	return traffic;
 }
 
@@ -433,6 +462,7 @@ void tw_worker_destination_status(const struct tw_worker *worker, struct destina
 	ret->packets_received = traffic.packets_received;
 	ret->rate_window_bps = tw_meter_bps(&destination->meter, now);
 	ret->transfers = destination->transfer_count;
+	ret->lanes = destination->lane_count;
 }
 
 /* Looking. */
@@ -442,6 +472,8 @@ static void tick(struct tw_worker *worker, struct destination *destination, tw_n
 	uint64_t signature;
 
 	tw_outgoing_tick(destination->outgoing, now);
+	if (worker->crew)
+		tw_worker_lanes_look(worker, destination, now);
 	tw_worker_note_conn(destination);
 	ask_dialer(worker, destination);
 	if (now >= destination->sign_at) {

@@ -55,6 +55,8 @@ static void hand_in(struct tw_worker *worker, const struct tw_udp_message *messa
 void tw_worker_io_flush(struct tw_worker *worker, tw_ns now)
 {
 	tw_receiver_flush(worker->hub, now);
+	if (worker->lanes_in)
+		tw_worker_lanes_flush(worker, now);
 	worker->flush_at = TW_NEVER;
 }
 
@@ -230,7 +232,7 @@ static struct slot *route(struct tw_worker *worker, const struct tw_train *train
 	struct destination *destination;
 
 	/* A connection that came in is answered from where it came to. */
-	if (!tag)
+	if (!train->conn || tw_worker_came_in(train->conn))
 		return tw_worker_slot_listening(worker, &train->path);
 	destination = tw_worker_destination(worker, tag - 1);
 	if (!destination)

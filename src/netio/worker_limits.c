@@ -66,7 +66,11 @@ static void claim(struct tw_worker *worker, struct destination *destination, str
 	if (span) {
 		uint64_t sent = tw_worker_traffic(destination).bytes_sent;
 
-		destination->used_bps = bps(sent - destination->part_sent, span);
+		uint64_t used = bps(sent - destination->part_sent, span);
+
+		/* Lanes tell of themselves as often as this, or as seldom. */
+		destination->used_bps =
+			destination->lane_count ? (destination->used_bps + used) / 2 : used;
 		destination->part_sent = sent;
 	}
 	*share = (struct tw_share){
@@ -144,6 +148,14 @@ static struct incoming *incoming_new(struct tw_worker *worker, const struct tw_c
 	return incoming;
 }
 
+/* Whoever keeps to a limit keeps to it with all his lanes. Where a peer has several connections
+ * with lanes, all of them count for each: that is too much, and nobody gets more by it. */
+static uint64_t with_lanes(struct tw_worker *worker, const struct tw_conn_info *info)
+{
+	return info->bytes_received +
+	       (worker->halves ? tw_worker_lanes_received(worker, &info->peer_key) : 0);
+}
+
 /* Finds the connections that came in and are established; what has gone is forgotten. */
 static void look_round(struct tw_worker *worker, tw_ns span)
 {
@@ -166,8 +178,12 @@ static void look_round(struct tw_worker *worker, tw_ns span)
 		incoming->conn = conn;
 		incoming->rtt = info.rtt_smoothed;
 		if (span) {
-			incoming->used_bps = bps(info.bytes_received - incoming->bytes, span);
-			incoming->bytes = info.bytes_received;
+			uint64_t bytes = with_lanes(worker, &info);
+
+			/* What lanes brought goes with them. */
+			incoming->used_bps =
+				bytes > incoming->bytes ? bps(bytes - incoming->bytes, span) : 0;
+			incoming->bytes = bytes;
 		}
 		incoming->round = worker->incoming_round;
 	}
@@ -362,7 +378,7 @@ void tw_worker_admission_set(struct tw_worker *worker, const struct tw_worker_ad
 		struct tw_conn *conn = tw_endpoint_conn(worker->endpoint, i);
 		struct tw_conn_info info;
 
-		if (tw_conn_tag(conn))
+		if (!tw_worker_came_in(conn))
 			continue;
 		tw_conn_info(conn, &info);
 		if (!tw_worker_admits(worker, &info.peer_key))

@@ -8,6 +8,8 @@
  *   worker_sockets.c       opening, finding, closing
  *   worker_io.c            datagrams
  *   worker_crew.c          one of several workers at the same addresses: whose a datagram is
+ *   worker_lanes.c         lanes between workers: their halves, letters, ends, figures
+ *   worker_lanes_open.c    when a destination gets lanes, and what each may use of its rate
  *   worker_discover.c      as whom others see our sockets
  *   worker_events.c        what happened, told once
  *   worker_publish.c       snapshots: how things stand
@@ -30,6 +32,7 @@
 #include "netio/worker.h"
 #include "rate/meter.h"
 #include "rate/share.h"
+#include "session/lane.h"
 #include "session/message.h"
 #include "session/outgoing.h"
 
@@ -39,6 +42,9 @@
 #define WORKER_BLOCKS 160 /* of 1 MiB, read ahead by all senders together */
 #define TW_WORKER_ASKED 16
 #define TICK_EVERY (20 * TW_MSEC)
+/* Marks of connections that are lanes: those that we dialled are numbers of lines too. */
+#define TW_LANE_OUT (UINT64_C(1) << 63)
+#define TW_LANE_IN (UINT64_C(1) << 62)
 /* How long a finished sender waits for its last words to be acknowledged, and what is enough when
  * the program ends and CLOSE says the same. */
 #define LAST_WORDS (800 * TW_MSEC)
@@ -133,9 +139,33 @@ struct transfer {
 	struct transfer *next, **link;           /* in its destination's list, or worker->ended */
 };
 
-/* Counts of a destination's sockets. */
+/* Counts of a destination's sockets, or of a lane. */
 struct traffic {
 	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
+};
+
+/*
+ * One half of a lane (worker_lanes.c): the lane, whose connection this worker carries, or its berth
+ * with the worker whose transfers it is for.
+ */
+struct half {
+	struct half *next; /* in worker->halves */
+	struct tw_lane *lane; /* owned; one of both */
+	struct tw_berth *berth;
+	bool sending;
+	struct tw_crew *crew;
+	struct half *other; /* with the worker at @with, which may have freed it */
+	unsigned with;
+	struct tw_letter introduction; /* by which the other worker gets it */
+	struct traffic carried;        /* as known last */
+	/* The berth of a lane that sends. */
+	struct destination *destination; /* NULL: gone */
+	unsigned number;                 /* of the lane */
+	bool dismissed;                  /* by us */
+	/* A lane. */
+	uint64_t tag;             /* of its connection */
+	struct destination *line; /* owned: the sockets of one that is dialled */
+	struct tw_connect connect;
 };
 
 struct destination {
@@ -161,6 +191,18 @@ struct destination {
 	uint64_t part_bps;  /* of the total of all destinations */
 	uint64_t part_sent; /* bytes_sent when that was measured last */
 	uint64_t used_bps;
+
+	/* Not a destination, but what sockets of a lane need of one. */
+	bool is_line;
+	/* Berths of its lanes, by number - 1 (worker_lanes_open.c). */
+	struct half *lanes[TW_LANES_MAX];
+	unsigned lane_count; /* with one that is being made */
+	unsigned lane_failures;
+	uint64_t lanes_conn; /* the connection that they are beside */
+	tw_ns lanes_at, lanes_idle_since;
+	struct traffic lanes_past;      /* of lanes that are over */
+	uint64_t load_seen;             /* worker->load_serial, and what had been sent then: */
+	uint64_t load_own, load_all;    /* over its own connection, with its lanes */
 
 	struct traffic past; /* of sockets that are closed */
 	struct traffic accounted;
@@ -204,6 +246,7 @@ struct tw_worker {
 	int epoll_fd, control_fd, command_fd, timer_fd;
 	tw_ns publish_every;
 	struct tw_udp_helper helper;
+	struct tw_random random;
 	struct tw_crew *crew; /* NULL: alone */
 	unsigned place, places;
 	pthread_t thread;
@@ -244,6 +287,18 @@ struct tw_worker {
 	struct incoming **incoming; /* owned array of owned ones */
 	size_t incoming_count, incoming_room;
 	uint64_t incoming_round;
+
+	/* With a crew: lanes. */
+	struct half *halves;            /* owned */
+	struct destination *lines_gone; /* owned: of lanes that are over, for their last words */
+	uint64_t lanes_ever;
+	unsigned lanes_in; /* lanes that came in */
+	bool moored_came;  /* letters for berths of the hub were handed in */
+	int64_t lanes_past_sent, lanes_past_received; /* of halves that are over */
+	uint64_t load_serial, load_cpu, load_bytes;   /* of the last look at our own load */
+	unsigned load;                                /* per mille of a processor */
+	uint64_t load_moved;                          /* bytes, both ways, within its second */
+	tw_ns load_at;
 
 	struct asked asked[TW_WORKER_ASKED];
 	unsigned asked_next;
@@ -317,7 +372,11 @@ void tw_worker_destination_rate(struct tw_worker *worker, struct destination *de
 /* As it stands. */
 void tw_worker_destination_status(const struct tw_worker *worker, struct destination *destination,
 				  tw_ns now, struct tw_worker_destination_status *ret);
+/* Of its own sockets; with lanes also what went by those. */
+struct traffic tw_worker_traffic_own(const struct destination *destination);
 struct traffic tw_worker_traffic(const struct destination *destination);
+/* What all its connections together may use. */
+struct tw_rate_limits tw_worker_destination_limits(const struct destination *destination);
 /* Deals the datagrams since the last time out to the transfers that took part. */
 void tw_worker_account(struct destination *destination);
 /* Keeps the figures of the connection, which may go soon. */
@@ -393,8 +452,71 @@ bool tw_worker_crew_elsewhere(struct tw_worker *worker, const struct tw_public_k
 /* For tw_receiver_options. */
 void tw_worker_crew_held(void *context, const struct tw_public_key *peer,
 			 enum tw_receiver_held what, int change);
+/* Whether a lane of @peer, who has proved his key, is served here; ELSEWHERE: as above. */
+enum tw_verdict tw_worker_crew_lane(struct tw_worker *worker, const struct tw_public_key *peer,
+				    unsigned number);
 /* It sends to so many. */
 void tw_worker_crew_busy(struct tw_worker *worker, unsigned destinations);
+
+/* worker_lanes.c; only with a crew, but for what nobody has: free() and figures() */
+/* Two halves of which the other one is for the worker at @with; they still need their insides. */
+bool tw_worker_halves_new(struct tw_worker *worker, unsigned with, bool sending,
+			  struct half **ret_own, struct half **ret_other);
+struct tw_letter_port tw_worker_half_port(struct half *half);
+/* It is ours from now on. */
+void tw_worker_half_link(struct tw_worker *worker, struct half *half);
+/* Gives the other worker @half, which is complete. False: it has ended. */
+bool tw_worker_half_introduce(struct half *half);
+/* One that is nobody's: not linked, not given away. */
+void tw_worker_half_free(struct half *half);
+/* Its figures as they are. */
+void tw_worker_half_note(struct half *half);
+/* Letters have come. */
+void tw_worker_lanes_mail(struct tw_worker *worker, tw_ns now);
+/* Lanes that came in let go of the buffer at hand. */
+void tw_worker_lanes_flush(struct tw_worker *worker, tw_ns now);
+/* At least every 20 ms. */
+void tw_worker_lanes_tick(struct tw_worker *worker, tw_ns now);
+/* All shall end. */
+void tw_worker_lanes_close(struct tw_worker *worker, tw_ns now);
+/* None is left, and no more can come: the thread may end. */
+bool tw_worker_lanes_over(struct tw_worker *worker);
+void tw_worker_lanes_free(struct tw_worker *worker);
+/* For admit(): a connection that says it is a lane, as @ret_config does. */
+enum tw_verdict tw_worker_lanes_admit(struct tw_worker *worker, const struct tw_public_key *peer,
+				      struct tw_conn_config *ret_config,
+				      const struct tw_conn_app **ret_app, void **ret_context);
+/* Fills in @ret->lanes and what they carried. */
+void tw_worker_lanes_figures(struct tw_worker *worker, struct tw_worker_snapshot *ret, tw_ns now);
+/* What lanes that are there have brought from @peer for our transfers. */
+uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_public_key *peer);
+static inline bool tw_worker_is_lane(const struct tw_conn *conn)
+{
+	return tw_conn_tag(conn) & (TW_LANE_OUT | TW_LANE_IN);
+}
+/* A connection that came in. */
+static inline bool tw_worker_came_in(const struct tw_conn *conn)
+{
+	uint64_t tag = tw_conn_tag(conn);
+
+	return !tag || (tag & (TW_LANE_OUT | TW_LANE_IN)) == TW_LANE_IN;
+}
+
+/* worker_lanes_open.c; only with a crew */
+/* Opens and closes lanes of @destination, as is useful now. */
+void tw_worker_lanes_look(struct tw_worker *worker, struct destination *destination, tw_ns now);
+/* The lane of this berth is over. */
+void tw_worker_lane_ended(struct tw_worker *worker, struct half *berth, tw_ns now);
+/* @destination goes: its lanes are nobody's. */
+void tw_worker_lanes_forget(struct destination *destination);
+/* Once a tick: how much of a processor this thread uses. */
+void tw_worker_lanes_load(struct tw_worker *worker, tw_ns now);
+/* What each of the connections, lanes among them, may use of @limits. */
+struct tw_rate_limits tw_worker_lanes_part(const struct destination *destination,
+					   const struct tw_rate_limits *limits);
+/* The same for those lanes that are there. */
+void tw_worker_lanes_set_rate(struct destination *destination, enum tw_rate_method method,
+			      const struct tw_rate_limits *part);
 
 /* worker_events.c */
 void tw_worker_ring_bell(struct tw_worker *worker);

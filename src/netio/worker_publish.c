@@ -135,6 +135,7 @@ static void fill(struct tw_worker *worker, struct tw_worker_snapshot *snapshot, 
 	if (worker->hub)
 		fill_receiving(worker, snapshot, now);
 	fill_sockets(worker, snapshot);
+	tw_worker_lanes_figures(worker, snapshot, now);
 }
 
 void tw_worker_publish(struct tw_worker *worker, tw_ns now)
