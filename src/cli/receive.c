@@ -40,10 +40,11 @@ struct receive {
 	struct tw_address seen; /* by the relay, as offered */
 
 	struct tw_watch watch;
-	struct tw_worker *worker;
+	struct tw_team team;
+	unsigned workers;
 	uint64_t wall_us;
 	tw_ns begun;
-	const struct tw_worker_snapshot *snapshot;
+	const struct tw_worker_snapshot *snapshots[TW_CREW_MAX]; /* NULL: none yet */
 	unsigned failures;             /* files that failed, of all transfers */
 	tw_ns say_at, json_at, end_at; /* end_at: --once is served */
 	unsigned interrupts;
@@ -82,6 +83,8 @@ static int parse_options(struct receive *receive)
 	receive->relayed = tw_argument(arguments, "relay") != NULL;
 	if (receive->relayed &&
 	    tw_relay_link_parse(&receive->relay, tw_argument(arguments, "relay")))
+		return TW_EXIT_USAGE;
+	if (tw_team_parse(arguments, &receive->workers, NULL))
 		return TW_EXIT_USAGE;
 	receive->port = (uint16_t)number;
 	receive->cipher_min = (enum tw_cipher)level;
@@ -150,12 +153,12 @@ static int start_worker(struct receive *receive)
 	tw_random_fill(&random, options.server_id, sizeof options.server_id);
 	tw_server_uid(&receive->identity, options.server_uid);
 	set_binds(receive, &receiving);
-	r = tw_worker_new(&options, &receive->worker, &failed);
+	r = tw_team_new(&receive->team, receive->workers, &options, &failed);
 	/* A machine without IPv6 still has IPv4. */
 	if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) && receiving.bind_count == 2 &&
 	    failed.family == TW_FAMILY_IPV6) {
 		receiving.bind_count = 1;
-		r = tw_worker_new(&options, &receive->worker, &failed);
+		r = tw_team_new(&receive->team, receive->workers, &options, &failed);
 	}
 	if (r && failed.family != TW_FAMILY_NONE) {
 		tw_failure_listen(&failure, &failed, r);
@@ -183,9 +186,11 @@ static void offer_direct_ways(struct receive *receive)
 	for (unsigned i = 0; i < count; i++)
 		own[i].port = receive->port;
 	count = tw_relay_agent_offers(&receive->relay.status, own, count, offers);
-	/* A full mailbox: with the next look it is told. */
-	if (!tw_worker_set_offers(receive->worker, offers, count))
-		receive->seen = receive->relay.status.client.seen_leg;
+	/* A full ring: with the next look it is told. */
+	for (unsigned i = 0; i < receive->team.count; i++)
+		if (tw_worker_set_offers(receive->team.workers[i], offers, count))
+			return;
+	receive->seen = receive->relay.status.client.seen_leg;
 }
 
 /* Before anybody hears of us. UDP takes a round trip to be seen; without it there is no other way
@@ -207,7 +212,7 @@ static int join_relay(struct receive *receive)
 	int r;
 
 	for (unsigned i = 0; i < TW_RELAY_AGENT_SOCKETS_MAX; i++) {
-		const struct tw_udp *udp = tw_worker_socket(receive->worker, i);
+		const struct tw_udp *udp = tw_worker_socket(receive->team.workers[0], i);
 
 		if (udp)
 			options.sockets[options.socket_count++] = udp;
@@ -224,7 +229,7 @@ static void announce(struct receive *receive)
 	struct tw_address addresses[ADDRESSES_SHOWN];
 	bool one = receive->bind.family != TW_FAMILY_NONE && !tw_address_is_any(&receive->bind);
 	unsigned count = one ? 1 : tw_local_addresses(addresses, ADDRESSES_SHOWN);
-	const struct tw_udp *udp = tw_worker_socket(receive->worker, 0);
+	const struct tw_udp *udp = tw_worker_socket(receive->team.workers[0], 0);
 	char url[TW_URL_TEXT], ip[TW_ADDRESS_TEXT] = "localhost", advice[TW_UDP_ADVICE], clean[512];
 
 	if (one)
@@ -274,10 +279,14 @@ static void announce(struct receive *receive)
 static const struct tw_conn_info *find_conn(const struct receive *receive,
 					    const struct tw_receiver_status *transfer)
 {
-	for (size_t i = 0; receive->snapshot && i < receive->snapshot->conn_count; i++)
-		if (tw_address_equal(&receive->snapshot->conns[i].path.remote,
-				     &transfer->path.remote))
-			return &receive->snapshot->conns[i];
+	for (unsigned k = 0; k < receive->team.count; k++) {
+		const struct tw_worker_snapshot *snapshot = receive->snapshots[k];
+
+		for (size_t i = 0; snapshot && i < snapshot->conn_count; i++)
+			if (tw_address_equal(&snapshot->conns[i].path.remote,
+					     &transfer->path.remote))
+				return &snapshot->conns[i];
+	}
 	return NULL;
 }
 
@@ -396,11 +405,11 @@ static void say_started(const struct tw_worker_event *event)
 	       event->text[0] ? " into " : "", event->text);
 }
 
-static void take_events(struct receive *receive)
+static void take_events(struct receive *receive, struct tw_worker *worker)
 {
 	struct tw_worker_event event;
 
-	while (tw_worker_event(receive->worker, &event)) {
+	while (tw_worker_event(worker, &event)) {
 		switch (event.type) {
 		case TW_WORKER_STARTED:
 		case TW_WORKER_RESUMED:
@@ -424,10 +433,10 @@ static void take_events(struct receive *receive)
 	}
 }
 
-static void say_progress(const struct receive *receive)
+static void say_progress(const struct tw_worker_snapshot *snapshot)
 {
-	for (size_t i = 0; i < receive->snapshot->transfer_count; i++) {
-		const struct tw_receiver_status *transfer = &receive->snapshot->transfers[i];
+	for (size_t i = 0; i < snapshot->transfer_count; i++) {
+		const struct tw_receiver_status *transfer = &snapshot->transfers[i];
 		char done[TW_TEXT_SHORT], total[TW_TEXT_SHORT], from[TW_ADDRESS_TEXT];
 
 		if (transfer->finished)
@@ -444,47 +453,72 @@ static void say_progress(const struct receive *receive)
 	}
 }
 
-static void report(struct receive *receive, tw_ns now)
+static void report_one(struct receive *receive, const struct tw_worker_snapshot *snapshot,
+		       tw_ns now)
 {
-	if (!receive->advised && receive->snapshot->buffer_advice[0]) {
-		tw_say(TW_BUFFER_WORDS, receive->snapshot->buffer_bytes / 1024,
-		       receive->snapshot->buffer_advice);
+	if (!receive->advised && snapshot->buffer_advice[0]) {
+		tw_say(TW_BUFFER_WORDS, snapshot->buffer_bytes / 1024, snapshot->buffer_advice);
 		receive->advised = true;
 	}
-	if (receive->json && now >= receive->json_at) {
-		for (size_t i = 0; i < receive->snapshot->transfer_count; i++)
-			if (!receive->snapshot->transfers[i].finished)
-				print_json(receive, &receive->snapshot->transfers[i]);
+	if (receive->json && now >= receive->json_at)
+		for (size_t i = 0; i < snapshot->transfer_count; i++)
+			if (!snapshot->transfers[i].finished)
+				print_json(receive, &snapshot->transfers[i]);
+	if (!receive->json && now >= receive->say_at)
+		say_progress(snapshot);
+}
+
+static void report(struct receive *receive, tw_ns now)
+{
+	for (unsigned i = 0; i < receive->team.count; i++)
+		if (receive->snapshots[i])
+			report_one(receive, receive->snapshots[i], now);
+	if (now >= receive->json_at)
 		receive->json_at = now + TW_SECOND;
-	}
-	if (!receive->json && now >= receive->say_at) {
-		say_progress(receive);
+	if (now >= receive->say_at)
 		receive->say_at = now + SAY_EVERY;
-	}
 }
 
 static bool all_gone(const struct receive *receive)
 {
-	for (size_t i = 0; receive->snapshot && i < receive->snapshot->conn_count; i++)
-		if (receive->snapshot->conns[i].state <= TW_CONN_ESTABLISHED)
-			return false;
+	for (unsigned k = 0; k < receive->team.count; k++) {
+		const struct tw_worker_snapshot *snapshot = receive->snapshots[k];
+
+		for (size_t i = 0; snapshot && i < snapshot->conn_count; i++)
+			if (snapshot->conns[i].state <= TW_CONN_ESTABLISHED)
+				return false;
+	}
 	return true;
+}
+
+/* What all workers have to tell. False: they have all ended. */
+static bool look(struct receive *receive)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < receive->team.count; i++) {
+		receive->snapshots[i] = tw_worker_snapshot(receive->team.workers[i]);
+		take_events(receive, receive->team.workers[i]);
+		more |= !receive->snapshots[i] || !receive->snapshots[i]->stopped;
+	}
+	return more;
 }
 
 static void follow(struct receive *receive)
 {
+	bool more = true;
+
 	receive->say_at = receive->json_at = tw_clock_now();
-	for (;;) {
+	while (more) {
 		tw_ns now = tw_clock_now();
 		tw_ns next = tw_ns_min(receive->json ? receive->json_at : receive->say_at,
 				       now + TW_SECOND);
 
 		if (receive->end_at)
 			next = tw_ns_min(next, receive->end_at);
-		tw_watch_wait(&receive->watch, receive->worker, tw_ns_max(next, now));
+		tw_watch_wait(&receive->watch, &receive->team, tw_ns_max(next, now));
 		now = tw_clock_now();
-		receive->snapshot = tw_worker_snapshot(receive->worker);
-		take_events(receive);
+		more = look(receive);
 		tw_relay_link_follow(&receive->relay);
 		if (receive->relayed &&
 		    !tw_address_equal(&receive->seen, &receive->relay.status.client.seen_leg))
@@ -494,15 +528,11 @@ static void follow(struct receive *receive)
 				_exit(TW_EXIT_FAILED);
 			receive->interrupts = receive->watch.interrupts;
 			tw_say("stopping: flushing what has arrived");
-			tw_worker_stop(receive->worker);
+			tw_team_stop(&receive->team);
 		}
-		if (!receive->snapshot)
-			continue;
-		if (receive->snapshot->stopped)
-			return;
 		report(receive, now);
 		if (receive->end_at && (now >= receive->end_at || all_gone(receive)))
-			tw_worker_stop(receive->worker);
+			tw_team_stop(&receive->team);
 	}
 }
 
@@ -554,7 +584,7 @@ static int serve(struct receive *receive)
 	r = start_worker(receive);
 	if (r == TW_EXIT_DONE && receive->relayed)
 		r = join_relay(receive);
-	if (r == TW_EXIT_DONE && tw_worker_start(receive->worker)) {
+	if (r == TW_EXIT_DONE && tw_team_start(&receive->team)) {
 		tw_say("cannot begin: the system allows no more threads");
 		r = TW_EXIT_FAILED;
 	}
@@ -565,8 +595,7 @@ static int serve(struct receive *receive)
 		if (receive->once && !receive->end_at)
 			r = TW_EXIT_FAILED;
 	}
-	if (receive->worker)
-		tw_worker_free(receive->worker);
+	tw_team_free(&receive->team);
 	tw_relay_link_close(&receive->relay);
 	tw_watch_close(&receive->watch);
 	return r;
@@ -613,6 +642,7 @@ static const struct tw_option options[] = {
 	{ "once", NULL, "end after one transfer, with its exit code", false },
 	{ "relay", "HOST[:PORT]#KEY",
 	  "be reached through a relay, whose line `tradewind relay` prints", false },
+	{ "workers", "N", "threads for data; 0, default: half the processors, 1 to 8", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
 	{ "json", NULL, "JSON on standard output: the address, then an object a second a transfer",
 	  false },

@@ -46,6 +46,8 @@ struct send {
 	enum tw_overwrite overwrite;
 	enum tw_symlinks symlinks;
 	unsigned checkpoint_seconds;
+	unsigned workers;
+	uint32_t lanes;
 	bool sha256, json, quiet, terminal;
 	struct tw_fs fs;
 	struct tw_address remotes[TW_DIALER_ADDRESSES_MAX];
@@ -57,7 +59,8 @@ struct send {
 	uint8_t transfer_key[TW_TRANSFER_KEY_SIZE];
 
 	struct tw_watch watch;
-	struct tw_worker *worker;
+	struct tw_team team;
+	struct tw_worker *worker; /* the first of them, whose all work is */
 	struct tw_report report;
 	struct tw_report_view view;
 	bool stopping; /* the worker has been told to */
@@ -158,6 +161,8 @@ static int parse_options(struct send *send)
 	send->exclude_count = tw_argument_all(arguments, "exclude", send->exclude, GLOBS_MAX);
 	if (send->include_count == GLOBS_MAX || send->exclude_count == GLOBS_MAX)
 		return usage("too many patterns; at most 255 --include and 255 --exclude");
+	if (tw_team_parse(arguments, &send->workers, &send->lanes))
+		return TW_EXIT_USAGE;
 	return parse_rates(send);
 }
 
@@ -445,6 +450,7 @@ static struct tw_worker_destination make_destination(const struct send *send)
 		.cipher = send->cipher,
 		.method = send->method,
 		.limits = send->limits,
+		.lanes = send->lanes,
 	};
 
 	memcpy(destination.remotes, send->remotes, sizeof send->remotes);
@@ -497,10 +503,12 @@ static int start_worker(struct send *send)
 		return r;
 	tw_random_fill(&random, options.server_id, sizeof options.server_id);
 	tw_server_uid(&send->identity, options.server_uid);
-	r = tw_worker_new(&options, &send->worker, &failed);
-	if (!r)
-		r = add_work(send);
-	return r ? r : tw_worker_start(send->worker);
+	r = tw_team_new(&send->team, send->workers, &options, &failed);
+	if (r)
+		return r;
+	send->worker = send->team.workers[0];
+	r = add_work(send);
+	return r ? r : tw_team_start(&send->team);
 }
 
 /* Telling. */
@@ -679,6 +687,13 @@ static void look_again(struct send *send, tw_ns now)
 		send->remote_count = 0;
 }
 
+/* They have lanes of our one transfer only, of which the first one tells: their bells are muted. */
+static void listen_to_others(struct send *send)
+{
+	for (unsigned i = 1; i < send->team.count; i++)
+		tw_worker_heard(send->team.workers[i]);
+}
+
 /* Until the worker's last snapshot. */
 static void follow(struct send *send)
 {
@@ -690,7 +705,8 @@ static void follow(struct send *send)
 
 		if (!send->json && send->quiet)
 			next = TW_NEVER;
-		tw_watch_wait(&send->watch, send->worker, next);
+		listen_to_others(send);
+		tw_watch_wait(&send->watch, &send->team, next);
 		snapshot = tw_worker_snapshot(send->worker);
 		if (snapshot)
 			tw_report_look(&send->view, snapshot);
@@ -776,8 +792,7 @@ static int transfer(struct send *send)
 		follow(send);
 		r = conclude(send);
 	}
-	if (send->worker)
-		tw_worker_free(send->worker);
+	tw_team_free(&send->team);
 	tw_relay_link_close(&send->relay);
 	if (send->fs.ops)
 		tw_fs_posix_close(&send->fs);
@@ -838,8 +853,13 @@ static const struct tw_option options[] = {
 	{ "symlinks", "HOW", "follow (send what they point to, the default) or ignore", false },
 	{ "checkpoint", "S", "have the receiver flush every S seconds; default 10, 0: at the end",
 	  false },
-	{ "relay", "HOST[:PORT]#KEY",
-	  "send through a relay, whose line `tradewind relay` prints", false },
+	{ "relay", "HOST[:PORT]#KEY", "send through a relay, whose line `tradewind relay` prints",
+	  false },
+	{ "workers", "N", "threads for data; 0, default: half the processors, 1 to 8", false },
+	{ "lanes", "N|auto",
+	  "further connections, by other threads at both ends, for the one transfer; default auto: "
+	  "as many as help",
+	  false },
 	{ "sha256", NULL, "check each file with SHA-256 as well", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
 	{ "json", NULL, "one JSON object a second and a final one on standard output", false },

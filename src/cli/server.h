@@ -35,7 +35,7 @@ struct tw_server_settings {
 
 enum { TW_LOG_ERROR, TW_LOG_WARNING, TW_LOG_INFO, TW_LOG_DEBUG };
 
-#define TW_SERVER_OPTIONS 37
+#define TW_SERVER_OPTIONS 38
 extern const struct tw_option tw_server_options[TW_SERVER_OPTIONS];
 
 /* Reads @arguments, which must outlive @ret. Says what is wrong. An exit code. */

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cli/exit.h"
 #include "cli/server.h"
+#include "cli/team.h"
 #include "netio/udp.h"
 
 const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
@@ -51,6 +52,10 @@ const struct tw_option tw_server_options[TW_SERVER_OPTIONS] = {
 	{ "server-name", "NAME", "name for people; default: the machine's", false },
 	{ "identity", "FILE", "where this machine's identity is kept", false },
 	{ "workers", "N", "threads for data; 0, default: half the processors, 1 to 8", false },
+	{ "lanes", "N|auto",
+	  "further connections, by other workers at both ends, for what goes to one destination; "
+	  "default auto: as many as help",
+	  false },
 	{ "active-transfers", "N", "running at a time to one destination; default 1", false },
 	{ "log-level", "LEVEL", "error, warning, info (the default) or debug", false },
 	{ "config", "FILE", "more options, one a line; default $TRADEWIND_CONFIG", false },
@@ -268,6 +273,7 @@ static int read_confine(const struct tw_arguments *arguments, struct tw_server_s
 
 static int read_numbers(const struct tw_arguments *arguments, struct tw_engine_options *options)
 {
+	const char *lanes = tw_argument(arguments, "lanes");
 	uint64_t workers = 0, active = 0, relay_port = 8887;
 	int r = read_rate(arguments, "incoming-rate-limit", &options->incoming_rate_limit);
 
@@ -280,6 +286,9 @@ static int read_numbers(const struct tw_arguments *arguments, struct tw_engine_o
 	if (!r)
 		r = read_number(arguments, "recv-relay-port", 1, 65535, &relay_port);
 	options->workers = (unsigned)workers;
+	options->lanes = TW_WORKER_LANES_AUTO;
+	if (!r && lanes && !tw_team_parse_lanes(lanes, &options->lanes))
+		r = usage("lanes", "auto or a number from 0 to 7");
 	options->active_per_destination = (unsigned)active;
 	options->relay_port = (uint16_t)relay_port;
 	return r;

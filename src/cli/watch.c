@@ -29,18 +29,17 @@ void tw_watch_close(struct tw_watch *watch)
 	close(watch->signal_fd);
 }
 
-void tw_watch_wait(struct tw_watch *watch, const struct tw_worker *worker, tw_ns until)
+void tw_watch_wait(struct tw_watch *watch, const struct tw_team *team, tw_ns until)
 {
-	struct pollfd fds[] = {
-		{ .fd = watch->signal_fd, .events = POLLIN },
-		{ .fd = tw_worker_fd(worker), .events = POLLIN },
-	};
+	struct pollfd fds[1 + TW_CREW_MAX] = { { .fd = watch->signal_fd, .events = POLLIN } };
 	tw_ns left = tw_ns_since(until, tw_clock_now());
 	struct timespec timeout = { .tv_sec = (time_t)(left / TW_SECOND),
 				    .tv_nsec = (long)(left % TW_SECOND) };
 	struct signalfd_siginfo info;
 
-	if (ppoll(fds, 2, until == TW_NEVER ? NULL : &timeout, NULL) <= 0)
+	for (unsigned i = 0; i < team->count; i++)
+		fds[1 + i] = (struct pollfd){ tw_worker_fd(team->workers[i]), POLLIN, 0 };
+	if (ppoll(fds, 1 + team->count, until == TW_NEVER ? NULL : &timeout, NULL) <= 0)
 		return;
 	while (read(watch->signal_fd, &info, sizeof info) == sizeof info)
 		watch->interrupts++;

@@ -117,6 +117,7 @@ void tw_destination_describe(const struct tw_destination *destination,
 		.limits = tw_destination_limits(destination),
 		.rate_window = settings->average_window_ms * TW_MSEC,
 		.patient = true,
+		.lanes = destination->object.engine->options.lanes,
 	};
 	memcpy(ret->remotes, destination->remotes, sizeof(ret->remotes));
 	memcpy(ret->tickets, destination->tickets, sizeof(ret->tickets));

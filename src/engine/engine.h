@@ -84,6 +84,7 @@ struct tw_engine_options {
 	uint64_t incoming_rate_limit, outgoing_rate_limit;
 	bool borrow_incoming_rate, borrow_outgoing_rate;
 	unsigned workers;                /* 0: half as many as processors, 1 to 8 */
+	uint32_t lanes; /* at most so many a destination; TW_WORKER_LANES_AUTO: as many as help */
 	unsigned active_per_destination; /* transfers running at a time to one destination; 0: 1 */
 	const char *relay_host;          /* NULL: none */
 	uint16_t relay_port;             /* its control port */

@@ -99,25 +99,35 @@ static uint64_t smooth(uint64_t before, uint64_t bytes, tw_ns duration)
 	return (uint64_t)llround((double)before + (bps - (double)before) * SMOOTH);
 }
 
+/* Neither side of a lane knows at once what the other has counted: never less than @before. */
+static uint64_t moved(uint64_t bytes, int64_t lanes, uint64_t before)
+{
+	uint64_t sum = bytes + (uint64_t)lanes;
+
+	return (int64_t)(sum - before) > 0 ? sum : before;
+}
+
 static void measure(struct tw_link *link)
 {
 	const struct tw_worker_snapshot *snapshot = link->snapshot;
+	uint64_t sent, received;
 	tw_ns duration;
 
 	if (!snapshot || snapshot->at <= link->measured.at)
 		return;
 	duration = snapshot->at - link->measured.at;
+	/* Lanes count where their transfers are. */
+	sent = moved(snapshot->udp.bytes_sent, snapshot->lanes_sent, link->measured.sent);
+	received = moved(snapshot->udp.bytes_received, snapshot->lanes_received,
+			 link->measured.received);
 	if (link->measured.at) {
-		link->sending_bps =
-			smooth(link->sending_bps, snapshot->udp.bytes_sent - link->measured.sent,
-			       duration);
+		link->sending_bps = smooth(link->sending_bps, sent - link->measured.sent, duration);
 		link->receiving_bps =
-			smooth(link->receiving_bps,
-			       snapshot->udp.bytes_received - link->measured.received, duration);
+			smooth(link->receiving_bps, received - link->measured.received, duration);
 	}
 	link->measured.at = snapshot->at;
-	link->measured.sent = snapshot->udp.bytes_sent;
-	link->measured.received = snapshot->udp.bytes_received;
+	link->measured.sent = sent;
+	link->measured.received = received;
 }
 
 static uint64_t to_bps(uint64_t kbps)

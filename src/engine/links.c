@@ -22,7 +22,6 @@
 
 #define PUBLISH_EVERY (100 * TW_MSEC)
 #define EVENTS_A_TURN 512
-#define WORKERS_AUTOMATIC_MAX 8
 
 /* Events. */
 
@@ -173,7 +172,7 @@ static int make_worker(struct tw_link *link, struct tw_worker_receiving *receivi
 		.receiving = receiving,
 		.publish_every = PUBLISH_EVERY,
 		.helper = { set_buffers, engine->options.accounts },
-		.crew = receiving ? engine->crew : NULL,
+		.crew = engine->crew,
 		.place = link->index,
 	};
 	int r = receiving ? tw_receive_admission(engine, &receiving->admission) : 0;
@@ -263,19 +262,10 @@ static int start_links(struct tw_engine *engine, char ret_message[512])
 	return r;
 }
 
-/*
- * A worker at full speed keeps one processor busy and its disk threads most of a second one; small
- * machines have nothing to spare.
- */
 static unsigned worker_count(const struct tw_engine *engine)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned count = engine->options.workers;
+	unsigned count = tw_crew_size(engine->options.workers);
 
-	if (!count) {
-		count = cores >= 4 ? (unsigned)cores / 2 : 1;
-		count = count < WORKERS_AUTOMATIC_MAX ? count : WORKERS_AUTOMATIC_MAX;
-	}
 	return count < TW_ENGINE_WORKERS_MAX ? count : TW_ENGINE_WORKERS_MAX;
 }
 
@@ -284,7 +274,7 @@ int tw_links_open(struct tw_engine *engine, char ret_message[512])
 	unsigned count = worker_count(engine);
 	int r = 0;
 
-	if (count > 1 && receives(engine)) {
+	if (count > 1) {
 		r = tw_crew_new(count, &engine->crew);
 		if (r)
 			return r;

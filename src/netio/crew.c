@@ -19,6 +19,8 @@
 #define SO_ATTACH_REUSEPORT_CBPF 51
 #endif
 
+#define AUTOMATIC_MAX 8 /* workers */
+
 static_assert(TW_CREW_MAX == TW_STEER_PLACES_MAX, "as many as ids can tell apart");
 
 /* What lies in front of the bytes of a datagram in a box. */
@@ -51,6 +53,17 @@ struct tw_crew {
 	bool unsteered; /* a group of sockets has no filter */
 	struct box boxes[];
 };
+
+unsigned tw_crew_size(unsigned wanted)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!wanted) {
+		wanted = cores >= 4 ? (unsigned)cores / 2 : 1;
+		wanted = wanted < AUTOMATIC_MAX ? wanted : AUTOMATIC_MAX;
+	}
+	return wanted < TW_CREW_MAX ? wanted : TW_CREW_MAX;
+}
 
 static int open_box(struct box *box)
 {

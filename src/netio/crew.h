@@ -40,6 +40,12 @@ struct tw_post {
 	bool vouched; /* an INIT that another worker has let in */
 };
 
+/*
+ * How many workers there shall be: @wanted, or by itself (0) half as many as there are processors,
+ * one below four, at most 8: a worker at full speed keeps one busy and its disk threads most of a
+ * second one, and small machines have nothing to spare.
+ */
+unsigned tw_crew_size(unsigned wanted);
 /* For @count workers. -ENOMEM, -errno of eventfd(). */
 int tw_crew_new(unsigned count, struct tw_crew **ret);
 /* NULL: nothing. */

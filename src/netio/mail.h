@@ -2,9 +2,9 @@
  * mail.h - letters from thread to thread: a mailbox that any thread may write to and one reads.
  *
  * A letter (session/lane.h) belongs to whoever has it: the writer until it is put, the reader from
- * the taking on. Letters of one writer come out in the order in which they were put. A mailbox holds
- * as many as its writers have: what they may write is theirs to bound, so that none is ever lost on
- * the way for want of room.
+ * the taking on. Letters of one writer come out in the order in which they were put. A mailbox
+ * holds as many as its writers have: what they may write is theirs to bound, so that none is ever
+ * lost on the way for want of room.
  *
  * A mailbox is shut at first. It is shut again only when it is empty, in one step: what was put
  * has been read, and who comes too late knows it.

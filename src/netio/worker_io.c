@@ -101,6 +101,8 @@ static void take_batch(struct tw_worker *worker, struct slot *slot,
 	if (slot->destination) {
 		slot->destination->status.last_received_at = now;
 		tw_worker_touch(worker, slot->destination);
+		if (slot->destination->is_line)
+			tw_worker_line_flush(slot->destination, now);
 	}
 }
 

@@ -14,7 +14,6 @@
  */
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "netio/clock.h"
 #include "netio/worker_private.h"
@@ -105,6 +104,7 @@ static void retire_line(struct tw_worker *worker, struct half *half, tw_ns now)
 	struct destination *line = half->line;
 
 	half->line = NULL;
+	line->line_of = NULL;
 	line->gone_at = tw_ns_add(now, GOODBYE);
 	line->next_touched = worker->lines_gone;
 	worker->lines_gone = line;
@@ -196,10 +196,12 @@ static void call(struct tw_worker *worker, struct half *half, tw_ns now)
 	half->connect.config.tag = half->tag = line->settings.id + 1;
 	half->connect.app = tw_lane_app(half->lane);
 	half->connect.app_context = half->lane;
-	if (worker->stopping ||
-	    tw_table_put(&worker->by_destination, line->settings.id, line) ||
+	line->line_of = half;
+	if (worker->stopping || tw_table_put(&worker->by_destination, line->settings.id, line) ||
 	    tw_endpoint_connect(worker->endpoint, &half->connect, now, &conn))
-		tw_lane_close(half->lane, now);
+		tw_lane_undialled(half->lane, now);
+	else
+		tw_lane_dialled(half->lane, conn);
 }
 
 static void welcome(struct tw_worker *worker, struct half *half, tw_ns now)
@@ -223,7 +225,6 @@ static void deliver(struct tw_worker *worker, struct half *half, struct tw_lette
 	tw_berth_letter(half->berth, letter, now);
 	if (half->destination)
 		tw_worker_touch(worker, half->destination);
-	worker->moored_came |= !half->sending;
 }
 
 void tw_worker_lanes_mail(struct tw_worker *worker, tw_ns now)
@@ -240,9 +241,6 @@ void tw_worker_lanes_mail(struct tw_worker *worker, tw_ns now)
 			deliver(worker, half, letter, now);
 		letter = next;
 	}
-	if (worker->moored_came && worker->hub)
-		tw_worker_io_flush(worker, now);
-	worker->moored_came = false;
 	bury_those_over(worker, now);
 }
 
@@ -251,6 +249,12 @@ void tw_worker_lanes_flush(struct tw_worker *worker, tw_ns now)
 	for (struct half *half = worker->halves; half; half = half->next)
 		if (half->lane && !half->sending)
 			tw_lane_flush(half->lane, now);
+}
+
+void tw_worker_line_flush(struct destination *line, tw_ns now)
+{
+	if (line->line_of)
+		tw_lane_flush(line->line_of->lane, now);
 }
 
 void tw_worker_lanes_tick(struct tw_worker *worker, tw_ns now)
@@ -270,8 +274,7 @@ void tw_worker_lanes_tick(struct tw_worker *worker, tw_ns now)
 
 bool tw_worker_lanes_over(struct tw_worker *worker)
 {
-	return !worker->halves &&
-	       tw_mailbox_shut(tw_crew_mailbox(worker->crew, worker->place));
+	return !worker->halves && tw_mailbox_shut(tw_crew_mailbox(worker->crew, worker->place));
 }
 
 /* Receiving. */
@@ -318,16 +321,13 @@ enum tw_verdict tw_worker_lanes_admit(struct tw_worker *worker, const struct tw_
 
 	if (verdict != TW_ACCEPT_YES)
 		return verdict;
-	if (!tw_worker_halves_new(worker, (worker->place + worker->places - number) % worker->places,
-				  false, &lane, &berth))
+	if (!tw_worker_halves_new(worker,
+				  (worker->place + worker->places - number) % worker->places, false,
+				  &lane, &berth))
 		return TW_ACCEPT_BUSY;
 	if (!make_receiving(worker, peer, lane, berth, tw_clock_now())) {
-		tw_lane_free(lane->lane);
-		tw_berth_free(berth->berth);
-		lane->lane = NULL;
-		berth->berth = NULL;
-		tw_worker_half_free(lane);
 		tw_worker_half_free(berth);
+		tw_worker_half_free(lane);
 		return TW_ACCEPT_BUSY;
 	}
 	tw_worker_half_link(worker, lane);
@@ -400,7 +400,7 @@ void tw_worker_half_note(struct half *half)
 		note(half, &info.conn);
 }
 
-uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_public_key *peer)
+uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_conn *conn)
 {
 	uint64_t sum = 0;
 
@@ -410,7 +410,7 @@ uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_publ
 		if (!half->berth || half->sending)
 			continue;
 		tw_berth_info(half->berth, &info);
-		if (info.conn_known && memcmp(&info.conn.peer_key, peer, sizeof *peer) == 0)
+		if (info.conn_known && info.main_conn == conn)
 			sum += info.conn.bytes_received;
 	}
 	return sum;

@@ -182,8 +182,8 @@ static void open_lane(struct tw_worker *worker, struct destination *destination,
 	destination->lane_count++;
 	tw_worker_destination_rate(worker, destination, now);
 	if (!fill_halves(destination, berth, lane, info, now) || !tw_worker_half_introduce(lane)) {
-		tw_worker_half_free(lane);
 		tw_worker_half_free(berth);
+		tw_worker_half_free(lane);
 		destination->lane_count--;
 		tw_worker_destination_rate(worker, destination, now);
 		return;

@@ -148,12 +148,11 @@ static struct incoming *incoming_new(struct tw_worker *worker, const struct tw_c
 	return incoming;
 }
 
-/* Whoever keeps to a limit keeps to it with all his lanes. Where a peer has several connections
- * with lanes, all of them count for each: that is too much, and nobody gets more by it. */
-static uint64_t with_lanes(struct tw_worker *worker, const struct tw_conn_info *info)
+/* Whoever keeps to a limit keeps to it with all his lanes. */
+static uint64_t with_lanes(struct tw_worker *worker, const struct tw_conn *conn,
+			   const struct tw_conn_info *info)
 {
-	return info->bytes_received +
-	       (worker->halves ? tw_worker_lanes_received(worker, &info->peer_key) : 0);
+	return info->bytes_received + (worker->halves ? tw_worker_lanes_received(worker, conn) : 0);
 }
 
 /* Finds the connections that came in and are established; what has gone is forgotten. */
@@ -178,7 +177,7 @@ static void look_round(struct tw_worker *worker, tw_ns span)
 		incoming->conn = conn;
 		incoming->rtt = info.rtt_smoothed;
 		if (span) {
-			uint64_t bytes = with_lanes(worker, &info);
+			uint64_t bytes = with_lanes(worker, conn, &info);
 
 			/* What lanes brought goes with them. */
 			incoming->used_bps =

@@ -149,7 +149,7 @@ struct traffic {
  * with the worker whose transfers it is for.
  */
 struct half {
-	struct half *next; /* in worker->halves */
+	struct half *next;    /* in worker->halves */
 	struct tw_lane *lane; /* owned; one of both */
 	struct tw_berth *berth;
 	bool sending;
@@ -194,15 +194,16 @@ struct destination {
 
 	/* Not a destination, but what sockets of a lane need of one. */
 	bool is_line;
+	struct half *line_of; /* NULL: over */
 	/* Berths of its lanes, by number - 1 (worker_lanes_open.c). */
 	struct half *lanes[TW_LANES_MAX];
 	unsigned lane_count; /* with one that is being made */
 	unsigned lane_failures;
 	uint64_t lanes_conn; /* the connection that they are beside */
 	tw_ns lanes_at, lanes_idle_since;
-	struct traffic lanes_past;      /* of lanes that are over */
-	uint64_t load_seen;             /* worker->load_serial, and what had been sent then: */
-	uint64_t load_own, load_all;    /* over its own connection, with its lanes */
+	struct traffic lanes_past;   /* of lanes that are over */
+	uint64_t load_seen;          /* worker->load_serial, and what had been sent then: */
+	uint64_t load_own, load_all; /* over its own connection, with its lanes */
 
 	struct traffic past; /* of sockets that are closed */
 	struct traffic accounted;
@@ -292,8 +293,7 @@ struct tw_worker {
 	struct half *halves;            /* owned */
 	struct destination *lines_gone; /* owned: of lanes that are over, for their last words */
 	uint64_t lanes_ever;
-	unsigned lanes_in; /* lanes that came in */
-	bool moored_came;  /* letters for berths of the hub were handed in */
+	unsigned lanes_in;                            /* lanes that came in */
 	int64_t lanes_past_sent, lanes_past_received; /* of halves that are over */
 	uint64_t load_serial, load_cpu, load_bytes;   /* of the last look at our own load */
 	unsigned load;                                /* per mille of a processor */
@@ -475,6 +475,8 @@ void tw_worker_half_note(struct half *half);
 void tw_worker_lanes_mail(struct tw_worker *worker, tw_ns now);
 /* Lanes that came in let go of the buffer at hand. */
 void tw_worker_lanes_flush(struct tw_worker *worker, tw_ns now);
+/* What came in for the lane that @line is of has been handed in. */
+void tw_worker_line_flush(struct destination *line, tw_ns now);
 /* At least every 20 ms. */
 void tw_worker_lanes_tick(struct tw_worker *worker, tw_ns now);
 /* All shall end. */
@@ -488,8 +490,8 @@ enum tw_verdict tw_worker_lanes_admit(struct tw_worker *worker, const struct tw_
 				      const struct tw_conn_app **ret_app, void **ret_context);
 /* Fills in @ret->lanes and what they carried. */
 void tw_worker_lanes_figures(struct tw_worker *worker, struct tw_worker_snapshot *ret, tw_ns now);
-/* What lanes that are there have brought from @peer for our transfers. */
-uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_public_key *peer);
+/* What the lanes beside @conn, which came in, have brought. */
+uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_conn *conn);
 static inline bool tw_worker_is_lane(const struct tw_conn *conn)
 {
 	return tw_conn_tag(conn) & (TW_LANE_OUT | TW_LANE_IN);

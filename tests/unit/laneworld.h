@@ -219,8 +219,8 @@ static inline int lane_open(struct lane_world *world, struct lane_link *link)
 	connect.remote = link->wire.addresses[1];
 	connect.app = tw_lane_app(link->ends[0].lane);
 	connect.app_context = link->ends[0].lane;
-	assert_int_equal(
-		tw_endpoint_connect(link->wire.ends[0], &connect, base->wire.now, &conn), 0);
+	assert_int_equal(tw_endpoint_connect(link->wire.ends[0], &connect, base->wire.now, &conn),
+			 0);
 	tw_lane_dialled(link->ends[0].lane, conn);
 	world->opened++;
 	return 0;

@@ -59,7 +59,12 @@ static const struct tw_params vector_params = {
 	.server_uid = { 0x0f, 0x0e, 0x0d, 0x0c, 0x0b, 0x0a, 0x09, 0x08, 0x07, 0x06, 0x05, 0x04,
 			0x03, 0x02, 0x01, 0x00 },
 	.observed_ip = { [10] = 0xff, [11] = 0xff, [12] = 203, [13] = 0, [14] = 113, [15] = 7 },
-	.offers = { [10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1, [16] = 0x22,
+	.offers = { [10] = 0xff,
+		    [11] = 0xff,
+		    [12] = 192,
+		    [14] = 2,
+		    [15] = 1,
+		    [16] = 0x22,
 		    [17] = 0xb6 },
 	.lane = 2,
 };
