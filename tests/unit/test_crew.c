@@ -1,4 +1,4 @@
-/* Several workers at one address: ids, the filter in the kernel, post, letters, homes, endpoints. */
+/* Several workers at one address: ids, the kernel's filter, post, letters, homes, endpoints. */
 #include "unit.h"
 
 #include <arpa/inet.h>
