@@ -463,6 +463,7 @@ void tw_worker_destination_status(const struct tw_worker *worker, struct destina
 	ret->rate_window_bps = tw_meter_bps(&destination->meter, now);
 	ret->transfers = destination->transfer_count;
 	ret->lanes = destination->lane_count;
+	tw_worker_lanes_add_rates(destination, &ret->conn);
 }
 
 /* Looking. */

@@ -350,6 +350,25 @@ static void note(struct half *half, const struct tw_conn_info *conn)
 		.bytes_sent = conn->bytes_sent,
 		.bytes_received = conn->bytes_received,
 	};
+	half->pacing_bps = conn->state == TW_CONN_ESTABLISHED ? conn->pacing_bps : 0;
+	half->bandwidth_bps = conn->state == TW_CONN_ESTABLISHED ? conn->bandwidth_bps : 0;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+void tw_worker_lanes_add_rates(const struct destination *destination, struct tw_conn_info *conn)
+{
+	for (unsigned i = 0; destination->lane_count && i < TW_LANES_MAX; i++) {
+		const struct half *berth = destination->lanes[i];
+
+		if (!berth)
+			continue;
+		conn->pacing_bps = sum(conn->pacing_bps, berth->pacing_bps);
+		conn->bandwidth_bps = sum(conn->bandwidth_bps, berth->bandwidth_bps);
+	}
 }
 
 /* Of the lanes whose connections are carried here: what they have carried for others. */

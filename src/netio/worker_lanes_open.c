@@ -68,6 +68,15 @@ void tw_worker_lanes_load(struct tw_worker *worker, tw_ns now)
 	tw_crew_set_load(worker->crew, worker->place, worker->load);
 }
 
+/* Of a rate that is held no more is wanted either. */
+static uint64_t most_wanted(const struct destination *destination)
+{
+	struct tw_rate_limits limits = tw_worker_destination_limits(destination);
+	bool held = destination->settings.method == TW_RATE_FIXED && limits.rate_bps;
+
+	return held && limits.rate_bps < limits.max_bps ? limits.rate_bps : limits.max_bps;
+}
+
 /* A second is over in which this thread was at its end, for this destination more than for all
  * else, and no limit of the destination's was reached. */
 static bool is_held_up(const struct tw_worker *worker, struct destination *destination)
@@ -75,7 +84,7 @@ static bool is_held_up(const struct tw_worker *worker, struct destination *desti
 	uint64_t own = tw_worker_traffic_own(destination).bytes_sent,
 		 all = tw_worker_traffic(destination).bytes_sent,
 		 own_news = own - destination->load_own, all_news = all - destination->load_all,
-		 max_bps = tw_worker_destination_limits(destination).max_bps;
+		 max_bps = most_wanted(destination);
 	bool whole = worker->load_serial == destination->load_seen + 1;
 
 	if (worker->load_serial == destination->load_seen)

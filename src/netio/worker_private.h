@@ -158,6 +158,7 @@ struct half {
 	unsigned with;
 	struct tw_letter introduction; /* by which the other worker gets it */
 	struct traffic carried;        /* as known last */
+	uint64_t pacing_bps, bandwidth_bps;
 	/* The berth of a lane that sends. */
 	struct destination *destination; /* NULL: gone */
 	unsigned number;                 /* of the lane */
@@ -471,6 +472,8 @@ bool tw_worker_half_introduce(struct half *half);
 void tw_worker_half_free(struct half *half);
 /* Its figures as they are. */
 void tw_worker_half_note(struct half *half);
+/* To what is known of the connection of @destination, the same of its lanes. */
+void tw_worker_lanes_add_rates(const struct destination *destination, struct tw_conn_info *conn);
 /* Letters have come. */
 void tw_worker_lanes_mail(struct tw_worker *worker, tw_ns now);
 /* Lanes that came in let go of the buffer at hand. */
