@@ -419,6 +419,13 @@ void tw_worker_half_note(struct half *half)
 		note(half, &info.conn);
 }
 
+void tw_worker_lanes_note(struct destination *destination)
+{
+	for (unsigned i = 0; destination->lane_count && i < TW_LANES_MAX; i++)
+		if (destination->lanes[i])
+			tw_worker_half_note(destination->lanes[i]);
+}
+
 uint64_t tw_worker_lanes_received(struct tw_worker *worker, const struct tw_conn *conn)
 {
 	uint64_t sum = 0;

@@ -472,6 +472,8 @@ bool tw_worker_half_introduce(struct half *half);
 void tw_worker_half_free(struct half *half);
 /* Its figures as they are. */
 void tw_worker_half_note(struct half *half);
+/* Of all the lanes of @destination. */
+void tw_worker_lanes_note(struct destination *destination);
 /* To what is known of the connection of @destination, the same of its lanes. */
 void tw_worker_lanes_add_rates(const struct destination *destination, struct tw_conn_info *conn);
 /* Letters have come. */

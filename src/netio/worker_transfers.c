@@ -298,6 +298,7 @@ static void leave(struct transfer *transfer)
 	struct destination *destination = transfer->destination;
 
 	tw_worker_note_conn(destination);
+	tw_worker_lanes_note(destination);
 	tw_worker_account(destination);
 	tw_outgoing_remove(destination->outgoing, transfer->sender);
 	destination->seated--;

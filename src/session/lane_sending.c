@@ -241,7 +241,8 @@ static void note(struct lane_sending *lane, const struct tw_data_ref *piece, boo
 	lane->records[lane->record_count++] = record;
 }
 
-static void report(struct lane_sending *lane)
+/* Returns whether there was anything to tell. */
+static bool report(struct lane_sending *lane)
 {
 	size_t told = 0, i;
 
@@ -258,9 +259,10 @@ static void report(struct lane_sending *lane)
 		tw_half_write(&lane->lane.half, &letter->head);
 	}
 	if (!told)
-		return;
+		return false;
 	lane->record_count -= told;
 	memmove(lane->records, lane->records + told, lane->record_count * sizeof(*lane->records));
+	return true;
 }
 
 void tw_lane_sending_flush(struct tw_lane *base)
@@ -268,8 +270,9 @@ void tw_lane_sending_flush(struct tw_lane *base)
 	struct lane_sending *lane = sending(base);
 
 	let_go(lane);
-	if (!base->half.end_said)
-		report(lane);
+	/* It may be the last of a transfer, whose figures shall be all there. */
+	if (!base->half.end_said && report(lane) && !lane->first)
+		base->figures_at = base->now;
 	if (!base->half.closing)
 		ask(lane);
 	tw_lane_figures(base, lane->record_count);
