@@ -334,6 +334,7 @@ enum tw_verdict tw_worker_lanes_admit(struct tw_worker *worker, const struct tw_
 	lane->tag = TW_LANE_IN | worker->lanes_ever++;
 	*ret_config = (struct tw_conn_config){ .method = TW_RATE_DEFAULT,
 					       .limits.max_bps = UINT64_MAX,
+					       .data_window = tw_receiver_lane_room(worker->hub),
 					       .tag = lane->tag };
 	*ret_app = tw_lane_app(lane->lane);
 	*ret_context = lane->lane;

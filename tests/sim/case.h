@@ -77,7 +77,7 @@ struct sim_case {
 	struct sim_disk_config disks[2];
 	enum tw_overwrite overwrite;
 	bool sha256, lends_buffers;
-	unsigned lanes; /* beside the connection */
+	unsigned lanes;      /* beside the connection */
 	unsigned checkpoint; /* seconds */
 	uint64_t rate_max;
 	enum tw_cipher cipher; /* TW_CIPHER_NONE: 128 */
@@ -121,7 +121,8 @@ static inline double sim_needless_max(const struct sim_case *test, uint64_t cont
 		return test->needless_max;
 	if (content_bytes < 8 * MIB)
 		return INFINITY;
-	/* Several flows lose more of a small queue than one does, and are wrong about it more often.
+	/* Several flows lose more of a small queue than one does, and are wrong about it more
+	 * often.
 	 */
 	return test->lanes ? 0.05 : 0.01;
 }
