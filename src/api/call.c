@@ -433,13 +433,5 @@ int tw_api_list_in_turns(struct tw_api_call *call, int (*more)(struct tw_api_cal
 	count_result(call);
 	if (code != TW_API_MORE)
 		return code;
-	if (tw_api_call_later(call, 0, next_turn))
-		return TW_API_LATER;
-	/* Where too many wait it is made in one go. */
-	call->fault = (struct tw_fault){ 0 };
-	while (code == TW_API_MORE) {
-		code = more(call);
-		count_result(call);
-	}
-	return code;
+	return tw_api_call_later(call, 0, next_turn) ? TW_API_LATER : (int)call->fault.code;
 }

@@ -17,6 +17,7 @@
 #define STREAMS_ACCOUNT_MAX 64 /* of one account, of those */
 #define BACKLOG_MAX 65536 /* bytes a client may be behind in its socket */
 #define ENTRIES_AT_ONCE 100
+#define PIECES_AT_ONCE 8 /* then others have their turn */
 #define HEARTBEAT_SECONDS 15
 
 struct tw_api_stream {
@@ -35,6 +36,14 @@ static void grown(void *context)
 		return;
 	api->streams_behind = true;
 	event_active(api->turn, 0, 0);
+}
+
+/* Some are behind with what is stored already, or is now. */
+static void catch_up(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	grown(context);
 }
 
 /* Whose token is taken back, or whose time is over, hears no more; nor does an account that was not
@@ -71,6 +80,9 @@ int tw_api_events_init(struct tw_api *api)
 	api->heartbeat = event_new(api->options.base, -1, EV_PERSIST, heartbeat, api);
 	if (!api->heartbeat || event_add(api->heartbeat, &every))
 		return -ENOMEM;
+	api->catch_up = event_new(api->options.base, -1, 0, catch_up, api);
+	if (!api->catch_up)
+		return -ENOMEM;
 	api->listener = tw_engine_listen(api->options.engine, grown, api);
 	return api->listener ? 0 : -ENOMEM;
 }
@@ -81,6 +93,8 @@ void tw_api_events_deinit(struct tw_api *api)
 		tw_engine_unlisten(api->listener);
 	if (api->heartbeat)
 		event_free(api->heartbeat);
+	if (api->catch_up)
+		event_free(api->catch_up);
 }
 
 /* Its id is that of the entry before the first one that is left: the place to go on from. */
@@ -156,7 +170,9 @@ static bool push_some(struct tw_api_stream *stream, uint64_t newest)
 
 static void push(struct tw_api_stream *stream)
 {
+	static const struct timeval now = { 0 };
 	uint64_t oldest = 0, newest = 0;
+	bool more = true;
 
 	if (!may_hear(stream)) {
 		tw_http_drop(stream->conn);
@@ -166,9 +182,11 @@ static void push(struct tw_api_stream *stream)
 	if (stream->after > newest || (oldest && stream->after + 1 < oldest)) {
 		say_gap(stream, oldest);
 	}
-	while (stream->after < newest && tw_http_backlog(stream->conn) < BACKLOG_MAX &&
-	       push_some(stream, newest))
-		;
+	for (unsigned i = 0; i < PIECES_AT_ONCE && more; i++)
+		more = stream->after < newest && tw_http_backlog(stream->conn) < BACKLOG_MAX &&
+		       push_some(stream, newest);
+	if (more)
+		event_add(stream->api->catch_up, &now);
 }
 
 void tw_api_events_push(struct tw_api *api)

@@ -103,6 +103,7 @@ static int show_more_events(struct tw_api_call *call)
 		.limit = call->left < EVENTS_A_TURN ? call->left : EVENTS_A_TURN,
 	};
 	json_t *entries = NULL, *entry;
+	uint64_t oldest, newest;
 	size_t i;
 	int r = tw_engine_events(call->engine, &call->caller, &query, &entries, &call->after,
 				 &call->fault);
@@ -115,7 +116,11 @@ static int show_more_events(struct tw_api_call *call)
 	}
 	json_decref(entries);
 	call->left -= i;
-	return call->left && i == query.limit ? TW_API_MORE : tw_api_list_end(call);
+	/* Of what others own only some is passed over in a turn. */
+	tw_engine_event_range(call->engine, &oldest, &newest);
+	return call->left && call->after > query.after && call->after < newest
+		       ? TW_API_MORE
+		       : tw_api_list_end(call);
 }
 
 static int get_event_log(struct tw_api_call *call)

@@ -55,7 +55,7 @@ struct tw_api {
 	uint16_t waits_of[TW_API_WAITERS]; /* by account, and whether it came by a token */
 	struct tw_api_streams streams;
 	struct tw_listener *listener;
-	struct event *heartbeat;
+	struct event *heartbeat, *catch_up;
 	struct tw_api_logins logins;
 	size_t login_count;
 	struct tw_guesses guesses; /* under way, all kinds of them */

@@ -391,7 +391,8 @@ struct tw_events_query {
 	uint64_t limit;
 };
 /* @ret: new reference to an array, oldest first; *@ret_last: the number of the last entry looked
- * at, whether this caller may see it or not: where to go on. */
+ * at, whether this caller may see it or not: where to go on, unless it is the newest or has not
+ * moved. */
 int tw_engine_events(struct tw_engine *engine, const struct tw_caller *caller,
 		     const struct tw_events_query *query, json_t **ret, uint64_t *ret_last,
 		     struct tw_fault *fault);

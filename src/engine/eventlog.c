@@ -133,6 +133,7 @@ struct reading {
 	const struct tw_eventlog_query *query;
 	json_t *entries;
 	uint64_t last;
+	unsigned looked; /* at so many */
 };
 
 static bool is_of_token(const json_t *entry, const char *token)
@@ -148,6 +149,8 @@ static int take_event(void *context, const struct tw_store_event *event)
 	const char *owner = reading->query->owner, *token = reading->query->token;
 	json_t *entry;
 
+	if (reading->looked++ == TW_EVENTLOG_LOOK)
+		return TW_E_FULL;
 	if (owner && strcmp(event->owner, owner) != 0) {
 		reading->last = event->id;
 		return 0;

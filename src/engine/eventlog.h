@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 #define TW_EVENTLOG_KEEP 100000
+#define TW_EVENTLOG_LOOK 1000 /* entries that one reading looks at */
 
 struct tw_eventlog;
 struct tw_listener;
@@ -38,7 +39,8 @@ struct tw_eventlog_query {
 	uint64_t limit;
 };
 /* @ret: new reference to an array, oldest first. *@ret_last: the number of the last one looked at,
- * seen or not: where to go on. */
+ * seen or not: where to go on. Fewer than the limit are all there are only if that is the newest,
+ * or has not moved: a caller who owns next to nothing must not hold up everybody. */
 int tw_eventlog_read(struct tw_eventlog *log, const struct tw_eventlog_query *query, json_t **ret,
 		     uint64_t *ret_last);
 void tw_eventlog_range(const struct tw_eventlog *log, uint64_t *ret_oldest, uint64_t *ret_newest);

@@ -117,6 +117,30 @@ static void test_only_the_owners(void **state)
 	json_decref(entries);
 }
 
+/* A reading looks at so many, whosever they are, and says where to go on. */
+static void test_many_of_others(void **state)
+{
+	struct world *world = *state;
+	struct tw_eventlog_query query = { .owner = "anna", .limit = 10 };
+	json_t *entries;
+	uint64_t last, oldest, newest;
+	unsigned readings = 0;
+	size_t count = 0;
+
+	for (int i = 1; i <= 2 * TW_EVENTLOG_LOOK + 10; i++)
+		add(world, "ben", i);
+	add(world, "anna", 1);
+	tw_eventlog_range(world->log, &oldest, &newest);
+	while (query.after < newest && readings++ < 10) {
+		count += read_log(world, &query, &entries, &last);
+		json_decref(entries);
+		assert_true(last > query.after);
+		query.after = last;
+	}
+	assert_int_equal(readings, 3);
+	assert_int_equal(count, 1);
+}
+
 static void test_pages_and_times(void **state)
 {
 	struct world *world = *state;
@@ -194,8 +218,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(entries),  TEST(only_the_owners), TEST(pages_and_times),
-		TEST(survives), TEST(listeners),
+		TEST(entries),         TEST(only_the_owners), TEST(many_of_others),
+		TEST(pages_and_times), TEST(survives),        TEST(listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
