@@ -129,6 +129,7 @@ int tw_sink_new(const struct tw_fs *fs, const struct tw_sink_options *options, s
 		return -ENOMEM;
 	sink->fs = *fs;
 	sink->flush = 1;
+	sink->proof_step = SINK_PROOF_STEP;
 	r = copy_options(sink, options);
 	if (!r) {
 		sink->manifest = tw_manifest_new();

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "content/names.h"
@@ -211,6 +213,7 @@ void tw_sink_file_drop(struct tw_sink *sink, uint64_t entry)
 		free(file->pages[i]);
 	free(file->pages);
 	tw_digest_free(file->fold);
+	EVP_MD_CTX_free(file->proof);
 	free(file);
 }
 

@@ -147,42 +147,58 @@ static int flush(struct tw_sink *sink)
 	return 0;
 }
 
-static int hash_file(struct tw_sink *sink, struct sink_file *file, EVP_MD_CTX *hash)
+/* Goes on with @file->proof, not to the end of a file that is very long: others wait for the
+ * thread, and a file of nothing but zeros may be as long as its sender says. */
+static int hash_file(struct tw_sink *sink, struct sink_file *file)
 {
 	uint64_t size = tw_manifest_entry(sink->manifest, file->entry)->size;
+	uint64_t end =
+		size - file->proof_at < sink->proof_step ? size : file->proof_at + sink->proof_step;
 	int r = tw_sink_file_open(sink, file, false);
 
-	for (uint64_t at = 0; !r && at < size;) {
-		size_t n = size - at < SINK_SCRATCH ? (size_t)(size - at) : SINK_SCRATCH;
+	while (!r && file->proof_at < end) {
+		uint64_t at = file->proof_at;
+		size_t n = end - at < SINK_SCRATCH ? (size_t)(end - at) : SINK_SCRATCH;
 		int64_t got = sink->fs.ops->read(file->handle, sink->scratch, n, at);
 
 		if (got < 0)
 			return (int)got;
 		if ((size_t)got < n)
 			return -EIO;
-		if (EVP_DigestUpdate(hash, sink->scratch, n) != 1)
+		if (EVP_DigestUpdate(file->proof, sink->scratch, n) != 1)
 			return -ENOMEM;
-		at += n;
+		file->proof_at += n;
 	}
 	return r;
 }
 
-/* Does the file have the SHA-256 that the sender read? */
+static int begin_proof(struct sink_file *file)
+{
+	file->proof_at = 0;
+	file->proof = EVP_MD_CTX_new();
+	return file->proof && EVP_DigestInit_ex(file->proof, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
+/* Does the file have the SHA-256 that the sender read? With @file->proof left: not known yet. */
 static int check_proof(struct tw_sink *sink, struct sink_file *file)
 {
 	const uint8_t *proof = tw_map_get(&sink->proofs, file->entry);
+	uint64_t size = tw_manifest_entry(sink->manifest, file->entry)->size;
 	uint8_t digest[32];
-	EVP_MD_CTX *hash;
-	int r = -ENOMEM;
+	int r = 0;
 
 	if (!proof || file->proven || !sink->options.write_content)
 		return 0;
-	hash = EVP_MD_CTX_new();
-	if (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1)
-		r = hash_file(sink, file, hash);
-	if (!r && EVP_DigestFinal_ex(hash, digest, NULL) != 1)
+	if (!file->proof)
+		r = begin_proof(file);
+	if (!r)
+		r = hash_file(sink, file);
+	if (!r && file->proof_at < size)
+		return 0;
+	if (!r && EVP_DigestFinal_ex(file->proof, digest, NULL) != 1)
 		r = -ENOMEM;
-	EVP_MD_CTX_free(hash);
+	EVP_MD_CTX_free(file->proof);
+	file->proof = NULL;
 	if (!r && memcmp(digest, proof, sizeof(digest)) != 0)
 		r = TW_E_DIGEST;
 	file->proven = !r;
@@ -218,7 +234,7 @@ static int inspect_queue(struct tw_sink *sink)
 		if (sink->states[index] != SINK_WHOLE)
 			continue;
 		r = check_proof(sink, file);
-		if (!r && sink->options.write_content)
+		if (!r && sink->options.write_content && !file->proof)
 			r = tw_sink_file_set_meta(sink, file);
 		if (r && tw_sink_entry_error(r))
 			r = tw_sink_end_entry(sink, index, SINK_FAILED, r);
@@ -291,7 +307,7 @@ static int take_names(struct tw_sink *sink, struct folders *folders)
 		struct sink_file *file = tw_map_get(&sink->files, index);
 		int r = 0;
 
-		if (sink->states[index] != SINK_WHOLE)
+		if (sink->states[index] != SINK_WHOLE || file->proof)
 			continue;
 		if (!file->renamed && !sink_in_place(sink)) {
 			tw_sink_file_close(sink, file);
@@ -344,7 +360,7 @@ static int finish_files(struct tw_sink *sink)
 		uint64_t index = sink->whole[i];
 		const struct sink_file *file = tw_map_get(&sink->files, index);
 
-		if (sink->states[index] == SINK_WHOLE && (named || file->renamed))
+		if (sink->states[index] == SINK_WHOLE && !file->proof && (named || file->renamed))
 			r = finish_file(sink, index);
 	}
 	tidy_queue(sink);

@@ -87,6 +87,8 @@ struct sink_file {
 	bool exists;            /* made by this sink, or taken over from an earlier attempt */
 	bool fresh;             /* made by this sink: what was not written is zero */
 	bool sized, journaled, meta_set, proven, renamed;
+	struct evp_md_ctx_st *proof; /* owned; so much of its SHA-256 is known; NULL: not begun */
+	uint64_t proof_at;
 	struct tw_ranges whole,
 		zeros;           /* chunks of the file that are checked; those that are holes */
 	struct tw_digest digest; /* of the only chunk, or of the file once @folded == @chunks */
@@ -189,9 +191,11 @@ struct tw_sink {
 	struct tw_digest zeros; /* of a whole chunk of them, once @zeros_known */
 	bool zeros_known;
 	uint8_t *scratch; /* owned: SINK_SCRATCH bytes for reading back */
+	uint64_t proof_step; /* of a file's SHA-256, at a time */
 };
 
 #define SINK_SCRATCH (UINT64_C(256) << 10)
+#define SINK_PROOF_STEP (UINT64_C(8) << 30) /* some seconds */
 
 static inline bool sink_in_place(const struct tw_sink *sink)
 {

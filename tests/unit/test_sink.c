@@ -8,6 +8,7 @@
 #include "../support/tape.h"
 #include "base/error.h"
 #include "content/names.h"
+#include "content/sink_internal.h"
 
 static int setup(void **state)
 {
@@ -619,6 +620,54 @@ static void test_sha256(void **state)
 	tape_deinit(&tape);
 }
 
+/* A long file is read for its SHA-256 part by part, and takes its name when all of it is right;
+ * others do not wait for it. */
+static void test_sha256_in_parts(void **state)
+{
+	const struct tw_sink_options options = {
+		.destination = "",
+		.overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS,
+		.write_content = true,
+		.sha256 = true,
+	};
+	const uint64_t size = 3 * TW_CHUNK_SIZE + 1;
+	uint8_t proof[32];
+	struct tw_sink *sink;
+	struct tape tape;
+
+	(void)state;
+	assert_int_equal(tw_sink_new(&fs, &options, &sink), 0);
+	sink->proof_step = TW_CHUNK_SIZE;
+	tape_init(&tape, 4);
+	tape_file(&tape, "long", size);
+	tape_file(&tape, "lie", size);
+	tape_file(&tape, "left", size);
+	tape_file(&tape, "short", 100);
+	assert_int_equal(tape_offer(&tape, sink), TW_E_END);
+	SHA256(tape.bytes, size, proof);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_int_equal(tw_sink_sha256(sink, i, proof), 0);
+	SHA256(tape.bytes + 3 * size, 100, proof);
+	assert_int_equal(tw_sink_sha256(sink, 3, proof), 0);
+	assert_int_equal(tape_send(&tape, sink, UINT64_MAX), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		/* The last piece may have begun it. */
+		tape_events(&tape, sink);
+		assert_true(!there("long") || i > 1);
+		assert_false(there("lie"));
+		assert_int_equal(tw_sink_checkpoint(sink), 0);
+		assert_true(there("short"));
+		if (i == 1)
+			assert_int_equal(tw_sink_abandon(sink, 2), 0);
+	}
+	tape_events(&tape, sink);
+	assert_true(there("long") && !there("lie") && !there("left"));
+	assert_int_equal(tape.last_error, TW_E_DIGEST);
+	assert_true(tape.all_done);
+	tw_sink_free(sink);
+	tape_deinit(&tape);
+}
+
 /* Content is checked and dropped. */
 static void test_without_writing(void **state)
 {
@@ -763,6 +812,7 @@ int main(void)
 		CASE(test_damage_without_end),
 		CASE(test_abandon),
 		CASE(test_sha256),
+		CASE(test_sha256_in_parts),
 		CASE(test_without_writing),
 		CASE(test_peer_breaks_the_rules),
 		CASE(test_crumbs),
