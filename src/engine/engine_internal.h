@@ -38,6 +38,7 @@
 #define TW_ACTIVE_PER_DESTINATION_MAX 60 /* one connection carries TW_SESSION_TRANSFERS_MAX */
 #define TW_MANIFESTS_MAX 1000000
 #define TW_TOKENS_MAX 100000
+#define TW_LOOKED_AT_MAX 8
 #define TW_PROBLEMS_KEPT 32 /* what was left out, newest first, each transfer */
 #define TW_RATE_MAX_KBPS UINT64_C(1000000000)
 #define TW_UNSET UINT64_MAX /* not given, no limit */
@@ -340,6 +341,9 @@ struct tw_engine {
 	const char **client_texts;
 	struct tw_transfer_sample_view *sample_views;
 	uint64_t port_numbers[TW_RECEIVE_PORTS_MAX];
+	/* Manifests whose listings were read to be looked at: the newest stay in memory. */
+	char looked_at[TW_LOOKED_AT_MAX][TW_OBJECT_ID];
+	unsigned looked_at_next;
 	char path_text[2][TW_SOURCE_PATH_MAX + TW_ROOT_PATH_ROOM + 2];
 	char token_session[TW_OBJECT_ID];
 };

@@ -339,17 +339,35 @@ struct tw_listing *tw_manifest_listing_now(struct tw_manifest_object *manifest, 
 	return read_listing(manifest, SIZE_MAX, ret);
 }
 
+/* In memory: whoever sends by it has a reference of his own. */
+static void forget_listing(struct tw_manifest_object *manifest)
+{
+	tw_listing_drop(manifest->listing);
+	manifest->listing = NULL;
+}
+
 void tw_manifests_trim(struct tw_engine *engine, tw_ns now)
 {
 	for (size_t i = 0; i < engine->manifests.used; i++) {
 		struct tw_manifest_object *manifest = of(engine->manifests.items[i]);
 
 		if (manifest && manifest->listing &&
-		    tw_ns_since(now, manifest->listing_used_at) > LISTING_KEPT) {
-			tw_listing_drop(manifest->listing);
-			manifest->listing = NULL;
-		}
+		    tw_ns_since(now, manifest->listing_used_at) > LISTING_KEPT)
+			forget_listing(manifest);
 	}
+}
+
+/* Whoever looks at one manifest after the other does not fill the memory: it is the oldest of those
+ * few that makes room. */
+static void note_looked_at(struct tw_manifest_object *manifest)
+{
+	struct tw_engine *engine = manifest->object.engine;
+	char *place = engine->looked_at[engine->looked_at_next++ % TW_LOOKED_AT_MAX];
+	struct tw_manifest_object *before = of(tw_shelf_find(&engine->manifests, place));
+
+	if (before && before != manifest)
+		forget_listing(before);
+	memcpy(place, manifest->object.id, TW_OBJECT_ID);
 }
 
 /* Creation. */
@@ -646,9 +664,11 @@ int tw_engine_manifest_files(struct tw_engine *engine, const struct tw_caller *c
 		of(tw_caller_object(&engine->manifests, caller, slice->id, "manifestId", fault));
 	struct tw_listing *listing;
 	char reason[256];
+	bool read_now;
 
 	if (!manifest)
 		return (int)fault->code;
+	read_now = !manifest->listing;
 	if (manifest->status != TW_MANIFEST_COMPLETE)
 		return tw_fault_set(fault, TW_FAULT_CONFLICT, "manifestId",
 				    "The manifest is %s: its files can be listed once it is "
@@ -657,6 +677,8 @@ int tw_engine_manifest_files(struct tw_engine *engine, const struct tw_caller *c
 	listing = tw_manifest_listing_now(manifest, reason);
 	if (!listing)
 		return tw_fault_set(fault, TW_FAULT_INTERNAL, "manifestId", "%s", reason);
+	if (read_now)
+		note_looked_at(manifest);
 	/* Who came with the token sees the fence as the top. */
 	show_files(engine, listing, caller->token || !manifest->fence ? "" : manifest->fence,
 		   slice);

@@ -375,6 +375,53 @@ static void carries_a_crowd(void **state)
 	walks_in_parts(world, &caller);
 }
 
+static int no_file(void *context, const struct tw_manifest_file_view *file)
+{
+	(void)context;
+	(void)file;
+	return 0;
+}
+
+static unsigned listings_in_memory(const struct world *world)
+{
+	const struct tw_shelf *shelf = &world->hosts[0].engine->manifests;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < shelf->used; i++)
+		count += shelf->items[i] &&
+			 ((const struct tw_manifest_object *)shelf->items[i])->listing != NULL;
+	return count;
+}
+
+/* Whoever looks at all manifests, one after the other, has few of them in memory. */
+static void listings_that_are_looked_at(void **state)
+{
+	struct world *world = *state;
+	struct tw_caller caller = alice();
+	char ids[3 * TW_LOOKED_AT_MAX][TW_OBJECT_ID], name[16];
+	struct tw_manifest_slice slice = { .limit = 10, .each = no_file };
+
+	host_start(world, 0);
+	for (unsigned i = 0; i < 3 * TW_LOOKED_AT_MAX; i++) {
+		snprintf(name, sizeof(name), "file-%u", i);
+		file_make(&world->hosts[0], name, 10, i);
+		snprintf(ids[i], TW_OBJECT_ID, "%s", manifest_make(world, 0, &caller, name));
+	}
+	tw_engine_commit(world->hosts[0].engine);
+	host_kill(world, 0);
+	host_start(world, 0);
+	assert_int_equal(listings_in_memory(world), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 3 * TW_LOOKED_AT_MAX; i++) {
+			slice.id = ids[i];
+			assert_int_equal(tw_engine_manifest_files(world->hosts[0].engine, &caller,
+								  &slice, &world->fault),
+					 TW_FAULT_NONE);
+			assert_in_range(listings_in_memory(world), 1, TW_LOOKED_AT_MAX);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +431,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forgets_what_it_shall_not_keep, world_make,
 						world_free),
 		cmocka_unit_test_setup_teardown(reads_a_long_manifest, world_make, world_free),
+		cmocka_unit_test_setup_teardown(listings_that_are_looked_at, world_make,
+						world_free),
 		cmocka_unit_test_setup_teardown(carries_a_crowd, world_make, world_free),
 	};
 
