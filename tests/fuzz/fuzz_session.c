@@ -2,11 +2,13 @@
  * Both sides of a session with a peer that says anything, in any order: the input is a list of
  * orders that feed control, manifest and digest streams and DATA, let jobs run, time pass, windows
  * fill and connections end. The connection is a small stand-in; the content asserts what sessions
- * promise (nothing beyond what was prepared, no byte twice, one sink at a time).
+ * promise (nothing beyond what was prepared, no byte twice, one sink at a time). The receiver may
+ * have a lane, over which anything comes as well.
  */
 #define FAKE_ENTRIES_MAX 64
 #include "../support/fake_content.h"
 #include "fuzz.h"
+#include "session/lane.h"
 #include "session/outgoing.h"
 #include "session/receiver.h"
 
@@ -27,7 +29,7 @@ struct tw_conn {
 	uint64_t consumed, received;
 };
 
-static struct tw_conn conn;
+static struct tw_conn conn, lane_conn;
 
 size_t tw_conn_stream_write(struct tw_conn *c, uint64_t stream, const void *bytes, size_t length)
 {
@@ -93,6 +95,18 @@ uint64_t tw_conn_stream_unsent(const struct tw_conn *c, uint64_t stream)
 	return 0;
 }
 
+bool tw_conn_stream_flushed(struct tw_conn *c, uint64_t stream)
+{
+	(void)c, (void)stream;
+	return true;
+}
+
+void tw_conn_set_rate(struct tw_conn *c, enum tw_rate_method method,
+		      const struct tw_rate_limits *limits, tw_ns now)
+{
+	(void)c, (void)method, (void)limits, (void)now;
+}
+
 void tw_conn_wake(struct tw_conn *c)
 {
 	(void)c;
@@ -156,12 +170,13 @@ static struct tw_job *run_next(struct queue *queue)
 	return job;
 }
 
-static void feed(struct input *input, const struct tw_conn_app *app, void *context)
+static void feed(struct input *input, struct tw_conn *c, const struct tw_conn_app *app,
+		 void *context)
 {
 	size_t length = next_byte(input);
 	uint64_t stream = next_byte(input) % STREAMS;
 	size_t left = (size_t)(input->end - input->at);
-	struct pipe *pipe = &conn.in[stream];
+	struct pipe *pipe = &c->in[stream];
 
 	if (length > left)
 		length = left;
@@ -175,14 +190,14 @@ static void feed(struct input *input, const struct tw_conn_app *app, void *conte
 	memcpy(pipe->bytes + pipe->have, input->at, length);
 	pipe->have += length;
 	input->at += length;
-	if (!conn.closing)
-		app->stream_readable(context, &conn, stream);
+	if (!c->closing)
+		app->stream_readable(context, c, stream);
 }
 
-static void conn_new(void)
+static void conn_new(struct tw_conn *c)
 {
-	memset(&conn, 0, sizeof(conn));
-	conn.room = 1 << 20;
+	memset(c, 0, sizeof(*c));
+	c->room = 1 << 20;
 }
 
 /* The receiving side. */
@@ -193,39 +208,47 @@ struct receiving {
 	const struct tw_conn_app *app;
 	void *context;
 	tw_ns now;
+	/* A lane, or NULL. */
+	struct tw_lane *lane;
+	struct tw_berth *berth;
+	struct tw_letter *to_lane[64], *to_berth[64];
+	size_t to_lane_count, to_berth_count;
+	unsigned buffers; /* held */
+	bool lane_closed;
 };
+
+static const struct tw_public_key peer = { { 1 } };
 
 static void receiver_admit(struct receiving *r)
 {
-	static const struct tw_public_key peer = { { 1 } };
-
-	conn_new();
+	conn_new(&conn);
 	CHECK(!tw_receiver_admit(r->hub, &peer, &r->app, &r->context));
 	r->app->established(r->context, &conn);
 }
 
-static void receiver_data(struct receiving *r, struct input *input)
+static void receiver_data(struct receiving *r, struct input *input, struct tw_conn *c)
 {
 	static uint8_t bytes[20000];
 	struct tw_data_ref piece = { next_byte(input) % 4, next_offset(input), 0 };
+	const struct tw_conn_app *app = c == &conn ? r->app : tw_lane_app(r->lane);
 
 	piece.length = (uint64_t)next_byte(input) << 6;
-	if (conn.closing)
+	if (c->closing)
 		return;
-	conn.received += piece.length;
-	if (!r->app->data_received(r->context, &conn, &piece, bytes))
-		conn.received -= piece.length;
+	c->received += piece.length;
+	if (!app->data_received(c == &conn ? r->context : r->lane, c, &piece, bytes))
+		c->received -= piece.length;
 }
 
-static void receiver_order(struct receiving *r, struct input *input)
+static void receiver_order(struct receiving *r, struct input *input, unsigned order)
 {
-	switch (next_byte(input) % 8) {
+	switch (order) {
 	case 0:
 	case 1:
-		feed(input, r->app, r->context);
+		feed(input, &conn, r->app, r->context);
 		break;
 	case 2:
-		receiver_data(r, input);
+		receiver_data(r, input, &conn);
 		break;
 	case 3:
 		tw_receiver_flush(r->hub, r->now);
@@ -249,8 +272,174 @@ static void receiver_order(struct receiving *r, struct input *input)
 	}
 }
 
-static void fuzz_receiver(struct input *input)
+/* Its lane. */
+
+static void post_to_lane(void *context, struct tw_letter *letter)
 {
+	struct receiving *r = context;
+
+	CHECK(r->to_lane_count < 64);
+	r->to_lane[r->to_lane_count++] = letter;
+}
+
+static void post_to_berth(void *context, struct tw_letter *letter)
+{
+	struct receiving *r = context;
+
+	CHECK(r->to_berth_count < 64);
+	r->to_berth[r->to_berth_count++] = letter;
+}
+
+static void *hold_buffer(void *context)
+{
+	struct receiving *r = context;
+
+	/* Every other time there is one. */
+	if (r->now & 1)
+		return NULL;
+	r->buffers++;
+	return malloc(1);
+}
+
+static void drop_buffer(void *context, void *buffer)
+{
+	struct receiving *r = context;
+
+	r->buffers--;
+	free(buffer);
+}
+
+static void lane_new(struct receiving *r)
+{
+	const struct tw_lane_receiving options = {
+		.peer = peer,
+		.lane_port = { post_to_berth, r },
+		.berth_port = { post_to_lane, r },
+		.hold_buffer = hold_buffer,
+		.drop_buffer = drop_buffer,
+		.buffer_context = r,
+	};
+
+	conn_new(&lane_conn);
+	r->lane_closed = false;
+	CHECK(!tw_lane_new_receiving(&options, r->now, &r->lane, &r->berth));
+	tw_receiver_moor(r->hub, r->berth, r->now);
+	tw_lane_app(r->lane)->established(r->lane, &lane_conn);
+}
+
+static bool carry(struct receiving *r, bool to_lane)
+{
+	struct tw_letter **queue = to_lane ? r->to_lane : r->to_berth, *letter = queue[0];
+	size_t *count = to_lane ? &r->to_lane_count : &r->to_berth_count;
+
+	if (!*count)
+		return false;
+	memmove(queue, queue + 1, --*count * sizeof(queue[0]));
+	if (to_lane)
+		tw_lane_letter(r->lane, letter, r->now);
+	else
+		tw_berth_letter(r->berth, letter, r->now);
+	return true;
+}
+
+static void lane_end(struct receiving *r)
+{
+	if (!r->lane_closed)
+		tw_lane_app(r->lane)->closed(r->lane, &lane_conn, TW_CONN_TIMEOUT, 0, "");
+	r->lane_closed = true;
+	tw_lane_flush(r->lane, r->now);
+}
+
+/* When everybody has done his part there is nothing of it any more. */
+static void lane_over(struct receiving *r)
+{
+	lane_end(r);
+	for (;;) {
+		bool any = carry(r, true);
+
+		any |= carry(r, false);
+		if (r->queue.count) {
+			tw_receiver_flush(r->hub, r->now);
+			tw_receiver_job_done(r->hub, run_next(&r->queue), r->now);
+			any = true;
+		}
+		if (!any)
+			break;
+	}
+	CHECK(tw_lane_is_over(r->lane) && tw_berth_is_over(r->berth) && !r->buffers);
+	tw_lane_free(r->lane);
+	tw_berth_free(r->berth);
+	r->lane = NULL;
+}
+
+static void lane_message(struct receiving *r, struct input *input)
+{
+	struct tw_message message = { .type = TW_MESSAGE_LANE };
+	struct pipe *pipe = &lane_conn.in[0];
+
+	if (lane_conn.closing || r->lane_closed)
+		return;
+	memset(message.lane.token, next_byte(input) & 1 ? 7 : 8, sizeof(message.lane.token));
+	pipe->at = 0;
+	pipe->have = tw_message_write(&message, pipe->bytes, sizeof(pipe->bytes));
+	tw_lane_app(r->lane)->stream_readable(r->lane, &lane_conn, 0);
+}
+
+static void lane_order(struct receiving *r, struct input *input, unsigned order)
+{
+	switch (order) {
+	case 0:
+		if (!lane_conn.closing && !r->lane_closed)
+			feed(input, &lane_conn, tw_lane_app(r->lane), r->lane);
+		break;
+	case 1:
+		if (!r->lane_closed)
+			receiver_data(r, input, &lane_conn);
+		break;
+	case 2:
+		lane_message(r, input);
+		break;
+	case 3:
+		tw_lane_flush(r->lane, r->now);
+		break;
+	case 4:
+		carry(r, true);
+		break;
+	case 5:
+		carry(r, false);
+		break;
+	case 6:
+		r->now++;
+		tw_lane_tick(r->lane, r->now);
+		tw_berth_tick(r->berth, r->now);
+		break;
+	default:
+		switch (next_byte(input) % 4) {
+		case 0:
+			tw_lane_close(r->lane, r->now);
+			break;
+		case 1:
+			tw_berth_close(r->berth, r->now);
+			break;
+		case 2:
+			lane_end(r);
+			break;
+		default:
+			lane_over(r);
+			lane_new(r);
+		}
+	}
+}
+
+static void fill(void *context, void *ret, size_t length)
+{
+	(void)context;
+	memset(ret, 7, length);
+}
+
+static void fuzz_receiver(struct input *input, bool lanes)
+{
+	static const struct tw_random random = { fill, NULL };
 	static struct receiving r;
 	struct fake_storage storage;
 	struct tw_fs fs = { .context = &storage };
@@ -259,6 +448,8 @@ static void fuzz_receiver(struct input *input)
 		.port = { submit, &r.queue },
 		.memory_max = 100000,
 		.linger = 20 * TW_SECOND,
+		.lanes = lanes,
+		.random = &random,
 	};
 
 	memset(&r, 0, sizeof(r));
@@ -266,11 +457,21 @@ static void fuzz_receiver(struct input *input)
 	storage.full_at = next_byte(input) % 4 ? 0 : 50000;
 	CHECK(!tw_receiver_hub_new(&options, 0, &r.hub));
 	receiver_admit(&r);
-	while (input->at < input->end)
-		receiver_order(&r, input);
+	if (lanes)
+		lane_new(&r);
+	while (input->at < input->end) {
+		unsigned order = next_byte(input) % (lanes ? 16 : 8);
+
+		if (order < 8)
+			receiver_order(&r, input, order);
+		else
+			lane_order(&r, input, order - 8);
+	}
 	r.app->closed(r.context, &conn, TW_CONN_TIMEOUT, 0, "");
 	tw_receiver_hub_stop(r.hub);
 	tw_receiver_flush(r.hub, r.now);
+	if (lanes)
+		lane_over(&r);
 	while (r.queue.count)
 		tw_receiver_job_done(r.hub, run_next(&r.queue), r.now);
 	CHECK(tw_receiver_hub_idle(r.hub));
@@ -326,7 +527,7 @@ static void reconnect(struct sending *s)
 {
 	tw_outgoing_app.closed(s->outgoing, &conn, TW_CONN_TIMEOUT, 0, "");
 	s->flying_count = 0;
-	conn_new();
+	conn_new(&conn);
 	tw_outgoing_app.established(s->outgoing, &conn);
 }
 
@@ -363,7 +564,7 @@ static void sender_order(struct sending *s, struct input *input)
 	switch (next_byte(input) % 8) {
 	case 0:
 	case 1:
-		feed(input, &tw_outgoing_app, s->outgoing);
+		feed(input, &conn, &tw_outgoing_app, s->outgoing);
 		break;
 	case 2:
 		sender_data(s, input);
@@ -449,7 +650,7 @@ static void fuzz_sender(struct input *input)
 	CHECK(!tw_outgoing_new(0, &s.outgoing));
 	for (i = 0; i < SENDERS; i++)
 		start_sender(&s, i, traits >> i);
-	conn_new();
+	conn_new(&conn);
 	tw_outgoing_app.established(s.outgoing, &conn);
 	while (input->at < input->end)
 		sender_order(&s, input);
@@ -463,10 +664,11 @@ static void fuzz_sender(struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, data + size };
+	uint8_t what = next_byte(&input);
 
-	if (next_byte(&input) & 1)
+	if (what & 1)
 		fuzz_sender(&input);
 	else
-		fuzz_receiver(&input);
+		fuzz_receiver(&input, what & 2);
 	return 0;
 }
