@@ -13,8 +13,8 @@
 #include "session/lane_private.h"
 
 /* Until the berth has said how much there is. */
-#define ROOM_FIRST (UINT64_C(1) << 20)
-#define LETTERS_FIRST 32
+#define ROOM_FIRST (UINT64_C(256) << 10)
+#define LETTERS_FIRST 16
 #define COPY_SIZE ((size_t)64 << 10)
 /* Datagrams too few to lend a buffer for are copied; they wait while so many letters are away, so
  * that letters grow with the load. */

@@ -63,6 +63,7 @@ void tw_berth_receiving_free(struct tw_berth *base)
 	struct berth_receiving *berth = receiving(base), **at;
 
 	if (berth->hub) {
+		berth->hub->lane_room -= berth->room.bytes;
 		for (at = &berth->hub->berths; *at != berth;)
 			at = &(*at)->next;
 		*at = berth->next;
@@ -133,6 +134,15 @@ uint64_t tw_receiver_lane_room(const struct tw_receiver_hub *hub)
 		       : 0;
 }
 
+/* Many peers with lanes leave less for each that comes. */
+static uint64_t room_left(const struct tw_receiver_hub *hub)
+{
+	uint64_t all = hub->options.memory_max / TW_RECEIVER_LANES_PART * TW_RECEIVER_LANES_PARTS;
+	uint64_t share = tw_receiver_lane_room(hub), left = all - hub->lane_room;
+
+	return left < share ? left : share;
+}
+
 static void join(struct berth_receiving *berth, const struct tw_letter_join *letter)
 {
 	struct tw_receiver_hub *hub = berth->hub;
@@ -140,11 +150,13 @@ static void join(struct berth_receiving *berth, const struct tw_letter_join *let
 		return;
 	if (hub->options.lanes && !berth->conn)
 		berth->conn = find(hub, &berth->peer, letter->token);
-	if (!berth->conn) {
+	berth->room.bytes = room_left(hub);
+	if (!berth->conn || berth->room.bytes < TW_RECEIVER_LANE_ROOM_MIN) {
+		berth->room.bytes = 0;
 		tw_berth_end(&berth->berth);
 		return;
 	}
-	berth->room.bytes = tw_receiver_lane_room(hub);
+	hub->lane_room += berth->room.bytes;
 	berth->room.letters =
 		TW_RECEIVER_DATA_JOBS_MAX / TW_RECEIVER_LANES_PART / hub->options.lanes;
 	tw_half_write(&berth->berth.half, &berth->room.head);

@@ -18,9 +18,13 @@
 #define TW_RECEIVER_CONNS_PEER 256
 #define TW_RECEIVER_RANGES_MAX ((size_t)1 << 20)
 #define TW_RECEIVER_DATA_JOBS_MAX 1024
-/* Lanes together may have such a part of the memory, and letters that make such a part of as many
- * jobs again. */
+/*
+ * Those of one connection may have such a part of the memory, and letters that make such a part of
+ * as many jobs again; all of a hub so many such parts of the memory, and one with less is none.
+ */
 #define TW_RECEIVER_LANES_PART 3
+#define TW_RECEIVER_LANES_PARTS 2
+#define TW_RECEIVER_LANE_ROOM_MIN (UINT64_C(64) << 10)
 #define TW_RECEIVER_PROBLEMS 64
 /* Jobs of one transfer that messages cause: more, and the messages wait. */
 #define TW_RECEIVER_CONTROL_JOBS 32
@@ -165,6 +169,7 @@ struct tw_receiver_hub {
 	void *buffer; /* being handed in, once asked for */
 	bool buffer_known;
 	struct berth_receiving *berths;  /* moored here */
+	uint64_t lane_room;              /* given to them */
 	struct tw_letter_pieces *letter; /* being taken in; NULL: none */
 	uint64_t id_next;
 	bool stopping;

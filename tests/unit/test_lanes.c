@@ -290,12 +290,20 @@ static void strangers(void **state)
 	assert_true(world.links[0].ends[0].last.conn_ended);
 	assert_int_equal(world.links[0].ends[0].last.end, TW_CONN_CLOSED_PEER);
 	world.world.hub->conns[0]->lane_token[3] ^= 1;
+	/* Lanes of others hold all the memory that there is for them. */
+	world.world.hub->lane_room = 2 * 2 * tw_receiver_lane_room(world.world.hub) - 1000;
+	assert_int_equal(lane_open(&world, &world.links[0]), 0);
+	assert_false(lane_world_run(&world, 200 * TW_MSEC, NULL));
+	assert_false(world.links[0].used);
+	world.world.hub->lane_room = 0;
 	/* More than it takes: the sender keeps to it, and so does the receiver. */
 	world.wanted = 2;
 	lane_world_run(&world, 250 * TW_MSEC, NULL);
 	assert_int_equal(tw_lane_new_sending(world.world.outgoing, &port, &port, 0, &lane, &berth),
 			 TW_E_FULL);
 	assert_true(world.links[1].ends[0].last.running);
+	/* What all lanes of a hub may hold is given away once. */
+	assert_int_equal(world.world.hub->lane_room, 2 * tw_receiver_lane_room(world.world.hub));
 	world.world.outgoing->lanes_offered = 3;
 	assert_int_equal(lane_open(&world, &world.links[2]), 0);
 	assert_false(lane_world_run(&world, 200 * TW_MSEC, NULL));
