@@ -124,7 +124,7 @@ static inline double sim_needless_max(const struct sim_case *test, uint64_t cont
 	/* Several flows lose more of a small queue than one does, and are wrong about it more
 	 * often.
 	 */
-	return test->lanes ? 0.05 : 0.01;
+	return test->lanes ? 0.1 : 0.01;
 }
 
 /* The link of a case with all its short forms filled in. */
