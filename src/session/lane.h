@@ -96,7 +96,8 @@ int tw_lane_new_receiving(const struct tw_lane_receiving *options, tw_ns now,
 			  struct tw_lane **ret_lane, struct tw_berth **ret_berth);
 /*
  * Home thread: what comes by @berth is for @hub. Never fails: if nothing of @hub has offered lanes
- * to this peer the berth ends, and the lane with it.
+ * to this peer, or there are too many, or no memory is left for them, the berth ends, and the lane
+ * with it.
  */
 void tw_receiver_moor(struct tw_receiver_hub *hub, struct tw_berth *berth, tw_ns now);
 

@@ -46,15 +46,27 @@ int tw_berth_receiving_new(const struct tw_lane_receiving *options, tw_ns now,
 	return 0;
 }
 
+static unsigned berths_of_peer(const struct tw_receiver_hub *hub, const struct tw_public_key *peer)
+{
+	const struct berth_receiving *berth;
+	unsigned count = 0;
+
+	for (berth = hub->berths; berth; berth = berth->next)
+		count += !memcmp(berth->peer.bytes, peer->bytes, sizeof(peer->bytes));
+	return count;
+}
+
 void tw_receiver_moor(struct tw_receiver_hub *hub, struct tw_berth *base, tw_ns now)
 {
 	struct berth_receiving *berth = receiving(base);
+	/* Whosever lanes they are, or nobody's yet. */
+	bool many = berths_of_peer(hub, &berth->peer) >= TW_RECEIVER_CONNS_PEER;
 
 	base->now = now;
 	berth->hub = hub;
 	berth->next = hub->berths;
 	hub->berths = berth;
-	if (hub->stopping)
+	if (hub->stopping || many)
 		tw_berth_end(base);
 }
 
