@@ -202,6 +202,8 @@ static void free_chunks(struct tw_sink *sink, uint64_t entry)
 void tw_sink_file_drop(struct tw_sink *sink, uint64_t entry)
 {
 	struct sink_file *file = tw_map_take(&sink->files, entry);
+	struct tw_digest *page;
+	uint64_t number;
 
 	free_chunks(sink, entry);
 	if (!file)
@@ -209,9 +211,9 @@ void tw_sink_file_drop(struct tw_sink *sink, uint64_t entry)
 	tw_sink_file_close(sink, file);
 	tw_ranges_deinit(&file->whole);
 	tw_ranges_deinit(&file->zeros);
-	for (uint64_t i = 0; file->pages && i <= file->chunks / SINK_PAGE_DIGESTS; i++)
-		free(file->pages[i]);
-	free(file->pages);
+	for (size_t at = 0; (page = tw_map_next(&file->pages, &at, &number));)
+		free(page);
+	tw_map_deinit(&file->pages);
 	tw_digest_free(file->fold);
 	EVP_MD_CTX_free(file->proof);
 	free(file);
@@ -267,14 +269,14 @@ static void fold(struct tw_sink *sink, struct sink_file *file)
 		if (tw_ranges_contain(&file->zeros, i, i + 1)) {
 			digest = tw_sink_zeros_digest(sink, entry, i);
 		} else {
-			assert(file->pages && file->pages[page]);
-			digest = file->pages[page][i % SINK_PAGE_DIGESTS];
+			const struct tw_digest *digests = tw_map_get(&file->pages, page);
+
+			assert(digests);
+			digest = digests[i % SINK_PAGE_DIGESTS];
 		}
 		tw_digest_update(file->fold, digest.bytes, sizeof(digest.bytes));
-		if (file->pages && (i + 1) % SINK_PAGE_DIGESTS == 0) {
-			free(file->pages[page]);
-			file->pages[page] = NULL;
-		}
+		if ((i + 1) % SINK_PAGE_DIGESTS == 0)
+			free(tw_map_take(&file->pages, page));
 	}
 	if (file->folded == file->chunks)
 		file->digest = tw_digest_final(file->fold);
@@ -283,18 +285,16 @@ static void fold(struct tw_sink *sink, struct sink_file *file)
 static int keep_digest(struct sink_file *file, uint64_t index, const struct tw_digest *digest)
 {
 	uint64_t page = index / SINK_PAGE_DIGESTS;
+	struct tw_digest *digests = tw_map_get(&file->pages, page);
 
-	if (!file->pages) {
-		file->pages = calloc(file->chunks / SINK_PAGE_DIGESTS + 1, sizeof(*file->pages));
-		if (!file->pages)
+	if (!digests) {
+		digests = malloc(SINK_PAGE_DIGESTS * sizeof(*digests));
+		if (!digests || tw_map_set(&file->pages, page, digests)) {
+			free(digests);
 			return -ENOMEM;
+		}
 	}
-	if (!file->pages[page]) {
-		file->pages[page] = malloc(SINK_PAGE_DIGESTS * sizeof(*digest));
-		if (!file->pages[page])
-			return -ENOMEM;
-	}
-	file->pages[page][index % SINK_PAGE_DIGESTS] = *digest;
+	digests[index % SINK_PAGE_DIGESTS] = *digest;
 	return 0;
 }
 

@@ -4,6 +4,15 @@
 #include "base/error.h"
 #include "content/sink_internal.h"
 
+static void forget(struct tw_sink *sink, struct sink_file *file, struct sink_chunk *chunk)
+{
+	if (chunk->have.count)
+		file->fresh = false;
+	sink->progress.bytes_held -= chunk->held;
+	sink->progress.bytes_written -= chunk->have.total - chunk->held;
+	tw_sink_chunk_free(sink, chunk);
+}
+
 /* The sender says zeros: what may have been written of these chunks before does not count. */
 static void forget_chunks(struct tw_sink *sink, struct sink_file *file, uint64_t first,
 			  uint64_t past)
@@ -12,14 +21,19 @@ static void forget_chunks(struct tw_sink *sink, struct sink_file *file, uint64_t
 	struct sink_chunk *chunk;
 	uint64_t key;
 
+	/* A short hole among very many chunks, or a long one among few. */
+	if (past - first <= sink->chunks.room) {
+		for (key = first; key < past && sink->chunks.count; key++) {
+			chunk = tw_map_get(&sink->chunks, entry->chunk_first + key);
+			if (chunk)
+				forget(sink, file, chunk);
+		}
+		return;
+	}
 	for (size_t at = 0; (chunk = tw_map_next(&sink->chunks, &at, &key));) {
 		if (key < entry->chunk_first + first || key >= entry->chunk_first + past)
 			continue;
-		if (chunk->have.count)
-			file->fresh = false;
-		sink->progress.bytes_held -= chunk->held;
-		sink->progress.bytes_written -= chunk->have.total - chunk->held;
-		tw_sink_chunk_free(sink, chunk);
+		forget(sink, file, chunk);
 		at--;
 	}
 }

@@ -95,7 +95,7 @@ struct sink_file {
 	/* More chunks than one: digests go into @fold in order, and wait in pages until then. */
 	struct tw_digest_state *fold;
 	uint64_t folded;
-	struct tw_digest **pages; /* owned */
+	struct tw_map pages; /* by number; owned: a file may be far longer than what comes of it */
 };
 
 /* What the journal says of a path. */

@@ -668,6 +668,41 @@ static void test_sha256_in_parts(void **state)
 	tape_deinit(&tape);
 }
 
+/* The last byte of a file that is as long as any may be: what is kept of it is what has come. */
+static void test_endless_file(void **state)
+{
+	const struct tw_sink_options options = { .destination = "",
+						 .overwrite = TW_OVERWRITE_WITH_PARTFILE_ALWAYS };
+	const struct tw_entry entry = { .kind = TW_KIND_FILE, .size = (UINT64_C(1) << 61) + 1 };
+	const uint8_t byte = 7;
+	const struct tw_sink_piece last = { .offset = entry.size - 1, .bytes = &byte, .length = 1 };
+	const struct tw_digest digest = tw_digest_of(&byte, 1);
+	struct tw_manifest *manifest = tw_manifest_new();
+	struct tw_manifest_encoder *encoder;
+	struct tw_sink *sink;
+	uint8_t bytes[512];
+	uint64_t ready;
+	size_t length;
+
+	(void)state;
+	assert_int_equal(tw_manifest_append(manifest, "a", &entry), 0);
+	encoder = tw_manifest_encoder_new(manifest);
+	assert_int_equal(tw_manifest_encode(encoder, true, bytes, sizeof(bytes), &length),
+			 TW_E_END);
+	assert_int_equal(tw_sink_new(&fs, &options, &sink), 0);
+	assert_int_equal(tw_sink_manifest(sink, bytes, length), TW_E_END);
+	assert_int_equal(tw_sink_prepare(sink, 10, &ready), TW_E_END);
+	assert_int_equal(ready, entry.size);
+	assert_int_equal(tw_sink_write(sink, &last, 1), 0);
+	assert_int_equal(tw_sink_digests(sink, entry.size / TW_CHUNK_SIZE, &digest, 1), 0);
+	assert_int_equal(sink->progress.bytes_written, 1);
+	assert_int_equal(sink->chunks.count, 0);
+	assert_int_equal(tw_sink_abandon(sink, 0), 0);
+	tw_sink_free(sink);
+	tw_manifest_encoder_free(encoder);
+	tw_manifest_free(manifest);
+}
+
 /* Content is checked and dropped. */
 static void test_without_writing(void **state)
 {
@@ -813,6 +848,7 @@ int main(void)
 		CASE(test_abandon),
 		CASE(test_sha256),
 		CASE(test_sha256_in_parts),
+		CASE(test_endless_file),
 		CASE(test_without_writing),
 		CASE(test_peer_breaks_the_rules),
 		CASE(test_crumbs),
