@@ -784,7 +784,8 @@ static void one_of_many_peers(void **state)
 /* The same of transfers that are begun and left. */
 static void transfers_of_one_peer(void **state)
 {
-	const struct tw_message offer = { .type = TW_MESSAGE_OFFER };
+	const struct tw_message offer = { .type = TW_MESSAGE_OFFER,
+					  .offer.destination = { .bytes = "" } };
 	struct tw_receiver_transfer *transfer;
 	struct tw_receiver_conn *conns[2];
 	struct tw_public_key key;
