@@ -779,6 +779,7 @@ static void one_of_many_peers(void **state)
 	assert_int_equal(tw_receiver_admit(world.hub, &one, &app, &context), TW_E_FULL);
 	assert_int_equal(tw_receiver_admit(world.hub, &other, &app, &context), 0);
 	finish_whole(10 * TW_SECOND);
+	world_deinit(&world);
 }
 
 /* The same of transfers that are begun and left. */
