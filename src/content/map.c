@@ -14,16 +14,27 @@ void tw_map_deinit(struct tw_map *map)
 	*map = (struct tw_map){ 0 };
 }
 
+/* Made of the random bytes that the kernel gives every program: senders choose the keys, and must
+ * not be able to choose those that meet. */
+static void make_secret(struct tw_map *map)
+{
+	static const char what[] = "places in a map";
+	uint8_t hash[TW_SIPHASH_SIZE];
+
+	static_assert(sizeof(hash) == sizeof(map->secret), "two words");
+	tw_siphash((const uint8_t *)getauxval(AT_RANDOM), what, sizeof(what), hash);
+	memcpy(map->secret, hash, sizeof(hash));
+}
+
 static size_t home(const struct tw_map *map, uint64_t key)
 {
-	/* Random bytes that the kernel gives every program: senders choose the keys, and must not
-	 * be able to choose those that meet. */
-	uint8_t hash[TW_SIPHASH_SIZE];
-	size_t ret;
+	/* Two long products, both of whose halves count: cheap, for it is asked with every piece,
+	 * and no row of keys becomes a row of places. */
+	unsigned __int128 x = (unsigned __int128)(key ^ map->secret[0]) * (map->secret[1] | 1);
 
-	tw_siphash((const uint8_t *)getauxval(AT_RANDOM), &key, sizeof(key), hash);
-	memcpy(&ret, hash, sizeof(ret));
-	return ret & (map->room - 1);
+	x = (unsigned __int128)((uint64_t)x ^ map->secret[0]) *
+	    ((uint64_t)(x >> 64) ^ map->secret[1]);
+	return (size_t)((uint64_t)x ^ (uint64_t)(x >> 64)) & (map->room - 1);
 }
 
 /* The slot of @key, or the free one where it would go. */
@@ -43,6 +54,7 @@ static int grow(struct tw_map *map)
 	larger.slots = calloc(larger.room, sizeof(*larger.slots));
 	if (!larger.slots)
 		return -ENOMEM;
+	make_secret(&larger);
 	for (size_t i = 0; i < map->room; i++) {
 		if (map->slots[i].value)
 			larger.slots[find(&larger, map->slots[i].key)] = map->slots[i];

@@ -17,6 +17,7 @@ struct tw_map_slot {
 struct tw_map {
 	struct tw_map_slot *slots; /* owned */
 	size_t count, room;        /* @room: 0 or a power of two */
+	uint64_t secret[2];
 };
 
 void tw_map_deinit(struct tw_map *map);
