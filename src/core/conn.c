@@ -129,6 +129,12 @@ void tw_conn_finish(struct tw_conn *conn, enum tw_conn_end end, uint64_t code, c
 	tw_conn_touch(conn);
 }
 
+static tw_ns next_init_at(const struct tw_handshake *handshake)
+{
+	bool brisk = handshake->repeats && handshake->repeats < TW_INIT_BRISK;
+	return handshake->last_sent_at + (brisk ? TW_INIT_BRISK_RETRY : TW_INIT_RETRY);
+}
+
 static tw_ns handshake_deadline(const struct tw_conn *conn)
 {
 	const struct tw_handshake *handshake = conn->handshake;
@@ -138,7 +144,7 @@ static tw_ns handshake_deadline(const struct tw_conn *conn)
 		return 0;
 	if (!conn->initiator)
 		return handshake->give_up_at;
-	return tw_ns_min(handshake->last_sent_at + TW_INIT_RETRY, handshake->give_up_at);
+	return tw_ns_min(next_init_at(handshake), handshake->give_up_at);
 }
 
 static tw_ns established_deadline(const struct tw_conn *conn)
@@ -208,8 +214,11 @@ static void handshake_timeout(struct tw_conn *conn, tw_ns now)
 			tw_conn_finish(conn, TW_CONN_TIMEOUT, 0, "no answer", false);
 		return;
 	}
-	if (conn->initiator && handshake->sends && now >= handshake->last_sent_at + TW_INIT_RETRY)
+	if (conn->initiator && handshake->sends && !handshake->send_now &&
+	    now >= next_init_at(handshake)) {
+		handshake->repeats++;
 		handshake->send_now = true;
+	}
 }
 
 static void established_timeout(struct tw_conn *conn, tw_ns now)

@@ -25,6 +25,11 @@
 #define TW_IDLE_TIMEOUT (30 * TW_SECOND)
 #define TW_DATA_WINDOW_MAX (UINT64_C(256) << 20)
 #define TW_INIT_RETRY (500 * TW_MSEC)
+/* Then so many more at this distance: the first may have begun a burst of losses, which on an idle
+ * path only further packets bring to its end. Silence beyond it is an outage, and can be waited
+ * for. */
+#define TW_INIT_BRISK 20
+#define TW_INIT_BRISK_RETRY (125 * TW_MSEC)
 #define TW_STREAM_ECHOES 2               /* of what was said last, where packets get lost */
 #define TW_VERSION_DOUBT (1 * TW_SECOND) /* a VERSIONS is not protected: it may be refuted */
 #define TW_PTO_MAX (1 * TW_SECOND)
@@ -50,6 +55,9 @@ struct tw_handshake {
 	bool refused; /* accepting side: there are no keys, nothing can be opened */
 	bool other_version; /* initiator: somebody says that the other side speaks another one */
 	unsigned sends;
+	unsigned repeats; /* initiator: of this INIT, with the cookie that it has now */
+	uint8_t cookie[TW_COOKIE_SIZE]; /* initiator: of the latest RETRY, if @retried */
+	bool retried;
 	tw_ns first_sent_at, last_sent_at, give_up_at;
 };
 

@@ -464,8 +464,16 @@ void tw_handshake_retry(struct tw_conn *conn, const struct tw_datagram *retry, t
 {
 	struct tw_handshake *handshake = conn->handshake;
 	(void)now;
-	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator ||
-	    !write_init_datagram(conn, retry->cookie))
+	if (conn->state != TW_CONN_CONNECTING || !handshake || !conn->initiator)
 		return;
+	/* The answer to a repeated INIT: the one with this cookie is on its way already. */
+	if (handshake->retried &&
+	    memcmp(handshake->cookie, retry->cookie, sizeof(handshake->cookie)) == 0)
+		return;
+	if (!write_init_datagram(conn, retry->cookie))
+		return;
+	memcpy(handshake->cookie, retry->cookie, sizeof(handshake->cookie));
+	handshake->retried = true;
+	handshake->repeats = 0;
 	handshake->send_now = true;
 }

@@ -776,6 +776,123 @@ static void test_last_words(void **state)
 	pair_free(pair);
 }
 
+/* Gilbert's model, a state for each direction: a tenth is lost, five in a row on average. */
+#define LOSS 0.1
+#define BURST 5.0
+#define BURST_RUNS 256
+
+struct bursts {
+	struct tw_prng prng;
+	bool bad[2];
+	unsigned inits;
+};
+
+static bool lose_in_bursts(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	struct bursts *bursts = wire->context;
+	double lost = bursts->bad[to] ? 1 - 1 / BURST : LOSS / (BURST * (1 - LOSS));
+
+	(void)length;
+	bursts->inits += bytes[0] == TW_DATAGRAM_INIT;
+	bursts->bad[to] = tw_prng_unit(&bursts->prng) < lost;
+	return !bursts->bad[to];
+}
+
+static bool both_there(void *context)
+{
+	const struct pair *pair = context;
+	return pair->sides[0].established && pair->sides[1].established;
+}
+
+/*
+ * Nothing else is on the way that would bring a burst to its end: the INITs have to do it
+ * themselves. An answer at once costs the one INIT.
+ */
+static void test_handshake_in_bursts(void **state)
+{
+	tw_ns sum = 0, worst = 0;
+	unsigned slow = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= BURST_RUNS; seed++) {
+		struct pair *pair = pair_new(seed);
+		struct bursts bursts = { .inits = 0 };
+		tw_prng_init(&bursts.prng, seed * 1000003);
+		for (int to = 0; to < 2; to++)
+			bursts.bad[to] = tw_prng_unit(&bursts.prng) < LOSS;
+		pair->wire.delay = 150 * TW_MSEC;
+		pair->wire.hook = lose_in_bursts;
+		pair->wire.context = &bursts;
+		pair_connect(pair, 0);
+		tw_ns began = pair->wire.now;
+		wire_run(&pair->wire, began + 30 * TW_SECOND, both_there, pair);
+		tw_ns took = pair->wire.now - began;
+		if (took <= 450 * TW_MSEC + TW_MSEC)
+			assert_int_equal(bursts.inits, 1);
+		sum += took;
+		worst = tw_ns_max(worst, took);
+		slow += took > 2 * TW_SECOND;
+		pair_free(pair);
+	}
+	print_message("# in bursts: mean %.3f s, worst %.3f s, above 2 s %u\n",
+		      (double)sum / BURST_RUNS / 1e9, (double)worst / 1e9, slow);
+	assert_true(sum / BURST_RUNS < 800 * TW_MSEC);
+	assert_true(worst < 8 * TW_SECOND);
+	assert_true(slow <= BURST_RUNS / 16);
+}
+
+static unsigned inits_out;
+
+static bool count_and_lose(struct wire *wire, int to, uint8_t *bytes, size_t *length)
+{
+	(void)wire;
+	(void)to;
+	(void)length;
+	inits_out += bytes[0] == TW_DATAGRAM_INIT;
+	return false;
+}
+
+static void get_retry(struct pair *pair, uint8_t cookie)
+{
+	const uint8_t bytes[TW_COOKIE_SIZE] = { cookie };
+	const struct tw_datagram retry = { .type = TW_DATAGRAM_RETRY,
+					   .version = TW_VERSION_1,
+					   .dcid = pair->sides[0].conn->cid,
+					   .cookie = bytes };
+	const struct tw_path path = { pair->wire.addresses[0], pair->wire.addresses[1] };
+	uint8_t datagram[64];
+	size_t length = tw_datagram_write_retry(&retry, datagram, sizeof(datagram));
+
+	assert_true(length > 0);
+	tw_endpoint_receive(pair->wire.ends[0], &path, datagram, length, pair->wire.now);
+}
+
+/* What an attempt costs that nobody answers; and a RETRY is worth one INIT, however often it
+ * comes. */
+static void test_inits_bounded(void **state)
+{
+	struct pair *pair = pair_new(77);
+
+	(void)state;
+	inits_out = 0;
+	pair->wire.hook = count_and_lose;
+	pair_connect(pair, 0);
+	wire_run(&pair->wire, pair->wire.now + 490 * TW_MSEC, NULL, NULL);
+	assert_int_equal(inits_out, 1);
+	for (unsigned i = 0; i < 8; i++) {
+		get_retry(pair, 1);
+		wire_run(&pair->wire, pair->wire.now + TW_MSEC, NULL, NULL);
+	}
+	assert_int_equal(inits_out, 2);
+	get_retry(pair, 2);
+	wire_run(&pair->wire, pair->wire.now + 490 * TW_MSEC, NULL, NULL);
+	assert_int_equal(inits_out, 3);
+	wire_run(&pair->wire, pair->wire.now + 20 * TW_SECOND, NULL, NULL);
+	assert_true(pair->sides[0].closed);
+	assert_in_range(inits_out, 20, 37);
+	pair_free(pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -802,6 +919,8 @@ int main(void)
 		cmocka_unit_test(test_stragglers),
 		cmocka_unit_test(test_lost_first_words),
 		cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_handshake_in_bursts),
+		cmocka_unit_test(test_inits_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
