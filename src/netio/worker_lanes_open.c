@@ -187,6 +187,7 @@ static void open_lane(struct tw_worker *worker, struct destination *destination,
 	if (!tw_worker_halves_new(worker, place, true, &berth, &lane))
 		return;
 	berth->number = number;
+	berth->beside = info->id;
 	/* First the others become slower. */
 	destination->lane_count++;
 	tw_worker_destination_rate(worker, destination, now);
@@ -268,7 +269,8 @@ void tw_worker_lane_ended(struct tw_worker *worker, struct half *berth, tw_ns no
 	destination->lanes_past.bytes_received += berth->carried.bytes_received;
 	destination->lanes[berth->number - 1] = NULL;
 	destination->lane_count--;
-	destination->lane_failures += !berth->dismissed;
+	/* Those of a connection before are gone with it, and say nothing about this one. */
+	destination->lane_failures += !berth->dismissed && berth->beside == destination->lanes_conn;
 	destination->lanes_at = now + AGAIN_AFTER;
 	tw_worker_destination_rate(worker, destination, now);
 	tw_worker_touch(worker, destination);

@@ -163,6 +163,7 @@ struct half {
 	struct destination *destination; /* NULL: gone */
 	unsigned number;                 /* of the lane */
 	bool dismissed;                  /* by us */
+	uint64_t beside;                 /* the connection that it was opened beside */
 	/* A lane. */
 	uint64_t tag;             /* of its connection */
 	struct destination *line; /* owned: the sockets of one that is dialled */
@@ -200,7 +201,7 @@ struct destination {
 	struct half *lanes[TW_LANES_MAX];
 	unsigned lane_count; /* with one that is being made */
 	unsigned lane_failures;
-	uint64_t lanes_conn; /* the connection that they are beside */
+	uint64_t lanes_conn; /* the connection that new ones are beside */
 	tw_ns lanes_at, lanes_idle_since;
 	struct traffic lanes_past;   /* of lanes that are over */
 	uint64_t load_seen;          /* worker->load_serial, and what had been sent then: */

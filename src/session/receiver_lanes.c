@@ -158,6 +158,7 @@ static uint64_t room_left(const struct tw_receiver_hub *hub)
 static void join(struct berth_receiving *berth, const struct tw_letter_join *letter)
 {
 	struct tw_receiver_hub *hub = berth->hub;
+
 	if (berth->berth.half.closing)
 		return;
 	if (hub->options.lanes && !berth->conn)

@@ -74,12 +74,22 @@ static void vectors(void **state)
 	assert_int_equal(document_count("Session messages"), 2);
 }
 
+static struct tw_message hello_with_ids(void)
+{
+	return (struct tw_message){
+		.type = TW_MESSAGE_HELLO,
+		.hello = { .version = 1,
+			   .ids_known = true,
+			   .server_id = { 1 },
+			   .server_uid = { 2 } },
+	};
+}
+
 static size_t examples(struct tw_message ret[24])
 {
 	size_t count = 0;
 
-	ret[count++] =
-		(struct tw_message){ .type = TW_MESSAGE_HELLO, .hello = { 1, true, { 1 }, { 2 } } };
+	ret[count++] = hello_with_ids();
 	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_HELLO, .hello.version = 9 };
 	ret[count++] = offer();
 	ret[count++] = (struct tw_message){ .type = TW_MESSAGE_ANSWER,
@@ -278,8 +288,7 @@ static void cut_inside(void **state)
 /* Who knows of no lanes says nothing of them, and nothing is said where there are none. */
 static void lanes(void **state)
 {
-	struct tw_message hello = { .type = TW_MESSAGE_HELLO, .hello = { 1, true, { 1 }, { 2 } } },
-			  back;
+	struct tw_message hello = hello_with_ids(), back;
 	uint8_t bytes[128];
 	size_t without = tw_message_write(&hello, bytes, sizeof(bytes)), with, cut, taken;
 

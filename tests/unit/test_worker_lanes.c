@@ -16,10 +16,10 @@
 
 #include "../support/two_folders.h"
 
-#define WORKERS 3
-#define LANES 2
+#define WORKERS 4
+#define LANES 3
 #define SIZE ((size_t)8 << 20)
-#define SLOW 100000000 /* bit/s: with it a transfer has a middle */
+#define SLOW 40000000 /* bit/s: with it a transfer has a middle */
 #define LIMIT (60 * TW_SECOND)
 
 /* Workers that belong together. */
@@ -35,6 +35,7 @@ struct scene {
 	struct tw_address address;
 	uint64_t max_bps;
 	uint32_t lanes;
+	uint32_t send_bytes; /* of the sockets; 0: the system's */
 };
 
 static uint8_t content[SIZE];
@@ -137,6 +138,7 @@ static struct tw_worker_destination destination_of(const struct scene *scene)
 		.limits.max_bps = scene->max_bps,
 		.patient = true,
 		.lanes = scene->lanes,
+		.socket_send_bytes = scene->send_bytes,
 	};
 }
 
@@ -161,14 +163,18 @@ static void start_sender(struct scene *scene)
 	assert_int_equal(tw_worker_add_transfer(first, &transfer), 0);
 }
 
+static void change_destination(struct scene *scene)
+{
+	struct tw_worker_destination destination = destination_of(scene);
+
+	assert_int_equal(tw_worker_change_destination(scene->sender.workers[0], &destination), 0);
+}
+
 /* The file goes faster from here on. */
 static void let_go(struct scene *scene)
 {
-	struct tw_worker_destination destination;
-
 	scene->max_bps = UINT64_MAX;
-	destination = destination_of(scene);
-	assert_int_equal(tw_worker_change_destination(scene->sender.workers[0], &destination), 0);
+	change_destination(scene);
 }
 
 static void pause_shortly(void)
@@ -417,6 +423,34 @@ static void the_receiver_vanishes_and_comes_back(void **state)
 	finish(scene);
 }
 
+/* Until the destination has so many lanes. */
+static void wait_for_count(struct scene *scene, unsigned count)
+{
+	tw_ns until = tw_clock_now() + LIMIT;
+
+	while (look(scene->sender.workers[0])->destinations[0].lanes != count) {
+		assert_true(tw_clock_now() < until);
+		pause_shortly();
+	}
+}
+
+/* Another main connection is there before the lanes of the one before are over: that these end is
+ * no failure of its own, and it gets as many. */
+static void the_main_connection_is_made_anew(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->max_bps = SLOW / 8;
+	start_receiver(scene);
+	start_sender(scene);
+	wait_for_lanes(scene);
+	scene->send_bytes = 1 << 20;
+	change_destination(scene);
+	wait_for_count(scene, 0);
+	wait_for_count(scene, LANES);
+	finish(scene);
+}
+
 static void stop_one(struct tw_worker *worker)
 {
 	tw_ns until = tw_clock_now() + LIMIT;
@@ -488,6 +522,7 @@ int main(void)
 		CASE(the_sender_stops_and_goes_on),
 		CASE(the_receiver_stops_and_comes_back),
 		CASE(the_receiver_vanishes_and_comes_back),
+		CASE(the_main_connection_is_made_anew),
 		CASE(lanes_end_in_the_middle),
 		CASE(all_are_freed_in_the_middle),
 		CASE(a_destination_is_removed),
