@@ -584,12 +584,14 @@ static int serve(struct receive *receive)
 	r = start_worker(receive);
 	if (r == TW_EXIT_DONE && receive->relayed)
 		r = join_relay(receive);
+	/* The sockets are the workers' from their start on, and hear everybody already. */
+	if (r == TW_EXIT_DONE)
+		announce(receive);
 	if (r == TW_EXIT_DONE && tw_team_start(&receive->team)) {
 		tw_say("cannot begin: the system allows no more threads");
 		r = TW_EXIT_FAILED;
 	}
 	if (r == TW_EXIT_DONE) {
-		announce(receive);
 		follow(receive);
 		r = receive->once ? receive->exit : TW_EXIT_DONE;
 		if (receive->once && !receive->end_at)

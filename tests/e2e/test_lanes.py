@@ -20,8 +20,11 @@ RATE_KBPS = 40_000
 def sockets_to(process, port):
     """How many sockets there are, in the network that the process is in, that are connected to it:
     one for each connection."""
-    with open("/proc/%d/net/udp" % process.pid) as file:
-        remotes = [line.split()[2] for line in file.readlines()[1:]]
+    try:
+        with open("/proc/%d/net/udp" % process.pid) as file:
+            remotes = [line.split()[2] for line in file.readlines()[1:]]
+    except OSError:             # it has just ended
+        return 0
     return sum(int(remote.split(":")[1], 16) == port for remote in remotes)
 
 
@@ -30,6 +33,18 @@ def until(condition, limit=30):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def most_sockets_to(process, port):
+    """At any moment until it has ended."""
+    most = 0
+
+    def ended():
+        nonlocal most
+        most = max(most, sockets_to(process, port))
+        return not process.running()
+    until(ended)
+    return most
 
 
 def size_of_parts(folder):
@@ -86,14 +101,10 @@ def test_slow_path(tmp_path, file):
     """The line is the limit, and no processor: one connection is the best that can be had."""
     link = tw.Link(rate="40M", delay="5ms")
     pair = tw.Pair(link, tmp_path, *WORKERS)
-    most = 0
     try:
         sender = pair.start(*WORKERS, "--lanes", "auto", file)
-        while sender.running():
-            most = max(most, sockets_to(sender, 8886))
-            time.sleep(0.02)
+        assert most_sockets_to(sender, 8886) == 1
         assert sender.code == 0, sender.text()
-        assert most == 1
         assert tw.same_bytes(file, pair.arrived("file"))
     finally:
         pair.close()
@@ -105,7 +116,6 @@ def test_relay(tmp_path, file):
     """A way that a relay opened is one connection's: there are no lanes, and all goes well."""
     net = relaynet.Internet()
     sides = []
-    most = 0
     try:
         sides.append(tw.Side(os.path.join(tmp_path, "a"), net.site(1, None, relaynet.DMZ)))
         sides.append(tw.Side(os.path.join(tmp_path, "b"), net.host(20)))
@@ -114,12 +124,9 @@ def test_relay(tmp_path, file):
         got = relaynet.Receiver(sides[1], os.path.join(tmp_path, "arrived"), *WORKERS)
         sender = sides[0].start("send", *WORKERS, "--lanes", "2", "--relay", relay.name,
                                 "--rate", "%dk" % RATE_KBPS, file, got.url)
-        while sender.running():
-            most = max(most, sockets_to(sender, 8890))
-            time.sleep(0.02)
-        assert sender.code == 0, sender.text()
         # The connection's, and that by which it speaks with its relay.
-        assert most <= 2
+        assert most_sockets_to(sender, 8890) <= 2
+        assert sender.code == 0, sender.text()
         assert tw.same_bytes(file, os.path.join(tmp_path, "arrived", "file"))
     finally:
         tw.close_all(sides)
