@@ -423,8 +423,8 @@ static void the_receiver_vanishes_and_comes_back(void **state)
 	finish(scene);
 }
 
-/* Another main connection is there before the lanes of the one before are over: that these end is
- * no failure of its own, and it gets as many. */
+/* Another main connection may be there before the lanes of the one before are over: that these end
+ * is no failure of its own, and it gets as many. */
 static void the_main_connection_is_made_anew(void **state)
 {
 	struct scene *scene = *state;
