@@ -16,7 +16,7 @@ struct home {
 	uint64_t name; /* keyed hash of the peer's key */
 	size_t index;  /* in homes->all */
 	unsigned place;
-	unsigned held[TW_RECEIVER_HELD_COUNT];
+	unsigned held[TW_RECEIVER_HELD_COUNT], lanes;
 	tw_ns reserved_until;
 };
 
@@ -73,7 +73,7 @@ static bool is_held(const struct home *home)
 	for (unsigned i = 0; i < TW_RECEIVER_HELD_COUNT; i++)
 		if (home->held[i])
 			return true;
-	return false;
+	return home->lanes != 0;
 }
 
 /* A transfer that waits for its sender is no work. */
@@ -197,11 +197,25 @@ bool tw_homes_lane(struct tw_homes *homes, const struct tw_public_key *peer, uns
 		return false;
 	pthread_mutex_lock(&homes->lock);
 	home = tw_table_get(&homes->by_name, name);
-	found = home && home->held[TW_RECEIVER_HELD_CONN];
+	found = home && home->held[TW_RECEIVER_HELD_CONN] && home->lanes < TW_HOMES_LANES_MAX;
 	if (found)
 		*ret_place = (home->place + lane) % homes->places;
 	pthread_mutex_unlock(&homes->lock);
 	return found;
+}
+
+void tw_homes_hold_lane(struct tw_homes *homes, const struct tw_public_key *peer, int change)
+{
+	uint64_t name = name_of(homes, peer);
+	struct home *home;
+
+	pthread_mutex_lock(&homes->lock);
+	home = tw_table_get(&homes->by_name, name);
+	if (home && (change > 0 || home->lanes))
+		home->lanes += (unsigned)change;
+	if (home && !is_held(home) && !home->reserved_until)
+		forget(homes, home);
+	pthread_mutex_unlock(&homes->lock);
 }
 
 /* Who is served elsewhere than he was expected (the table was full) is at home there from now on.

@@ -26,6 +26,7 @@
 #include "session/receiver.h"
 
 #define TW_HOMES_MAX 65536
+#define TW_HOMES_LANES_MAX 256 /* of one peer */
 /* Who has knocked has so long to become a connection. */
 #define TW_HOMES_RESERVED (10 * TW_SECOND)
 
@@ -42,10 +43,12 @@ unsigned tw_homes_find(struct tw_homes *homes, const struct tw_public_key *peer,
 		       tw_ns now);
 /*
  * Where lane number @lane of @peer, who has proved his key, is served; false: he has no connection
- * that it could belong to, or there are not so many workers.
+ * that it could belong to, there are not so many workers, or TW_HOMES_LANES_MAX of his are there.
  */
 bool tw_homes_lane(struct tw_homes *homes, const struct tw_public_key *peer, unsigned lane,
 		   unsigned *ret_place);
+/* A worker has one more (@change 1) or less (-1) lane of this peer, known to be one or not yet. */
+void tw_homes_hold_lane(struct tw_homes *homes, const struct tw_public_key *peer, int change);
 /* The worker at @place has one more (@change 1) or less (-1) of @what of this peer. */
 void tw_homes_hold(struct tw_homes *homes, const struct tw_public_key *peer, unsigned place,
 		   enum tw_receiver_held what, int change);

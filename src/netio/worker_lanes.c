@@ -163,7 +163,10 @@ static void bury(struct tw_worker *worker, struct half *half, tw_ns now)
 	count(&worker->lanes_past_sent, &worker->lanes_past_received, half);
 	if (half->destination)
 		tw_worker_lane_ended(worker, half, now);
-	worker->lanes_in -= half->lane && !half->sending;
+	if (half->lane && !half->sending) {
+		worker->lanes_in--;
+		tw_homes_hold_lane(tw_crew_homes(worker->crew), &half->peer, -1);
+	}
 	if (half->line)
 		retire_line(worker, half, now);
 	tw_worker_half_free(half);
@@ -331,6 +334,8 @@ enum tw_verdict tw_worker_lanes_admit(struct tw_worker *worker, const struct tw_
 		return TW_ACCEPT_BUSY;
 	}
 	tw_worker_half_link(worker, lane);
+	lane->peer = *peer;
+	tw_homes_hold_lane(tw_crew_homes(worker->crew), peer, 1);
 	lane->tag = TW_LANE_IN | worker->lanes_ever++;
 	*ret_config = (struct tw_conn_config){ .method = TW_RATE_DEFAULT,
 					       .limits.max_bps = UINT64_MAX,

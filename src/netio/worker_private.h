@@ -126,7 +126,7 @@ enum transfer_state {
 struct transfer {
 	struct client client; /* first */
 	struct tw_worker *worker;
-	struct destination *destination; /* NULL from EMPTYING on */
+	struct destination *destination; /* NULL in ENDED */
 	enum transfer_state state;
 	uint64_t id, rank, max_bps;
 	uint64_t order;                   /* of equal ranks the first goes first */
@@ -166,6 +166,7 @@ struct half {
 	uint64_t beside;                 /* the connection that it was opened beside */
 	/* A lane. */
 	uint64_t tag;             /* of its connection */
+	struct tw_public_key peer; /* of one that came in */
 	struct destination *line; /* owned: the sockets of one that is dialled */
 	struct tw_connect connect;
 };

@@ -444,6 +444,40 @@ static void lanes_are_beside_homes(void **state)
 	tw_homes_free(homes);
 }
 
+static void lanes_of_a_peer_are_counted(void **state)
+{
+	struct tw_random random = tw_system_random();
+	struct tw_public_key key = peer(1), other = peer(2);
+	struct tw_homes *homes;
+	unsigned place;
+
+	(void)state;
+	assert_int_equal(tw_homes_new(PLACES, &random, &homes), 0);
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, 1);
+	tw_homes_hold(homes, &other, 0, TW_RECEIVER_HELD_CONN, 1);
+	for (unsigned i = 0; i < TW_HOMES_LANES_MAX; i++) {
+		assert_true(tw_homes_lane(homes, &key, 1, &place));
+		tw_homes_hold_lane(homes, &key, 1);
+	}
+	assert_false(tw_homes_lane(homes, &key, 1, &place));
+	assert_true(tw_homes_lane(homes, &other, 1, &place));
+	/* Nor are they forgotten with the connection, made anew. */
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, -1);
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, 1);
+	assert_false(tw_homes_lane(homes, &key, 1, &place));
+	tw_homes_hold_lane(homes, &key, -1);
+	assert_true(tw_homes_lane(homes, &key, 1, &place));
+	for (unsigned i = 1; i < TW_HOMES_LANES_MAX; i++)
+		tw_homes_hold_lane(homes, &key, -1);
+	/* One too many does no harm. */
+	tw_homes_hold_lane(homes, &key, -1);
+	assert_true(tw_homes_lane(homes, &key, 1, &place));
+	tw_homes_hold(homes, &key, 2, TW_RECEIVER_HELD_CONN, -1);
+	tw_homes_hold_lane(homes, &key, 1); /* nobody's */
+	assert_int_equal(tw_homes_find(homes, &key, 3, TW_SECOND), 3);
+	tw_homes_free(homes);
+}
+
 /* Endpoints: one that is asked hands on to the one that serves. */
 
 struct endpoints {
@@ -611,6 +645,7 @@ int main(void)
 		cmocka_unit_test(homes_are_given_up),     cmocka_unit_test(endpoints_hand_on),
 		cmocka_unit_test(letters_are_not_lost),   cmocka_unit_test(letters_come_in_order),
 		cmocka_unit_test(lanes_are_beside_homes),
+		cmocka_unit_test(lanes_of_a_peer_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
