@@ -17,12 +17,10 @@
 #include <time.h>
 
 #include "netio/clock.h"
+#include "netio/lane_rule.h"
 #include "netio/worker_private.h"
 
 #define LOAD_EVERY TW_SECOND
-/* Per mille of a processor. */
-#define LOAD_FULL 850
-#define LOAD_SPARE 500
 #define AGAIN_AFTER TW_SECOND
 #define FAILURES_MAX 3
 #define IDLE_SPAN (2 * TW_SECOND) /* without a transfer */
@@ -64,6 +62,7 @@ void tw_worker_lanes_load(struct tw_worker *worker, tw_ns now)
 	worker->load_cpu = cpu;
 	worker->load_bytes = bytes;
 	worker->load_at = now;
+	worker->load_span = span;
 	worker->load_serial++;
 	tw_crew_set_load(worker->crew, worker->place, worker->load);
 }
@@ -77,23 +76,26 @@ static uint64_t most_wanted(const struct destination *destination)
 	return held && limits.rate_bps < limits.max_bps ? limits.rate_bps : limits.max_bps;
 }
 
-/* A second is over in which this thread was at its end, for this destination more than for all
- * else, and no limit of the destination's was reached. */
+/* Asked behind every look at the load: whether one more lane would have helped since the last one.
+ */
 static bool is_held_up(const struct tw_worker *worker, struct destination *destination)
 {
 	uint64_t own = tw_worker_traffic_own(destination).bytes_sent,
-		 all = tw_worker_traffic(destination).bytes_sent,
-		 own_news = own - destination->load_own, all_news = all - destination->load_all,
-		 max_bps = most_wanted(destination);
-	bool whole = worker->load_serial == destination->load_seen + 1;
+		 all = tw_worker_traffic(destination).bytes_sent;
+	const struct tw_lane_look look = {
+		/* Who was not looked at then does not know what was sent since. */
+		.span = worker->load_serial == destination->load_seen + 1 ? worker->load_span : 0,
+		.load = worker->load,
+		.moved = worker->load_moved,
+		.own = own - destination->load_own,
+		.all = all - destination->load_all,
+		.max_bps = most_wanted(destination),
+	};
 
-	if (worker->load_serial == destination->load_seen)
-		return false;
 	destination->load_seen = worker->load_serial;
 	destination->load_own = own;
 	destination->load_all = all;
-	return whole && worker->load >= LOAD_FULL && own_news > worker->load_moved / 2 &&
-	       (max_bps == UINT64_MAX || all_news < max_bps / 8 / 10 * 9);
+	return tw_lane_helps(&look);
 }
 
 /* Who has most time, of those that have no lane of it yet; with @spare: enough of it. */
@@ -108,7 +110,7 @@ static bool find_place(const struct tw_worker *worker, const struct destination 
 
 		for (unsigned i = 0; i < TW_LANES_MAX; i++)
 			taken |= destination->lanes[i] && destination->lanes[i]->with == place;
-		if (taken || (spare && load > LOAD_SPARE) || load >= best)
+		if (taken || (spare && load > TW_LANE_LOAD_SPARE) || load >= best)
 			continue;
 		best = load;
 		*ret = place;
@@ -217,10 +219,16 @@ static void dismiss(struct destination *destination, unsigned from, tw_ns now)
 	}
 }
 
+/* How many there shall be. */
+static bool is_told(const struct destination *destination)
+{
+	return destination->settings.lanes != TW_WORKER_LANES_AUTO;
+}
+
 static void open_some(struct tw_worker *worker, struct destination *destination,
 		      const struct tw_conn_info *info, tw_ns now)
 {
-	bool told = destination->settings.lanes != TW_WORKER_LANES_AUTO;
+	bool told = is_told(destination);
 	unsigned most = lanes_most(worker, destination, info), place;
 
 	if (most < TW_LANES_MAX)
@@ -248,7 +256,8 @@ void tw_worker_lanes_look(struct tw_worker *worker, struct destination *destinat
 		destination->lanes_idle_since = now;
 	else if (tw_ns_since(now, destination->lanes_idle_since) >= IDLE_SPAN)
 		dismiss(destination, 0, now);
-	if (destination->lanes_idle_since < now)
+	if (destination->lanes_idle_since < now ||
+	    (!is_told(destination) && destination->load_seen == worker->load_serial))
 		return;
 	tw_conn_info(conn, &info);
 	if (info.id != destination->lanes_conn) {

@@ -300,7 +300,8 @@ struct tw_worker {
 	int64_t lanes_past_sent, lanes_past_received; /* of halves that are over */
 	uint64_t load_serial, load_cpu, load_bytes;   /* of the last look at our own load */
 	unsigned load;                                /* per mille of a processor */
-	uint64_t load_moved;                          /* bytes, both ways, within its second */
+	uint64_t load_moved;                          /* bytes, both ways, within its span: */
+	tw_ns load_span;
 	tw_ns load_at;
 
 	struct asked asked[TW_WORKER_ASKED];
