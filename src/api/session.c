@@ -195,13 +195,13 @@ static void make_room_of_account(struct tw_api_sessions *sessions,
 
 	for (size_t i = 0; i < TW_API_SESSIONS_MAX; i++) {
 		const struct tw_api_session *session = sessions->slots[i];
-		bool alike;
+		size_t kinds;
 
 		if (!session || strcmp(session->user, newcomer->user) != 0)
 			continue;
 		count++;
-		alike = strcmp(session->token, newcomer->token) == 0;
-		for (size_t k = 0; k <= alike; k++)
+		kinds = strcmp(session->token, newcomer->token) == 0 ? 2 : 1;
+		for (size_t k = 0; k < kinds; k++)
 			if (oldest[k] == TW_API_SESSIONS_MAX ||
 			    session->used < sessions->slots[oldest[k]]->used)
 				oldest[k] = i;

@@ -78,25 +78,25 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void start_side(struct side *side, struct tw_worker_options *options)
+static void start_side(struct side *side, const struct tw_worker_options *options)
 {
+	struct tw_worker_options own = *options;
+	struct tw_worker_receiving receiving;
 	struct tw_address failed;
 
-	options->identity = &side->key;
-	options->publish_every = 20 * TW_MSEC;
+	own.identity = &side->key;
+	own.publish_every = 20 * TW_MSEC;
 	assert_int_equal(tw_crew_new(WORKERS, &side->crew), 0);
-	options->crew = side->crew;
+	own.crew = side->crew;
+	if (options->receiving) {
+		receiving = *options->receiving;
+		own.receiving = &receiving;
+	}
 	for (unsigned i = 0; i < WORKERS; i++) {
-		struct tw_worker_receiving receiving;
-
-		if (options->receiving) {
-			receiving = *options->receiving;
-			if (i)
-				receiving.binds[0] = tw_worker_socket(side->workers[0], 0)->local;
-			options->receiving = &receiving;
-		}
-		options->place = i;
-		assert_int_equal(tw_worker_new(options, &side->workers[i], &failed), 0);
+		if (i && own.receiving)
+			receiving.binds[0] = tw_worker_socket(side->workers[0], 0)->local;
+		own.place = i;
+		assert_int_equal(tw_worker_new(&own, &side->workers[i], &failed), 0);
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		assert_int_equal(tw_worker_start(side->workers[i]), 0);
