@@ -61,6 +61,8 @@ enum tw_conn_end {
 	TW_CONN_RESOURCES, /* no memory */
 };
 
+/* What a connection tells and asks its application. Any may be NULL: nothing happens then, there is
+ * no data to send, and none that comes is taken. */
 struct tw_conn_app {
 	/* The handshake is done: for the accepting side, the peer has shown its keys. */
 	void (*established)(void *app, struct tw_conn *conn);

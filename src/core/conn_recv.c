@@ -44,7 +44,7 @@ static void receive_stream(struct tw_conn *conn, const struct tw_frame *frame)
 	}
 	bool readable = (stream->arrived.count && stream->arrived.at[0].start == stream->read) ||
 			stream->read == stream->last;
-	if (readable && conn->app)
+	if (readable && conn->app && conn->app->stream_readable)
 		conn->app->stream_readable(conn->app_context, conn, frame->stream.stream);
 }
 

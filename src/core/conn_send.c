@@ -194,7 +194,7 @@ static void put_data(struct tw_conn *conn, struct packet *packet)
 	size_t room = tw_writer_room(&packet->writer);
 	if (room < TW_DATA_FRAME_OVERHEAD_MAX + SMALL_PIECE)
 		return;
-	if (!conn->app->data_next(conn->app_context, conn, &ref)) {
+	if (!conn->app->data_next || !conn->app->data_next(conn->app_context, conn, &ref)) {
 		conn->data_ready = false;
 		return;
 	}

@@ -97,7 +97,7 @@ static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_
 	if (sent->content & TW_SENT_DATA) {
 		struct tw_data_ref ref = data_of(sent);
 		conn->data_acked += sent->data_length;
-		if (conn->app)
+		if (conn->app && conn->app->data_acked)
 			conn->app->data_acked(conn->app_context, conn, &ref);
 	}
 	if (sent->content & TW_SENT_STREAM) {
@@ -112,7 +112,7 @@ static int content_acked(struct tw_conn *conn, uint64_t number, const struct tw_
 			} else if (stream->was_full &&
 				   stream->end - stream->base < TW_STREAM_BUFFER / 2) {
 				stream->was_full = false;
-				if (conn->app)
+				if (conn->app && conn->app->stream_writable)
 					conn->app->stream_writable(conn->app_context, conn,
 								   stream->id);
 			}
@@ -221,7 +221,7 @@ static void content_lost(struct tw_conn *conn, const struct tw_sent *sent, tw_ns
 		struct tw_data_ref ref = data_of(sent);
 		conn->data_lost += sent->data_length;
 		conn->data_ready = true;
-		if (conn->app)
+		if (conn->app && conn->app->data_lost)
 			conn->app->data_lost(conn->app_context, conn, &ref);
 	}
 	if (sent->content & TW_SENT_STREAM) {

@@ -250,17 +250,6 @@ static void on_data_lost(void *app, struct tw_conn *conn, const struct tw_data_r
 	tw_outgoing_data_lost(((struct tw_dialer *)app)->outgoing, conn, piece);
 }
 
-/* A sender is sent no data. */
-static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			     const uint8_t *bytes)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-	(void)bytes;
-	return false;
-}
-
 static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 {
 	tw_outgoing_stream_readable(((struct tw_dialer *)app)->outgoing, conn, stream);
@@ -271,6 +260,7 @@ static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
 	tw_outgoing_stream_writable(((struct tw_dialer *)app)->outgoing, conn, stream);
 }
 
+/* A sender is sent no data. */
 static const struct tw_conn_app dialer_app = {
 	.established = on_established,
 	.closed = on_closed,
@@ -278,7 +268,6 @@ static const struct tw_conn_app dialer_app = {
 	.data_take = on_data_take,
 	.data_acked = on_data_acked,
 	.data_lost = on_data_lost,
-	.data_received = on_data_received,
 	.stream_readable = on_stream_readable,
 	.stream_writable = on_stream_writable,
 };

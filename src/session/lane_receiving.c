@@ -4,7 +4,6 @@
  * connection's data window until it is back; within its room, pieces wait for the disk as those of
  * the main connection do, and beyond they are not acknowledged.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,30 +263,6 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 	tw_lane_gone(app, end, code);
 }
 
-static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
-{
-	(void)app;
-	(void)conn;
-	(void)ret;
-	return false;
-}
-
-/* A receiver offers no data: these are never called. */
-static const uint8_t *on_data_take(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
-{
-	(void)app;
-	(void)conn;
-	assert(!piece);
-	return NULL;
-}
-
-static void on_data_told(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-}
-
 static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
 			     const uint8_t *bytes)
 {
@@ -341,21 +316,10 @@ static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 	introduce(lane);
 }
 
-static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
-{
-	(void)app;
-	(void)conn;
-	(void)stream;
-}
-
+/* A receiver sends no data. */
 const struct tw_conn_app tw_lane_receiving_app = {
 	.established = on_established,
 	.closed = on_closed,
-	.data_next = on_data_next,
-	.data_take = on_data_take,
-	.data_acked = on_data_told,
-	.data_lost = on_data_told,
 	.data_received = on_data_received,
 	.stream_readable = on_stream_readable,
-	.stream_writable = on_stream_writable,
 };

@@ -405,18 +405,7 @@ static void on_data_lost(void *app, struct tw_conn *conn, const struct tw_data_r
 	note(app, piece, true);
 }
 
-/* A sender is sent no data. */
-static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			     const uint8_t *bytes)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-	(void)bytes;
-	return false;
-}
-
-/* And nothing is said to it. */
+/* Nothing is said to a sender. */
 static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 {
 	struct lane_sending *lane = app;
@@ -426,13 +415,6 @@ static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 	tw_lane_end(&lane->lane, TW_SESSION_CLOSE_ORDER, "a stream that a receiver does not open");
 }
 
-static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
-{
-	(void)app;
-	(void)conn;
-	(void)stream;
-}
-
 const struct tw_conn_app tw_lane_sending_app = {
 	.established = on_established,
 	.closed = on_closed,
@@ -440,7 +422,5 @@ const struct tw_conn_app tw_lane_sending_app = {
 	.data_take = on_data_take,
 	.data_acked = on_data_acked,
 	.data_lost = on_data_lost,
-	.data_received = on_data_received,
 	.stream_readable = on_stream_readable,
-	.stream_writable = on_stream_writable,
 };

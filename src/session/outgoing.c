@@ -599,17 +599,6 @@ static void on_data_lost(void *app, struct tw_conn *conn, const struct tw_data_r
 	tw_outgoing_data_lost(app, conn, piece);
 }
 
-/* A sender is sent no data. */
-static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
-			     const uint8_t *bytes)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-	(void)bytes;
-	return false;
-}
-
 static void on_stream_readable(void *app, struct tw_conn *conn, uint64_t stream)
 {
 	tw_outgoing_stream_readable(app, conn, stream);
@@ -620,6 +609,7 @@ static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
 	tw_outgoing_stream_writable(app, conn, stream);
 }
 
+/* A sender is sent no data. */
 const struct tw_conn_app tw_outgoing_app = {
 	.established = on_established,
 	.closed = on_closed,
@@ -627,7 +617,6 @@ const struct tw_conn_app tw_outgoing_app = {
 	.data_take = on_data_take,
 	.data_acked = on_data_acked,
 	.data_lost = on_data_lost,
-	.data_received = on_data_received,
 	.stream_readable = on_stream_readable,
 	.stream_writable = on_stream_writable,
 };

@@ -330,31 +330,6 @@ static void on_closed(void *app, struct tw_conn *conn, enum tw_conn_end end, uin
 	tw_receiver_conn_put(ours);
 }
 
-static bool on_data_next(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
-{
-	(void)app;
-	(void)conn;
-	(void)ret;
-	return false;
-}
-
-/* A receiver offers no data: these are never called. */
-static const uint8_t *on_data_take(void *app, struct tw_conn *conn,
-				   const struct tw_data_ref *piece)
-{
-	(void)app;
-	(void)conn;
-	assert(!piece);
-	return NULL;
-}
-
-static void on_data_told(void *app, struct tw_conn *conn, const struct tw_data_ref *piece)
-{
-	(void)app;
-	(void)conn;
-	(void)piece;
-}
-
 static bool on_data_received(void *app, struct tw_conn *conn, const struct tw_data_ref *piece,
 			     const uint8_t *bytes)
 {
@@ -422,13 +397,10 @@ static void on_stream_writable(void *app, struct tw_conn *conn, uint64_t stream)
 	}
 }
 
+/* A receiver sends no data. */
 const struct tw_conn_app tw_receiver_app = {
 	.established = on_established,
 	.closed = on_closed,
-	.data_next = on_data_next,
-	.data_take = on_data_take,
-	.data_acked = on_data_told,
-	.data_lost = on_data_told,
 	.data_received = on_data_received,
 	.stream_readable = on_stream_readable,
 	.stream_writable = on_stream_writable,

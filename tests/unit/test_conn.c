@@ -320,6 +320,36 @@ static void test_refused_stays_out(void **state)
 	}
 }
 
+/* An application may leave out what it has no use for: it sends nothing and takes nothing, and the
+ * connection goes on. */
+static void test_silent_application(void **state)
+{
+	static const struct tw_conn_app silent = { 0 };
+	static const uint8_t words[3 * TW_STREAM_BUFFER / 4];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct pair *pair = pair_new(35);
+		const struct side *other = &pair->sides[!i];
+
+		pair_connect(pair, 0);
+		assert_true(wire_run(&pair->wire, 5 * TW_SECOND, both_up, pair));
+		assert_int_equal(tw_ranges_add(&pair->sides[0].owed, 0, 100000), 0);
+		tw_conn_set_app(pair->sides[i].conn, &silent, NULL);
+		for (int k = 0; k < 2; k++) {
+			tw_conn_wake(pair->sides[k].conn);
+			tw_conn_stream_write(pair->sides[k].conn, 3, words, sizeof(words));
+			tw_conn_stream_write(pair->sides[k].conn, 3, words, sizeof(words));
+		}
+		wire_run(&pair->wire, pair->wire.now + TW_SECOND, NULL, NULL);
+		assert_int_equal(other->received.total, 0);
+		assert_int_equal(other->acked.total, 0);
+		assert_true(other->writable || other->stream_length);
+		assert_false(pair->sides[i].closed || other->closed);
+		pair_free(pair);
+	}
+}
+
 static void test_close(void **state)
 {
 	(void)state;
@@ -904,6 +934,7 @@ int main(void)
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_refused_stays_out),
+		cmocka_unit_test(test_silent_application),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_closed_while_connecting),
 		cmocka_unit_test(test_changed_accept),

@@ -498,25 +498,7 @@ static void on_established(void *app, struct tw_conn *conn)
 	*(bool *)app = true;
 }
 
-static void on_stream(void *app, struct tw_conn *conn, uint64_t stream)
-{
-	(void)app;
-	(void)conn;
-	(void)stream;
-}
-
-static bool no_data(void *app, struct tw_conn *conn, struct tw_data_ref *ret)
-{
-	(void)app;
-	(void)conn;
-	(void)ret;
-	return false;
-}
-
-static const struct tw_conn_app app = { .established = on_established,
-					.stream_readable = on_stream,
-					.stream_writable = on_stream,
-					.data_next = no_data };
+static const struct tw_conn_app app = { .established = on_established };
 
 struct admission {
 	struct endpoints *scene;
