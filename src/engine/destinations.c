@@ -451,10 +451,8 @@ static int place_new(struct tw_destination *destination,
 	if (!r)
 		r = tw_object_place(&destination->object, options->client_request_id);
 	if (r == TW_E_FULL)
-		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "There are %d destinations already, and no more fit; delete "
-				    "some that nobody needs.",
-				    TW_DESTINATIONS_MAX);
+		return tw_object_full(&destination->object, "destinations",
+				      "delete some that nobody needs", fault);
 	if (r)
 		return tw_no_memory(fault);
 	tw_object_changed(&destination->object);

@@ -39,6 +39,7 @@
 #define TW_MANIFESTS_MAX 1000000
 #define TW_TOKENS_MAX 100000
 #define TW_LOOKED_AT_MAX 8
+#define TW_SHELF_ACCOUNTS 256
 #define TW_PROBLEMS_KEPT 32 /* what was left out, newest first, each transfer */
 #define TW_RATE_MAX_KBPS UINT64_C(1000000000)
 #define TW_UNSET UINT64_MAX /* not given, no limit */
@@ -49,6 +50,8 @@ struct tw_object {
 	char id[TW_OBJECT_ID];
 	struct tw_index_node by_id;
 	size_t place;                                    /* on its shelf */
+	bool shares; /* counts against its account's half of the shelf: neither loaded nor a
+		      * superuser's */
 	char *owner, *owner_token, *owner_token_session; /* owner never NULL */
 	char *request; /* what by_request finds it by; NULL: none */
 	struct tw_index_node by_request;
@@ -58,13 +61,15 @@ struct tw_object {
 	TAILQ_ENTRY(tw_object) dirty_link;
 };
 
-/* All objects of a kind, by id and in the order of creation. */
+/* All objects of a kind, by id and in the order of creation. One account may fill half of it. */
 struct tw_shelf {
 	struct tw_index by_id;
 	struct tw_object **items; /* NULL where one has gone */
 	size_t used, room, count; /* used: items in use, holes included */
 	size_t count_max;
 	uint64_t moves; /* how often items have got other places */
+	/* How many are whose, by a hash of the account: two may fall together. */
+	uint32_t owned[TW_SHELF_ACCOUNTS];
 };
 
 /* A data worker and what was last heard of it. */
@@ -362,8 +367,12 @@ int tw_object_init(struct tw_engine *engine, struct tw_object *object, enum tw_s
 		   const struct tw_caller *caller, json_t *user_data);
 /* Frees what the object part holds. */
 void tw_object_deinit(struct tw_object *object);
-/* On its shelf, and found by @client_request_id (NULL: none) from now on. -ENOMEM, TW_E_FULL. */
+/* On its shelf, and found by @client_request_id (NULL: none) from now on. -ENOMEM; TW_E_FULL: see
+ * tw_object_full(). */
 int tw_object_place(struct tw_object *object, const char *client_request_id);
+/* LimitReached: the shelf is full of @what, or half of it is this account's. @advice: what to do. */
+int tw_object_full(const struct tw_object *object, const char *what, const char *advice,
+		   struct tw_fault *fault);
 /* Off its shelf and out of the store. */
 void tw_object_remove(struct tw_object *object);
 /* What the same caller made with the same clientRequestId before; NULL: nothing. */

@@ -510,10 +510,8 @@ static int make(struct tw_engine *engine, const struct tw_caller *caller,
 		return tw_no_memory(fault);
 	r = tw_object_place(&manifest->object, options->client_request_id);
 	if (r == TW_E_FULL)
-		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "There are %d manifests already, and no more fit; delete those "
-				    "that nobody needs.",
-				    TW_MANIFESTS_MAX);
+		return tw_object_full(&manifest->object, "manifests",
+				      "delete those that nobody needs", fault);
 	if (!r) {
 		r = start_build(manifest);
 		if (r)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine_internal.h"
+#include "engine/pool.h"
 #include "netio/clock.h"
 
 void tw_shelf_init(struct tw_shelf *shelf, size_t count_max)
@@ -58,11 +59,17 @@ static void close_holes(struct tw_shelf *shelf)
 	shelf->moves++;
 }
 
+static uint32_t *owned_by(struct tw_shelf *shelf, const char *owner)
+{
+	return &shelf->owned[(tw_pool_owner(owner) >> 1) % TW_SHELF_ACCOUNTS];
+}
+
 static int shelf_add(struct tw_shelf *shelf, struct tw_object *object)
 {
+	uint32_t *owned = owned_by(shelf, object->owner);
 	int r;
 
-	if (shelf->count >= shelf->count_max)
+	if (shelf->count >= shelf->count_max || (object->shares && *owned >= shelf->count_max / 2))
 		return TW_E_FULL;
 	if (shelf->used == shelf->room && shelf->count < shelf->used / 2)
 		close_holes(shelf);
@@ -81,6 +88,7 @@ static int shelf_add(struct tw_shelf *shelf, struct tw_object *object)
 	object->place = shelf->used;
 	shelf->items[shelf->used++] = object;
 	shelf->count++;
+	++*owned;
 	return 0;
 }
 
@@ -128,6 +136,7 @@ int tw_object_init(struct tw_engine *engine, struct tw_object *object, enum tw_s
 	object->kind = kind;
 	tw_random_id(object->id);
 	object->created_us = (int64_t)tw_clock_wall_us();
+	object->shares = !caller->superuser;
 	object->owner = strdup(caller->user ? caller->user : "");
 	if (!object->owner || !tw_copy_text(caller->token, &object->owner_token) ||
 	    !tw_copy_text(caller->token_session, &object->owner_token_session))
@@ -192,6 +201,20 @@ struct tw_object *tw_object_requested(struct tw_engine *engine, enum tw_store_ki
 		       : NULL;
 }
 
+int tw_object_full(const struct tw_object *object, const char *what, const char *advice,
+		   struct tw_fault *fault)
+{
+	const struct tw_shelf *shelf = tw_engine_shelf(object->engine, object->kind);
+
+	if (shelf->count < shelf->count_max)
+		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
+				    "This account has %zu %s, half of what this server holds; %s.",
+				    shelf->count_max / 2, what, advice);
+	return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
+			    "There are %zu %s already, and no more fit; %s.", shelf->count_max,
+			    what, advice);
+}
+
 void tw_object_remove(struct tw_object *object)
 {
 	struct tw_engine *engine = object->engine;
@@ -203,6 +226,7 @@ void tw_object_remove(struct tw_object *object)
 		tw_index_remove(&engine->by_request, &object->by_request);
 	shelf->items[object->place] = NULL;
 	shelf->count--;
+	--*owned_by(shelf, object->owner);
 	while (shelf->used && !shelf->items[shelf->used - 1])
 		shelf->used--;
 	if (object->dirty) {

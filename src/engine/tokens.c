@@ -201,9 +201,8 @@ static int make(struct tw_engine *engine, const struct tw_caller *caller,
 		return tw_no_memory(fault);
 	r = tw_object_place(&token->object, NULL);
 	if (r == TW_E_FULL)
-		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "There are %d tokens already; delete those that nobody needs.",
-				    TW_TOKENS_MAX);
+		return tw_object_full(&token->object, "tokens", "delete those that nobody needs",
+				      fault);
 	if (r)
 		return tw_no_memory(fault);
 	if (manifest)

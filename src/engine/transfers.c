@@ -478,10 +478,9 @@ static int place_new(struct tw_transfer *transfer, const struct tw_transfer_opti
 	int r = tw_object_place(&transfer->object, options->client_request_id);
 
 	if (r == TW_E_FULL)
-		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "There are %d transfers already, and no more fit; delete those "
-				    "that have ended, or shorten transferExpirySeconds.",
-				    TW_TRANSFERS_MAX);
+		return tw_object_full(
+			&transfer->object, "transfers",
+			"delete those that have ended, or shorten transferExpirySeconds", fault);
 	if (r)
 		return tw_no_memory(fault);
 	join(transfer);

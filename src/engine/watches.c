@@ -309,6 +309,26 @@ static int create(struct tw_watches *watches, const struct tw_caller *caller,
 	return r;
 }
 
+/* One account may have half of what fits. */
+static int check_room(const struct tw_watches *watches, const struct tw_caller *caller,
+		      struct tw_fault *fault)
+{
+	size_t own = 0;
+
+	if (watches->count == TW_WATCHES_MAX)
+		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
+				    "There are %d watches already; delete one first.",
+				    TW_WATCHES_MAX);
+	for (size_t i = 0; i < watches->count; i++)
+		own += strcmp(watches->all[i]->settings.owner, caller->user) == 0;
+	if (own >= TW_WATCHES_MAX / 2 && !caller->superuser)
+		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
+				    "This account has %zu watches, half of what this server holds; "
+				    "delete one first.",
+				    own);
+	return TW_FAULT_NONE;
+}
+
 int tw_watches_create(struct tw_watches *watches, const struct tw_caller *caller,
 		      const struct tw_watch_options *options, const char **ret_id,
 		      struct tw_fault *fault)
@@ -329,10 +349,9 @@ int tw_watches_create(struct tw_watches *watches, const struct tw_caller *caller
 			return TW_FAULT_NONE;
 		}
 	}
-	if (watches->count == TW_WATCHES_MAX)
-		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
-				    "There are %d watches already; delete one first.",
-				    TW_WATCHES_MAX);
+	r = check_room(watches, caller, fault);
+	if (r)
+		return r;
 	r = create(watches, caller, options, &watch);
 	if (r)
 		return failed(fault, r);

@@ -538,6 +538,44 @@ static void own_relays_are_named(void **state)
 	assert_string_equal(scene.fault->parameter, "relayPublicKey");
 }
 
+/* Not one that is there already. */
+static int make_other(struct scene *scene, const struct tw_caller *caller, const char **ret)
+{
+	scene->where.port++;
+	return make(scene, caller, ret);
+}
+
+/* An account gets half of a shelf, whatever others leave of it; who may do everything gets all. */
+static void a_shelf_is_shared(void **state)
+{
+	char first[TW_OBJECT_ID];
+	struct tw_shelf *shelf;
+	struct scene scene;
+	const char *id;
+
+	begin(&scene, *state);
+	shelf = &scene.engine->destinations;
+	shelf->count_max = 8;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(make_other(&scene, &scene.alice, &id), TW_FAULT_NONE);
+		if (!i)
+			strcpy(first, id);
+	}
+	assert_int_equal(make_other(&scene, &scene.alice, &id), TW_FAULT_LIMIT_REACHED);
+	assert_non_null(strstr(scene.fault->message, "This account has 4 destinations, half of"));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(make_other(&scene, &scene.bob, &id), TW_FAULT_NONE);
+		assert_int_equal(make_other(&scene, &scene.super, &id), TW_FAULT_NONE);
+	}
+	assert_int_equal(make_other(&scene, &scene.super, &id), TW_FAULT_LIMIT_REACHED);
+	assert_non_null(strstr(scene.fault->message, "There are 8 destinations already"));
+	/* What goes makes room again. */
+	assert_int_equal(tw_engine_delete_destination(scene.engine, &scene.alice, first, false,
+						      scene.fault),
+			 TW_FAULT_NONE);
+	assert_int_equal(make_other(&scene, &scene.alice, &id), TW_FAULT_NONE);
+}
+
 /* One agent for each relay, a bounded number of them, and each goes with its last destination. */
 static void own_relays_are_shared(void **state)
 {
@@ -598,6 +636,7 @@ int main(void)
 		RULE(garbage_goes),
 		RULE(names_are_resolved),
 		RULE(own_relays_are_named),
+		RULE(a_shelf_is_shared),
 		RULE(own_relays_are_shared),
 	};
 
