@@ -191,32 +191,32 @@ void tw_api_call_cancel(struct tw_api_call *call)
 	call->finished = true;
 }
 
-/* Where its account's are counted; two accounts may fall together. NULL: it is nobody's, as those
- * of who logs in, which have limits of their own. */
+/* Where its account's are counted; two accounts may fall together. */
 static uint16_t *waits_of(const struct tw_api_call *call)
 {
 	const struct tw_api_session *session = call->session;
 	uint64_t owner = tw_pool_owner(session->user) >> 1;
 
-	return session->user[0]
-		       ? &call->api->waits_of[(2 * owner + session->by_token) % TW_API_WAITERS]
-		       : NULL;
+	return &call->api->waits_of[(2 * owner + session->by_token) % TW_API_WAITERS];
 }
 
 bool tw_api_call_wait(struct tw_api_call *call, void (*cancel)(struct tw_api_call *call))
 {
-	uint16_t *own = waits_of(call);
-	bool too_many = own && *own >= TW_API_WAITS_ACCOUNT_MAX;
+	/* Nobody's are those of who logs in, which have limits of their own. */
+	bool somebodys = call->session->user[0];
+	uint16_t *own = somebodys ? waits_of(call) : NULL;
+	bool too_many = somebodys && *own >= TW_API_WAITS_ACCOUNT_MAX;
+	struct tw_api *api = call->api;
 
-	if (too_many || call->api->waits >= TW_API_WAITS_MAX) {
+	if (too_many || api->waits >= TW_API_WAITS_MAX) {
 		tw_api_fault(call, TW_FAULT_LIMIT_REACHED, NULL,
 			     "%d calls wait already; ask for the state instead",
 			     too_many ? TW_API_WAITS_ACCOUNT_MAX : TW_API_WAITS_MAX);
 		return false;
 	}
-	call->api->waits++;
+	api->waits++;
 	call->counted_wait = own;
-	if (own)
+	if (somebodys)
 		++*own;
 	call->cancel = cancel;
 	return true;
