@@ -400,7 +400,8 @@ const struct tw_command tw_command_api = {
 		"\n"
 		"The server says of what kind each parameter is. Text stays as it stands. A list is\n"
 		"the option repeated, or a JSON list; a map is --name=KEY=VALUE repeated, or a JSON\n"
-		"object. `tradewind api METHOD --help` tells the parameters.\n"
+		"object. `tradewind api METHOD --help` tells the parameters. Everybody on this machine\n"
+		"can see a command line: passwords are better given to --batch.\n"
 		"\n" TW_REMOTE_HELP,
 	.examples = examples,
 	.example_count = sizeof examples / sizeof *examples,
