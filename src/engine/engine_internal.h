@@ -370,7 +370,8 @@ void tw_object_deinit(struct tw_object *object);
 /* On its shelf, and found by @client_request_id (NULL: none) from now on. -ENOMEM; TW_E_FULL: see
  * tw_object_full(). */
 int tw_object_place(struct tw_object *object, const char *client_request_id);
-/* LimitReached: the shelf is full of @what, or half of it is this account's. @advice: what to do. */
+/* LimitReached: the shelf is full of @what, or half of it is this account's. @advice: what to
+ * do. */
 int tw_object_full(const struct tw_object *object, const char *what, const char *advice,
 		   struct tw_fault *fault);
 /* Off its shelf and out of the store. */
