@@ -56,6 +56,7 @@ const struct tw_call tw_calls[] = {
 	{ "close", ALL, "of anything" },
 	{ "lseek", ALL, "files" },
 	{ "fstat", ALL, "what a descriptor is" },
+	{ "fstatfs", ENGINE, "whether a file is in memory" },
 	{ "newfstatat", ALL, "the same, by glibc's other way, and names below a folder" },
 	{ "poll", ALL, "waiting for one descriptor" },
 	{ "ppoll", ALL, "the same, to the nanosecond: the thread of a relay's connection" },

@@ -537,6 +537,7 @@ static const struct tw_fs_ops session_ops = {
 	.sync = tw_fd_sync,
 	.set_meta = session_set_meta,
 	.next_data = tw_fd_next_data,
+	.in_memory = tw_fd_in_memory,
 	.stat = session_stat,
 	.mkdir = session_mkdir,
 	.rename = session_rename,

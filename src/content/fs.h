@@ -6,8 +6,9 @@
  * components; a receiving view never leaves its root, whatever names and links it meets (openat2
  * with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS on Linux): such a path gives TW_E_UNSAFE. A sending
  * view follows links, because its user named the sources. Calls may block; they run on disk
- * threads, never on a data worker. Errors are negative errno unless said otherwise. Several
- * threads may use a view at a time, and each open file one.
+ * threads, never on a data worker, but for reading and writing open files in memory. Errors are
+ * negative errno unless said otherwise. Several threads may use a view at a time, and each open
+ * file one.
  */
 #pragma once
 
@@ -89,6 +90,9 @@ struct tw_fs_ops {
 	 */
 	int (*list)(void *fs, const char *path, int (*each)(void *context, const char *name),
 		    void *context);
+	/* True when its content lies in memory, so that reading and writing never wait. NULL: it
+	 * does not. */
+	bool (*in_memory)(struct tw_file *file);
 	/*
 	 * What a crash of the machine (not of the program) changes: 16 bytes, the same until the
 	 * next boot.

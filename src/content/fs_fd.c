@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -96,7 +98,7 @@ int tw_fd_file(int fd, void *context, struct tw_file **ret)
 		close(fd);
 		return -ENOMEM;
 	}
-	*file = (struct tw_file){ fd, context };
+	*file = (struct tw_file){ .fd = fd, .context = context };
 	*ret = file;
 	return 0;
 }
@@ -221,6 +223,18 @@ int tw_fd_set_times(int fd, uint32_t mode, int64_t mtime_ns)
 int tw_fd_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns)
 {
 	return tw_fd_set_times(file->fd, mode, mtime_ns);
+}
+
+bool tw_fd_in_memory(struct tw_file *file)
+{
+	struct statfs st;
+
+	if (!file->memory_known) {
+		file->memory = !fstatfs(file->fd, &st) &&
+			       (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
+		file->memory_known = true;
+	}
+	return file->memory;
 }
 
 int tw_fd_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end)

@@ -11,6 +11,7 @@ struct stat;
 struct tw_file {
 	int fd;        /* owned */
 	void *context; /* the view's own, borrowed */
+	bool memory_known, memory;
 };
 
 /* Takes @fd, even when it fails. -ENOMEM. */
@@ -22,6 +23,7 @@ int tw_fd_resize(struct tw_file *file, uint64_t size);
 int tw_fd_stat_file(struct tw_file *file, struct tw_file_stat *ret);
 int tw_fd_sync(struct tw_file *file);
 int tw_fd_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns);
+bool tw_fd_in_memory(struct tw_file *file);
 int tw_fd_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end);
 
 /* TW_OPEN_... to those of open(). */

@@ -206,6 +206,7 @@ static const struct tw_fs_ops posix_ops = {
 	.sync = tw_fd_sync,
 	.set_meta = tw_fd_set_meta,
 	.next_data = tw_fd_next_data,
+	.in_memory = tw_fd_in_memory,
 	.stat = posix_stat,
 	.mkdir = posix_mkdir,
 	.rename = posix_rename,

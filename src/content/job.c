@@ -238,6 +238,23 @@ static void collect_sink(struct tw_job *job)
 		snprintf(job->offender, sizeof(job->offender), "%s", tw_sink_offender(job->sink));
 }
 
+bool tw_job_is_quick(const struct tw_job *job)
+{
+	switch (job->type) {
+	case TW_JOB_READ:
+		return tw_source_read_is_quick(job->source, job->offset);
+	case TW_JOB_WRITE:
+		return tw_sink_write_is_quick(job->sink, job->pieces, job->piece_count);
+	case TW_JOB_DIGESTS:
+		return tw_sink_digests_are_quick(job->sink, job->block.chunk_first,
+						 job->block.chunk_count);
+	case TW_JOB_SETTLE:
+		return !tw_sink_settle_is_due(job->sink);
+	default:
+		return false;
+	}
+}
+
 void tw_job_run(struct tw_job *job)
 {
 	bool of_source = job->type <= TW_JOB_SOURCE_FREE;

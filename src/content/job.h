@@ -82,6 +82,7 @@ struct tw_job {
 
 	/* Results. */
 	int result;
+	bool at_once;                   /* set by a carrier that ran it where it was submitted */
 	/* WALK: totals below are final and @bytes ends the stream */
 	bool walk_over;
 	uint64_t total_bytes, total_files, total_entries, total_chunks; /* so far */
@@ -106,6 +107,11 @@ struct tw_job {
 
 /* Executes @job; every error ends up in @result. */
 void tw_job_run(struct tw_job *job);
+/*
+ * True when that would keep the caller no longer than copying and hashing in memory do. @job's
+ * source or sink must be at rest: no job of its transfer is under way.
+ */
+bool tw_job_is_quick(const struct tw_job *job);
 
 /* How a session reaches a disk thread. */
 struct tw_job_port {

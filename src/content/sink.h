@@ -119,6 +119,13 @@ struct tw_sink_piece {
  * tw_sink_prepare() said; nothing was written.
  */
 int tw_sink_write(struct tw_sink *sink, const struct tw_sink_piece *pieces, size_t count);
+/*
+ * True when tw_sink_write() of these pieces, or tw_sink_digests() of that many chunks, and
+ * tw_sink_settle() behind it would do no more than copy and hash: they belong to one file, which is
+ * open, in memory, and does not become whole by them.
+ */
+bool tw_sink_write_is_quick(struct tw_sink *sink, const struct tw_sink_piece *pieces, size_t count);
+bool tw_sink_digests_are_quick(struct tw_sink *sink, uint64_t chunk_first, size_t count);
 /* [start, end) is zeros. Same errors. */
 int tw_sink_hole(struct tw_sink *sink, uint64_t start, uint64_t end);
 /*
@@ -145,6 +152,8 @@ int tw_sink_checkpoint(struct tw_sink *sink);
  * nothing to do.
  */
 int tw_sink_settle(struct tw_sink *sink);
+/* True when there is something to do for it. */
+bool tw_sink_settle_is_due(const struct tw_sink *sink);
 
 enum tw_sink_event_type {
 	TW_SINK_FILE_DONE = 1,          /* whole, checked and under its own name */

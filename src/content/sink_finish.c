@@ -484,17 +484,20 @@ int tw_sink_checkpoint(struct tw_sink *sink)
 	return r ? r : finish(sink);
 }
 
-int tw_sink_settle(struct tw_sink *sink)
+bool tw_sink_settle_is_due(const struct tw_sink *sink)
 {
 	uint64_t left = tw_manifest_file_count(sink->manifest) - sink->files_final;
 	bool last = all_prepared(sink) && left == sink->whole_count;
 
+	return !sink->finished && (last || sink->whole_count >= SINK_BATCH_FILES ||
+				   sink->whole_bytes >= SINK_BATCH_BYTES);
+}
+
+int tw_sink_settle(struct tw_sink *sink)
+{
 	if (sink->broken)
 		return sink->broken;
-	if (sink->finished ||
-	    (!last && sink->whole_count < SINK_BATCH_FILES && sink->whole_bytes < SINK_BATCH_BYTES))
-		return 0;
-	return tw_sink_checkpoint(sink);
+	return tw_sink_settle_is_due(sink) ? tw_sink_checkpoint(sink) : 0;
 }
 
 int tw_sink_abandon(struct tw_sink *sink, uint64_t entry)

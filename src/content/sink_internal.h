@@ -8,6 +8,7 @@
  *   sink_chunk.c    bytes into chunks: writing, hashing as they pass, checking
  *   sink_hole.c     zeros that need not be written
  *   sink_finish.c   flush, journal, names; the end of the transfer
+ *   sink_quick.c    what of all this keeps nobody waiting
  *
  * Every entry has one byte of state and room for a digest. What costs more (struct sink_file,
  * struct sink_chunk) exists only while a file or a chunk is under way.

@@ -388,7 +388,7 @@ static int find_hole(struct tw_source *source, uint64_t index, uint64_t at, uint
 		return r;
 	r = source->fs.ops->next_data(file->file, at, &start, &end);
 	if (r && r != TW_E_END)
-		return 0;       /* storage that cannot tell: all of it is data */
+		return 0; /* storage that cannot tell: all of it is data */
 	r = check_unchanged(source, index, file->file);
 	if (r) {
 		close_file(source, file);
@@ -507,11 +507,29 @@ int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, ui
 	return 0;
 }
 
+bool tw_source_read_is_quick(struct tw_source *source, uint64_t offset)
+{
+	const struct tw_manifest *manifest = source->listing->manifest;
+	const struct tw_entry *entry;
+	const struct source_file *file;
+	uint64_t index;
+
+	if (offset >= tw_manifest_tape_size(manifest) || !source->options.read_content)
+		return false;
+	index = tw_manifest_find(manifest, offset);
+	entry = tw_manifest_entry(manifest, index);
+	offset -= entry->tape_start;
+	file = find_open(source, index);
+	return file && !source->errors[index] &&
+	       entry->size - offset / TW_CHUNK_SIZE * TW_CHUNK_SIZE >= TW_CHUNK_SIZE &&
+	       source->fs.ops->in_memory && source->fs.ops->in_memory(file->file);
+}
+
 static int hash_file(struct tw_source *source, uint64_t index, EVP_MD_CTX *hash, uint8_t *bytes)
 {
 	uint64_t size = tw_manifest_entry(source->listing->manifest, index)->size;
 
-	for (uint64_t at = 0; at < size; ) {
+	for (uint64_t at = 0; at < size;) {
 		size_t n = size - at < TW_CHUNK_SIZE ? (size_t)(size - at) : TW_CHUNK_SIZE;
 		int r = read_part(source, index, at, bytes, n);
 

@@ -91,5 +91,10 @@ struct tw_block {
  */
 int tw_source_read(struct tw_source *source, uint64_t offset, uint64_t limit, uint8_t *bytes,
 		   size_t room, struct tw_block *ret, uint64_t *ret_entry);
+/*
+ * True when that would do no more than copy and hash, for a @room of TW_CHUNK_SIZE: the chunk is a
+ * full one of a file that is open and in memory.
+ */
+bool tw_source_read_is_quick(struct tw_source *source, uint64_t offset);
 /* SHA-256 of an entry's whole file. As tw_source_read(). */
 int tw_source_sha256(struct tw_source *source, uint64_t entry, uint8_t ret[32]);

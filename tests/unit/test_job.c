@@ -5,12 +5,16 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <openssl/sha.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../support/temp_dir.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "content/fs_fd.h"
 #include "content/job.h"
 
 #define MIB ((size_t)1 << 20)
@@ -221,6 +225,110 @@ static void whole_transfer(void **state)
 	expect_file("in/tree/small", content + 3 * MIB, 77);
 }
 
+static bool in_memory;
+
+static bool say_in_memory(struct tw_file *file)
+{
+	(void)file;
+	return in_memory;
+}
+
+static bool is_quick(struct tw_job *job, enum tw_job_type type)
+{
+	job->type = type;
+	return tw_job_is_quick(job);
+}
+
+static bool write_is_quick(uint64_t offset, size_t length)
+{
+	sink_job.pieces[0] = (struct tw_sink_piece){ offset, content, length };
+	sink_job.piece_count = 1;
+	return is_quick(&sink_job, TW_JOB_WRITE);
+}
+
+static bool digests_are_quick(uint64_t first, size_t count)
+{
+	sink_job.block.chunk_first = first;
+	sink_job.block.chunk_count = count;
+	return is_quick(&sink_job, TW_JOB_DIGESTS);
+}
+
+static bool read_is_quick(uint64_t offset)
+{
+	source_job.offset = offset;
+	return is_quick(&source_job, TW_JOB_READ);
+}
+
+/* What is done in passing: the middle of a large file that is open and in memory, nothing else. */
+static void quick_jobs(void **state)
+{
+	static struct tw_fs_ops from_ops, to_ops;
+	const uint64_t large = 2 * MIB + 5, total = large + 77;
+
+	(void)state;
+	in_memory = *(const bool *)*state;
+	from_ops = *from.ops;
+	to_ops = *to.ops;
+	from_ops.in_memory = to_ops.in_memory = say_in_memory;
+	from.ops = &from_ops;
+	to.ops = &to_ops;
+	make_tree();
+	open_source("tree");
+	open_sink(false);
+	assert_false(is_quick(&source_job, TW_JOB_WALK));
+	carry_manifest();
+	assert_false(read_is_quick(0));
+	assert_false(write_is_quick(0, 1000));
+	/* The first bytes open the files. */
+	assert_int_equal(carry_block(0, 1), MIB);
+	assert_int_equal(read_is_quick(MIB), in_memory);
+	assert_false(read_is_quick(2 * MIB)); /* its end, and the next file's beginning */
+	assert_false(read_is_quick(total));
+	assert_int_equal(write_is_quick(MIB, 1000), in_memory);
+	assert_false(write_is_quick(2 * MIB - 10, 15)); /* both chunks that are left */
+	assert_false(write_is_quick(large - 1, 2));
+	assert_false(write_is_quick(large, 77));
+	assert_false(write_is_quick(total, 1));
+	assert_false(write_is_quick(total - 1, SIZE_MAX));
+	sink_job.piece_count = 0;
+	assert_false(is_quick(&sink_job, TW_JOB_WRITE));
+	assert_int_equal(digests_are_quick(1, 1), in_memory);
+	assert_false(digests_are_quick(1, 2));
+	assert_false(digests_are_quick(2, 2));
+	assert_false(digests_are_quick(4, 1));
+	assert_false(digests_are_quick(0, SIZE_MAX));
+	assert_false(is_quick(&sink_job, TW_JOB_CHECKPOINT));
+	assert_true(is_quick(&sink_job, TW_JOB_SETTLE));
+	/* What is left of the file could make it whole. */
+	assert_int_equal(carry_block(MIB, MIB + 1), 2 * MIB);
+	assert_false(write_is_quick(2 * MIB, 5));
+	assert_false(digests_are_quick(2, 1));
+	assert_int_equal(carry_block(2 * MIB, total), total);
+	finish_sink();
+	assert_int_equal(sink_job.progress.files_done, 3);
+	expect_file("in/tree/large", content, large);
+}
+
+/* The system's storage knows itself whether it is. */
+static void storage_in_memory(void **state)
+{
+	struct tw_file *file;
+	struct statfs st;
+
+	(void)state;
+	put("file", content, 100);
+	assert_int_equal(statfs(from_root, &st), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(from.ops->open(from.context, "file", TW_OPEN_READ, &file), 0);
+		assert_int_equal(from.ops->in_memory(file), st.f_type == TMPFS_MAGIC);
+		assert_int_equal(from.ops->in_memory(file), st.f_type == TMPFS_MAGIC);
+		from.ops->close(file);
+	}
+	assert_int_equal(tw_fd_file(memfd_create("test", MFD_CLOEXEC), NULL, &file), 0);
+	assert_true(tw_fd_in_memory(file));
+	tw_fd_close(file);
+}
+
 /* The same bytes again, from the first one on. */
 static void manifest_encoded_anew(void **state)
 {
@@ -350,6 +458,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(whole_transfer, setup, teardown),
+		{ "quick_jobs: in memory", quick_jobs, setup, teardown, &(bool){ true } },
+		{ "quick_jobs: on a disk", quick_jobs, setup, teardown, &(bool){ false } },
+		cmocka_unit_test_setup_teardown(storage_in_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(manifest_encoded_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(entries_and_digests, setup, teardown),
 		cmocka_unit_test_setup_teardown(source_that_changes, setup, teardown),
