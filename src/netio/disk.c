@@ -13,6 +13,8 @@
 #include "base/ring.h"
 
 #define WAKE_EVERY 8 /* jobs; either way */
+#define QUICK_TRUST 8
+#define QUICK_LINE 64 /* jobs that wait to be quick: no more than the worker can do in between */
 
 struct item {
 	struct tw_job *job;
@@ -29,17 +31,22 @@ struct thread {
 	/* Below: the worker's alone. */
 	_Alignas(64) size_t under_way; /* in the rings or being executed: at most TW_DISK_RING */
 	unsigned untold;               /* given since it was last roused */
-	struct item *waiting;          /* owned, FIFO from waiting_first */
+	/* Above 0 jobs wait for those under way, as most of them will be quick then. Set by a quick
+	 * one, less by one with each that was not. */
+	unsigned quick_trust;
+	struct item *waiting; /* owned, FIFO from waiting_first */
 	size_t waiting_first, waiting_count, waiting_room;
 };
 
 struct tw_disk {
 	void (*run)(struct tw_job *job);
+	bool (*is_quick)(const struct tw_job *job); /* NULL: none is */
 	int worker_fd;
 	_Alignas(64) atomic_bool worker_asleep;
 	atomic_bool stop;
 	_Alignas(64) size_t count;
-	unsigned next; /* thread to look at first, so that none starves */
+	struct tw_ring at_once; /* what was run where it was submitted, until it is collected */
+	unsigned next;          /* thread to look at first, so that none starves */
 	unsigned thread_count;
 	struct thread threads[];
 };
@@ -130,11 +137,12 @@ static int thread_start(struct tw_disk *disk, struct thread *thread)
 	return 0;
 }
 
-int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_disk **ret)
+int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job),
+		bool (*is_quick)(const struct tw_job *job), struct tw_disk **ret)
 {
 	size_t size = sizeof(struct tw_disk) + threads * sizeof(struct thread);
 	struct tw_disk *disk;
-	int r = 0;
+	int r;
 
 	assert(threads > 0 && threads <= TW_DISK_THREADS_MAX);
 	size = (size + 63) & ~(size_t)63;
@@ -143,12 +151,14 @@ int tw_disk_new(unsigned threads, void (*run)(struct tw_job *job), struct tw_dis
 		return -ENOMEM;
 	memset(disk, 0, size);
 	disk->run = run;
+	disk->is_quick = is_quick;
 	disk->thread_count = threads;
 	for (unsigned i = 0; i < threads; i++)
 		disk->threads[i].wake_fd = -1;
 	disk->worker_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (disk->worker_fd < 0)
-		r = -errno;
+	r = disk->worker_fd < 0 ? -errno : 0;
+	if (!r)
+		r = tw_ring_init(&disk->at_once, sizeof(struct item), TW_DISK_RING);
 	for (unsigned i = 0; i < threads && !r; i++)
 		r = thread_start(disk, &disk->threads[i]);
 	if (r) {
@@ -183,6 +193,8 @@ void tw_disk_free(struct tw_disk *disk)
 	}
 	if (disk->worker_fd >= 0)
 		close(disk->worker_fd);
+	if (disk->at_once.items)
+		tw_ring_deinit(&disk->at_once);
 	free(disk);
 }
 
@@ -235,10 +247,43 @@ static void hand_over(struct thread *thread, const struct item *item)
 		rouse(thread);
 }
 
+/*
+ * Where nobody is roused and what is copied is still in this processor's cache. Nothing may be
+ * under way in @thread: so the order stays, and the job's source or sink is at rest.
+ */
+static bool run_at_once(struct thread *thread, const struct item *item)
+{
+	struct tw_disk *disk = thread->disk;
+
+	if (!disk->is_quick || tw_ring_count(&disk->at_once) == TW_DISK_RING)
+		return false;
+	if (!disk->is_quick(item->job)) {
+		thread->quick_trust -= thread->quick_trust > 0;
+		return false;
+	}
+	thread->quick_trust = QUICK_TRUST;
+	item->job->at_once = true;
+	disk->run(item->job);
+	if (!tw_ring_push(&disk->at_once, item))
+		abort();
+	return true;
+}
+
+/* The next job of @thread is run or handed over. False: it has to wait. */
+static bool admit(struct thread *thread, const struct item *item)
+{
+	if (!thread->under_way && run_at_once(thread, item))
+		return true;
+	if (thread->under_way >= TW_DISK_RING || (thread->under_way && thread->quick_trust))
+		return false;
+	hand_over(thread, item);
+	return true;
+}
+
 static void admit_waiting(struct thread *thread)
 {
-	while (thread->waiting_count > 0 && thread->under_way < TW_DISK_RING) {
-		hand_over(thread, &thread->waiting[thread->waiting_first]);
+	while (thread->waiting_count > 0 &&
+	       admit(thread, &thread->waiting[thread->waiting_first])) {
 		thread->waiting_first++;
 		thread->waiting_count--;
 	}
@@ -254,14 +299,25 @@ void tw_disk_submit(struct tw_disk *disk, struct tw_job *job, void *client)
 	struct item item = { job, client };
 
 	disk->count++;
-	if (thread->waiting_count > 0 || thread->under_way >= TW_DISK_RING)
-		wait_in_line(thread, &item);
-	else
-		hand_over(thread, &item);
+	if (thread->waiting_count == 0 && admit(thread, &item))
+		return;
+	wait_in_line(thread, &item);
+	if (thread->quick_trust && thread->waiting_count > QUICK_LINE) {
+		thread->quick_trust = 0;
+		admit_waiting(thread);
+	}
 }
 
 bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_client)
 {
+	struct item first;
+
+	if (tw_ring_pop(&disk->at_once, &first)) {
+		disk->count--;
+		*ret_job = first.job;
+		*ret_client = first.client;
+		return true;
+	}
 	for (unsigned i = 0; i < disk->thread_count; i++) {
 		struct thread *thread = &disk->threads[(disk->next + i) % disk->thread_count];
 		struct item item;
@@ -281,6 +337,11 @@ bool tw_disk_collect(struct tw_disk *disk, struct tw_job **ret_job, void **ret_c
 	return false;
 }
 
+size_t tw_disk_at_hand(struct tw_disk *disk)
+{
+	return tw_ring_count(&disk->at_once);
+}
+
 size_t tw_disk_count(const struct tw_disk *disk)
 {
 	return disk->count;
@@ -294,6 +355,8 @@ int tw_disk_fd(const struct tw_disk *disk)
 bool tw_disk_sleep(struct tw_disk *disk)
 {
 	tw_disk_rouse(disk);
+	if (tw_ring_count(&disk->at_once) > 0)
+		return false;
 	atomic_exchange(&disk->worker_asleep, true);
 	for (unsigned i = 0; i < disk->thread_count; i++) {
 		if (tw_ring_count(&disk->threads[i].done) > 0) {

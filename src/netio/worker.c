@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,22 @@ static void *current_buffer(void *context)
 	struct tw_worker *worker = context;
 
 	return worker->current;
+}
+
+/*
+ * Whether quick jobs are the worker's own: where there are processors for its disk threads beside
+ * it, both together carry more; where there are not, handing over only costs
+ * (docs/decisions/0030-quick-jobs.md).
+ */
+static bool keeps_quick_jobs(const struct tw_worker_options *options)
+{
+	int workers = options->crew ? (int)tw_crew_count(options->crew) : 1, count;
+	cpu_set_t processors;
+
+	if (sched_getaffinity(0, sizeof processors, &processors))
+		return false;
+	count = CPU_COUNT(&processors);
+	return count <= 2 || count < 2 * workers;
 }
 
 static void collect_jobs(struct tw_worker *worker, tw_ns now)
@@ -226,7 +243,7 @@ int tw_worker_new(const struct tw_worker_options *options, struct tw_worker **re
 		r = tw_ring_init(&worker->events, sizeof(struct tw_worker_event), TW_WORKER_EVENTS);
 	if (!r)
 		r = tw_disk_new(options->disk_threads ? options->disk_threads : 2, tw_job_run,
-				&worker->disk);
+				keeps_quick_jobs(options) ? tw_job_is_quick : NULL, &worker->disk);
 	if (!r)
 		r = open_descriptors(worker);
 	if (!r)
@@ -458,8 +475,13 @@ static void dispatch(struct tw_worker *worker, const struct epoll_event *event,
 	} else if (from < worker->slot_room && worker->slots[from]) {
 		if (event->events & EPOLLOUT)
 			tw_worker_io_writable(worker, worker->slots[from]);
-		if (event->events & (EPOLLIN | EPOLLERR))
+		if (event->events & (EPOLLIN | EPOLLERR)) {
 			tw_worker_io_receive(worker, worker->slots[from]);
+			/* Buffers that are free again are the next to be received into, while they
+			 * are in the processor's cache. */
+			if (tw_disk_at_hand(worker->disk))
+				collect_jobs(worker, tw_clock_now());
+		}
 	}
 }
 

@@ -86,6 +86,7 @@ void tw_sender_submit(struct tw_sender *sender, struct tw_job *job)
 	job->owner = sender;
 	job->transfer = (uint64_t)(uintptr_t)sender;
 	job->buffer = NULL;
+	job->at_once = false;
 	sender->jobs_out++;
 	sender->port.submit(sender->port.context, job);
 }

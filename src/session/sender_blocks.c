@@ -5,9 +5,8 @@
 #include "base/error.h"
 #include "session/sender_private.h"
 
-/* Kept loaded in front of the cursor; little before the receiver has said what it holds. */
+/* Kept loaded in front of the cursor. */
 #define AHEAD_BYTES (UINT64_C(4) << 20)
-#define AHEAD_BYTES_FIRST (UINT64_C(4) << 20)
 #define AHEAD_BLOCKS 24
 #define REREADS_MAX 8
 #define AHEAD_READS 3
@@ -215,11 +214,12 @@ static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit
  */
 static void read_ahead(struct tw_sender *sender)
 {
-	uint64_t bytes = 0, at = sender->owed.cursor, bytes_max;
+	/* What nobody waits for is read when it is needed, and is in the processor's cache then. */
+	uint64_t bytes_max = sender->reads_at_once ? TW_CHUNK_SIZE : AHEAD_BYTES;
+	uint64_t bytes = 0, at = sender->owed.cursor;
 	unsigned blocks = 0, reading = 0;
 	struct tw_range gap;
 
-	bytes_max = sender->answered && sender->ready ? AHEAD_BYTES : AHEAD_BYTES_FIRST;
 	while (tw_owed_next_fresh(&sender->owed, at, sender->total_bytes, &gap)) {
 		struct tw_sender_block *block = block_find(sender, gap.start);
 
@@ -352,6 +352,7 @@ void tw_sender_block_done(struct tw_sender *sender, struct tw_sender_block *bloc
 	for (i = 0; i < job->problem_count; i++)
 		tw_sender_note(sender, &job->problems[i]);
 	block->state = TW_BLOCK_FREE;
+	sender->reads_at_once = job->at_once;
 	if (sender->finished)
 		return;
 	if (job->result) {

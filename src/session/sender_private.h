@@ -133,6 +133,7 @@ struct tw_sender {
 	tw_ns sent_at; /* about when it was last asked for a piece */
 	uint64_t use_clock;
 	bool whole_chunks;      /* the last block read ahead was one chunk of full length */
+	bool reads_at_once;     /* the last block was read where that was asked for */
 	struct tw_ranges holes; /* to be told */
 	struct tw_sender_abandon abandons[TW_SENDER_ABANDONS]; /* to be told */
 	size_t abandon_count;

@@ -12,11 +12,15 @@ static void begin(struct sim_carrier *carrier)
 	if (!carrier->first)
 		return;
 	carrier->running = true;
+	carrier->first->job->at_once =
+		disk->config.in_memory && tw_job_is_quick(carrier->first->job);
 	tw_job_run(carrier->first->job);
 	moved = disk->bytes_moved - moved;
 	flushes = disk->flushes - flushes;
 	cost = disk->config.latency * (1 + flushes);
-	if (disk->config.rate)
+	if (carrier->first->job->at_once)
+		cost = 0;
+	else if (disk->config.rate)
 		cost += moved * TW_SECOND / disk->config.rate;
 	sim_set(carrier->sim, &carrier->event, start + cost);
 }

@@ -1,7 +1,7 @@
 /*
  * carrier.h - a disk thread in virtual time: takes jobs, one at a time and in order, runs each when
  * it begins and hands it back when it would be done: after the disk's latency, its flushes, and the
- * bytes it moved at the disk's rate.
+ * bytes it moved at the disk's rate; what is quick in memory, in the same instant.
  */
 #pragma once
 

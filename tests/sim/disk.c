@@ -438,6 +438,7 @@ static const struct tw_fs_ops ops = {
 	.sync = file_sync,
 	.set_meta = file_set_meta,
 	.next_data = file_next_data,
+	.in_memory = file_in_memory,
 	.stat = fs_stat,
 	.mkdir = fs_mkdir,
 	.rename = fs_rename,

@@ -24,6 +24,7 @@ struct sim_disk_config {
 	tw_ns latency;     /* of a job, and again of each flush */
 	uint64_t rate;     /* bytes a second; 0: endless */
 	uint64_t capacity; /* bytes; 0: endless */
+	bool in_memory;    /* quick jobs are run at once and cost nothing */
 };
 
 struct sim_node;

@@ -350,6 +350,11 @@ int file_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns)
 	return 0;
 }
 
+bool file_in_memory(struct tw_file *file)
+{
+	return file->disk->config.in_memory;
+}
+
 int file_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end)
 {
 	const struct sim_node *node = file->node;

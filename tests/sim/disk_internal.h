@@ -77,6 +77,7 @@ int file_resize(struct tw_file *file, uint64_t size);
 int file_stat(struct tw_file *file, struct tw_file_stat *ret);
 int file_sync(struct tw_file *file);
 int file_set_meta(struct tw_file *file, uint32_t mode, int64_t mtime_ns);
+bool file_in_memory(struct tw_file *file);
 int file_next_data(struct tw_file *file, uint64_t offset, uint64_t *ret_start, uint64_t *ret_end);
 
 /* What a power cut leaves: everything new, nothing new, or anything in between. */

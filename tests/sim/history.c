@@ -231,6 +231,7 @@ void history_make(uint64_t seed, struct sim_case *ret)
 	for (unsigned side = 0; side < 2; side++) {
 		ret->disks[side].latency = spread(&prng, TW_USEC, 5 * TW_MSEC);
 		ret->disks[side].rate = spread(&prng, 5000000, 2000000000);
+		ret->disks[side].in_memory = seed % 4 == 3;
 	}
 	/* Hashing every zero takes too long here. */
 	if (ret->sha256 && ret->content.sparse_bytes > 32 * MIB)

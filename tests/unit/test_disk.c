@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/random.h"
 #include "base/time.h"
 #include "netio/clock.h"
 #include "netio/disk.h"
@@ -67,7 +68,7 @@ static void test_order(void **state)
 	(void)state;
 	assert_non_null(jobs);
 	reset();
-	assert_int_equal(tw_disk_new(2, run, &disk), 0);
+	assert_int_equal(tw_disk_new(2, run, NULL, &disk), 0);
 	for (size_t i = 0; i < JOBS; i++) {
 		jobs[i].transfer = i % TRANSFERS;
 		tw_disk_submit(disk, &jobs[i], &marks[i % 2]);
@@ -104,7 +105,7 @@ static void test_wakeups(void **state)
 
 	(void)state;
 	reset();
-	assert_int_equal(tw_disk_new(1, run, &disk), 0);
+	assert_int_equal(tw_disk_new(1, run, NULL, &disk), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		struct tw_job *back;
 		void *client;
@@ -127,7 +128,7 @@ static void test_sleep(void **state)
 	tw_ns before = tw_clock_now();
 
 	(void)state;
-	assert_int_equal(tw_disk_new(1, run_slowly, &disk), 0);
+	assert_int_equal(tw_disk_new(1, run_slowly, NULL, &disk), 0);
 	tw_disk_submit(disk, &job, NULL);
 	assert_true(tw_clock_now() - before < 25 * TW_MSEC);
 	wait_for_job(disk);
@@ -140,6 +141,108 @@ static void test_sleep(void **state)
 	tw_disk_free(disk);
 }
 
+static bool is_quick(const struct tw_job *job)
+{
+	return job->type == TW_JOB_WRITE;
+}
+
+/*
+ * Quick jobs and others by turns and in runs: in order all the same, and never two of a transfer at
+ * a time. What is quick may run at once, what is not never does.
+ */
+static void test_quick(void **state)
+{
+	enum { JOBS = 20000 };
+	struct tw_job *jobs = calloc(JOBS, sizeof *jobs);
+	uint64_t next[TRANSFERS] = { 0 };
+	size_t given = 0, back = 0, at_once = 0;
+	struct tw_prng prng;
+	struct tw_disk *disk;
+
+	(void)state;
+	assert_non_null(jobs);
+	reset();
+	tw_prng_init(&prng, 3);
+	assert_int_equal(tw_disk_new(2, run, is_quick, &disk), 0);
+	while (back < JOBS) {
+		size_t burst = tw_prng_below(&prng, 200), quick = tw_prng_below(&prng, 101);
+		struct tw_job *job;
+		void *client;
+
+		for (; burst && given < JOBS; burst--, given++) {
+			jobs[given].transfer = given % TRANSFERS;
+			jobs[given].type =
+				tw_prng_below(&prng, 100) < quick ? TW_JOB_WRITE : TW_JOB_READ;
+			tw_disk_submit(disk, &jobs[given], NULL);
+		}
+		while (tw_disk_collect(disk, &job, &client)) {
+			assert_int_equal(job->offset, next[job->transfer]);
+			assert_int_equal(job - jobs,
+					 next[job->transfer] * TRANSFERS + job->transfer);
+			assert_false(job->at_once && !is_quick(job));
+			next[job->transfer]++;
+			at_once += job->at_once;
+			back++;
+		}
+		if (given == JOBS && back < JOBS)
+			wait_for_job(disk);
+	}
+	assert_int_equal(tw_disk_count(disk), 0);
+	assert_int_equal(tw_disk_at_hand(disk), 0);
+	assert_false(atomic_load(&overlapped));
+	assert_in_range(at_once, 1, JOBS - 1);
+	tw_disk_free(disk);
+	free(jobs);
+}
+
+static atomic_bool hold;
+
+static void run_held(struct tw_job *job)
+{
+	while (!is_quick(job) && atomic_load(&hold))
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	job->result = 7;
+}
+
+/* Behind one that is slow a few quick ones wait and are run at once; when more come, all go to the
+ * thread, which then has them. */
+static void test_quick_behind_slow(void **state)
+{
+	static const struct {
+		unsigned behind;
+		bool at_once;
+	} cases[] = { { 1, true }, { 64, true }, { 65, false }, { 200, false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tw_job jobs[202] = { 0 }, *job;
+		struct tw_disk *disk;
+		void *client;
+
+		atomic_store(&hold, true);
+		assert_int_equal(tw_disk_new(1, run_held, is_quick, &disk), 0);
+		for (unsigned k = 0; k < cases[i].behind + 2; k++) {
+			jobs[k].type = k == 1 ? TW_JOB_CHECKPOINT : TW_JOB_WRITE;
+			tw_disk_submit(disk, &jobs[k], NULL);
+		}
+		assert_true(jobs[0].at_once);
+		assert_false(tw_disk_sleep(disk)); /* it is at hand */
+		assert_int_equal(tw_disk_at_hand(disk), 1);
+		assert_true(tw_disk_collect(disk, &job, &client));
+		assert_false(tw_disk_collect(disk, &job, &client));
+		atomic_store(&hold, false);
+		for (unsigned k = 1; k < cases[i].behind + 2; k++) {
+			while (!tw_disk_collect(disk, &job, &client))
+				wait_for_job(disk);
+			assert_ptr_equal(job, &jobs[k]);
+			assert_int_equal(job->result, 7);
+			assert_int_equal(job->at_once, k > 1 && cases[i].at_once);
+		}
+		assert_int_equal(tw_disk_count(disk), 0);
+		tw_disk_free(disk);
+	}
+}
+
 /* Stopping runs what was handed over. */
 static void test_stop(void **state)
 {
@@ -148,7 +251,7 @@ static void test_stop(void **state)
 
 	(void)state;
 	reset();
-	assert_int_equal(tw_disk_new(2, run, &disk), 0);
+	assert_int_equal(tw_disk_new(2, run, NULL, &disk), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
 		jobs[i].transfer = i % TRANSFERS;
 		tw_disk_submit(disk, &jobs[i], NULL);
@@ -164,6 +267,8 @@ int main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_wakeups),
 		cmocka_unit_test(test_sleep),
+		cmocka_unit_test(test_quick),
+		cmocka_unit_test(test_quick_behind_slow),
 		cmocka_unit_test(test_stop),
 	};
 
