@@ -214,8 +214,9 @@ static bool block_read(struct tw_sender *sender, uint64_t offset, uint64_t limit
  */
 static void read_ahead(struct tw_sender *sender)
 {
-	/* What nobody waits for is read shortly before it is needed, and is in the processor's cache
-	 * then. Not later: who has nothing to send for a moment learns less of the path. */
+	/* What nobody waits for is read shortly before it is needed, and is then in the cache of
+	 * the processor. Not later: who has nothing to send for a moment learns less of the path.
+	 */
 	uint64_t bytes_max = sender->reads_at_once ? 2 * TW_CHUNK_SIZE : AHEAD_BYTES;
 	uint64_t bytes = 0, at = sender->owed.cursor;
 	unsigned blocks = 0, reading = 0;
