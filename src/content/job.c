@@ -249,7 +249,7 @@ bool tw_job_is_quick(const struct tw_job *job)
 		return tw_sink_digests_are_quick(job->sink, job->block.chunk_first,
 						 job->block.chunk_count);
 	case TW_JOB_SETTLE:
-		return !tw_sink_settle_is_due(job->sink);
+		return tw_sink_settle_is_quick(job->sink);
 	default:
 		return false;
 	}

@@ -152,8 +152,8 @@ int tw_sink_checkpoint(struct tw_sink *sink);
  * nothing to do.
  */
 int tw_sink_settle(struct tw_sink *sink);
-/* True when there is something to do for it. */
-bool tw_sink_settle_is_due(const struct tw_sink *sink);
+/* True when there is nothing to do for it, and the sink's files are in memory. */
+bool tw_sink_settle_is_quick(const struct tw_sink *sink);
 
 enum tw_sink_event_type {
 	TW_SINK_FILE_DONE = 1,          /* whole, checked and under its own name */

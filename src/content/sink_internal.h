@@ -280,4 +280,6 @@ int tw_sink_flush_run(struct tw_sink *sink);
 /* sink_finish.c */
 /* Writes out the journal, with what chunks have got since. */
 int tw_sink_write_journal(struct tw_sink *sink);
+/* tw_sink_settle() would finish files. */
+bool tw_sink_settle_is_due(const struct tw_sink *sink);
 int tw_sink_journal_add(struct tw_sink *sink, const struct tw_journal_record *record);

@@ -5,14 +5,25 @@
  */
 #include "content/sink_internal.h"
 
+static bool is_in_memory(const struct tw_sink *sink, const struct sink_file *file)
+{
+	return file->handle && sink->fs.ops->in_memory && sink->fs.ops->in_memory(file->handle);
+}
+
 /* @chunks: how many of its chunks may become whole at most. */
-static bool is_in_the_middle(struct tw_sink *sink, uint64_t index, uint64_t chunks)
+static bool is_in_the_middle(const struct tw_sink *sink, uint64_t index, uint64_t chunks)
 {
 	const struct sink_file *file = tw_map_get(&sink->files, index);
 
-	return file && file->handle && sink->states[index] == SINK_OWED &&
+	return file && sink->states[index] == SINK_OWED &&
 	       file->whole.total + chunks < file->chunks && !tw_sink_settle_is_due(sink) &&
-	       sink->fs.ops->in_memory && sink->fs.ops->in_memory(file->handle);
+	       is_in_memory(sink, file);
+}
+
+bool tw_sink_settle_is_quick(const struct tw_sink *sink)
+{
+	return sink->open_count && !tw_sink_settle_is_due(sink) &&
+	       is_in_memory(sink, sink->open[0]);
 }
 
 bool tw_sink_write_is_quick(struct tw_sink *sink, const struct tw_sink_piece *pieces, size_t count)

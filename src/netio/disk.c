@@ -13,7 +13,7 @@
 #include "base/ring.h"
 
 #define WAKE_EVERY 8 /* jobs; either way */
-#define QUICK_TRUST 8
+#define QUICK_TRUST_MAX 8
 #define QUICK_LINE 64 /* jobs that wait to be quick: no more than the worker can do in between */
 
 struct item {
@@ -31,8 +31,8 @@ struct thread {
 	/* Below: the worker's alone. */
 	_Alignas(64) size_t under_way; /* in the rings or being executed: at most TW_DISK_RING */
 	unsigned untold;               /* given since it was last roused */
-	/* Above 0 jobs wait for those under way, as most of them will be quick then. Set by a quick
-	 * one, less by one with each that was not. */
+	/* Above 0 jobs wait for those under way, as most of them will be quick then. One more with
+	 * each quick one, half as much with each that was not: waiting costs two wake-ups. */
 	unsigned quick_trust;
 	struct item *waiting; /* owned, FIFO from waiting_first */
 	size_t waiting_first, waiting_count, waiting_room;
@@ -258,10 +258,10 @@ static bool run_at_once(struct thread *thread, const struct item *item)
 	if (!disk->is_quick || tw_ring_count(&disk->at_once) == TW_DISK_RING)
 		return false;
 	if (!disk->is_quick(item->job)) {
-		thread->quick_trust -= thread->quick_trust > 0;
+		thread->quick_trust /= 2;
 		return false;
 	}
-	thread->quick_trust = QUICK_TRUST;
+	thread->quick_trust += thread->quick_trust < QUICK_TRUST_MAX;
 	item->job->at_once = true;
 	disk->run(item->job);
 	if (!tw_ring_push(&disk->at_once, item))

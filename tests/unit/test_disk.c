@@ -215,28 +215,32 @@ static void test_quick_behind_slow(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct tw_job jobs[202] = { 0 }, *job;
+		struct tw_job jobs[4 + 1 + 200] = { 0 }, *job;
+		const unsigned slow = 4, count = slow + 1 + cases[i].behind;
 		struct tw_disk *disk;
 		void *client;
 
 		atomic_store(&hold, true);
 		assert_int_equal(tw_disk_new(1, run_held, is_quick, &disk), 0);
-		for (unsigned k = 0; k < cases[i].behind + 2; k++) {
-			jobs[k].type = k == 1 ? TW_JOB_CHECKPOINT : TW_JOB_WRITE;
+		for (unsigned k = 0; k < count; k++) {
+			jobs[k].type = k == slow ? TW_JOB_CHECKPOINT : TW_JOB_WRITE;
 			tw_disk_submit(disk, &jobs[k], NULL);
 		}
-		assert_true(jobs[0].at_once);
-		assert_false(tw_disk_sleep(disk)); /* it is at hand */
-		assert_int_equal(tw_disk_at_hand(disk), 1);
-		assert_true(tw_disk_collect(disk, &job, &client));
+		assert_false(tw_disk_sleep(disk)); /* some are at hand */
+		assert_int_equal(tw_disk_at_hand(disk), slow);
+		for (unsigned k = 0; k < slow; k++) {
+			assert_true(tw_disk_collect(disk, &job, &client));
+			assert_ptr_equal(job, &jobs[k]);
+			assert_true(job->at_once);
+		}
 		assert_false(tw_disk_collect(disk, &job, &client));
 		atomic_store(&hold, false);
-		for (unsigned k = 1; k < cases[i].behind + 2; k++) {
+		for (unsigned k = slow; k < count; k++) {
 			while (!tw_disk_collect(disk, &job, &client))
 				wait_for_job(disk);
 			assert_ptr_equal(job, &jobs[k]);
 			assert_int_equal(job->result, 7);
-			assert_int_equal(job->at_once, k > 1 && cases[i].at_once);
+			assert_int_equal(job->at_once, k > slow && cases[i].at_once);
 		}
 		assert_int_equal(tw_disk_count(disk), 0);
 		tw_disk_free(disk);
