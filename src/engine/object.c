@@ -206,6 +206,7 @@ int tw_object_full(const struct tw_object *object, const char *what, const char 
 {
 	const struct tw_shelf *shelf = tw_engine_shelf(object->engine, object->kind);
 
+	assert(shelf);
 	if (shelf->count < shelf->count_max)
 		return tw_fault_set(fault, TW_FAULT_LIMIT_REACHED, NULL,
 				    "This account has %zu %s, half of what this server holds; %s.",
