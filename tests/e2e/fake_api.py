@@ -80,6 +80,7 @@ class FakeApi:
                       "recv.getSourcesAsync": []}
         self.log = []                   # events from number 1 on
         self.events_per_connection = None
+        self.events_begin_after = 0     # seconds between the answer and where the stream begins
         self.changed = threading.Condition()
         self.server = self._listen()
         self.port = None if path else self.server.server_address[1]
@@ -262,6 +263,8 @@ class FakeHandler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+        self.wfile.flush()
+        time.sleep(api.events_begin_after)
         self.wfile.write(b"id: %d\n\n" % at)
         self.close_connection = True
         sent = 0

@@ -193,6 +193,14 @@ def test_events_from_now_on_are_not_lost_with_the_connection(fake, api):
         assert (event.id, event.name, event.data.first) == (2, "gap", 2)
 
 
+def test_events_begin_where_the_server_says(fake, api):
+    """Not with its answer: a connection that broke in between would lose what happens until the next."""
+    fake.happen("launch")
+    fake.events_begin_after = 0.2
+    with api.events() as events:
+        assert events.last_id == 1
+
+
 def test_events_of_a_server_that_is_gone(tmp_path):
     fake = FakeApi(str(tmp_path / "api.sock"))
     fake.happen("launch")

@@ -77,7 +77,8 @@ class Events:
         self._connect()
 
     def _connect(self) -> None:
-        """Returns once the server has answered: what happens from then on is not missed."""
+        """Returns once the server has said where the stream begins: what happens from then on is
+        not missed, however soon the connection breaks."""
         headers = {**self.headers(), "Accept": "text/event-stream"}
         if self.last_id is not None:
             headers["Last-Event-ID"] = str(self.last_id)
@@ -88,6 +89,12 @@ class Events:
             self.response = self.http.getresponse()
             if self.response.status != 200:
                 raise from_status(self.response.status, str(self.place))
+            while self.last_id is None:
+                line = self.response.readline(EVENT_MAX + 1)
+                if not line.endswith(b"\n"):
+                    raise http.client.HTTPException("the stream of events ended before it began")
+                self.decoder.take(line)
+                self.last_id = self.decoder.id
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self.place.error(error) from error
